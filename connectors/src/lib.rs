@@ -1,1 +1,107 @@
-//! placeholder
+//! Connectors: the code for one kind of source or sink each, mapping outside records to CloudEvents.
+//!
+//! A connector knows neither stores nor triggers nor workflows. `Ingress::accept(...).await` is the acknowledgement
+//! *and* the back-pressure: it returns only when the events are stored.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tidemill_dsl::event::Event;
+use tidemill_dsl::ids::{Namespace, Time};
+use tokio_util::sync::CancellationToken;
+
+/// A boxed future.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where a source's events go.
+pub trait Ingress: Send + Sync + 'static {
+    /// Stores the events, their dedupe keys, the positions and all that they start in one commit; returns after it
+    /// is durable. Waits while a buffer with `whenFull: wait` is full.
+    fn accept(&self, arrivals: Arrivals) -> BoxFuture<'_, Result<Receipt, Refused>>;
+}
+
+/// Events of one source with the position behind them.
+#[derive(Debug, Clone)]
+pub struct Arrivals {
+    /// Namespace of the source.
+    pub namespace: Namespace,
+    /// Name of the source.
+    pub source: Arc<str>,
+    /// In order.
+    pub events: Vec<Event>,
+    /// Positions to save in the same commit: (partition, value) in the connector's own text form.
+    pub positions: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether duplicates are judged by (source, id); false where the position is the test (Kafka, cron).
+    pub dedupe: bool,
+}
+
+/// What became of accepted events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Stored.
+    pub accepted: usize,
+    /// Already there.
+    pub duplicates: usize,
+}
+
+/// Why events were not accepted. Nothing of them was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A buffer with `whenFull: reject` is full, or the disk is; try again later.
+    #[error("accept: {0}")]
+    Busy(Arc<str>),
+    /// The service is stopping.
+    #[error("accept: the service is stopping")]
+    Stopping,
+}
+
+/// What a running source gets.
+pub struct Context {
+    /// Namespace.
+    pub namespace: Namespace,
+    /// Source name.
+    pub name: Arc<str>,
+    /// Where events go.
+    pub ingress: Arc<dyn Ingress>,
+    /// Saved positions: (partition, value).
+    pub positions: Vec<(Arc<str>, Arc<str>)>,
+    /// Cancelled when the source must stop; a run ends soon after.
+    pub stop: CancellationToken,
+    /// Where it tells how it is.
+    pub health: Arc<dyn Health>,
+    /// The time now (the one clock of the process).
+    pub clock: Arc<dyn Fn() -> Time + Send + Sync>,
+}
+
+/// Where a source tells how it is.
+pub trait Health: Send + Sync + 'static {
+    /// It is connected and reads.
+    fn running(&self);
+    /// It works, with trouble that it is mending.
+    fn degraded(&self, code: &str, message: &str, help: &str);
+    /// Records between the last accepted one and the end, when the kind can tell.
+    fn lag(&self, records: u64);
+    /// A record that cannot become an event was set aside (a poison record); others go on.
+    fn poison(&self, message: &str);
+}
+
+/// Why a source's run ended. The supervisor starts it again with back-off unless it was stopped.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("run the source: {message}")]
+pub struct SourceError {
+    /// Stable code, for example `kafka-auth`.
+    pub code: Arc<str>,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+    /// Whether trying again can help.
+    pub permanent: bool,
+}
+
+/// One kind of source, configured.
+pub trait Source: Send + 'static {
+    /// Runs until stopped or failed.
+    fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, Result<(), SourceError>>;
+}

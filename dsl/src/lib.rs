@@ -1,1 +1,15 @@
-//! placeholder
+//! The foundation of Tidemill: words as types, YAML to checked definitions, rules, expressions, diagnostics.
+//!
+//! Pure by construction (invariant 1): no files, no sockets, no clock, no randomness, no async runtime. Equal inputs
+//! give equal outputs, byte for byte.
+
+pub mod diagnostic;
+pub mod duration;
+pub mod event;
+pub mod expr;
+pub mod fault;
+pub mod ids;
+pub mod order;
+pub mod program;
+pub mod schema;
+pub mod value;

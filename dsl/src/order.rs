@@ -1,0 +1,88 @@
+//! What a worker is asked to do and what it answers: evaluated values, no expressions.
+//!
+//! The engine prepares an order, the driver hands it to a worker after the commit that scheduled it, and the
+//! worker's [`Outcome`] closes the very visit it was started for. May not hold anything about histories or stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::ids::{ExecutionId, Namespace, Time, Visit};
+use crate::program::HttpOutput;
+use crate::value::Value;
+
+/// One call of the outside, with who asks.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Namespace of the execution.
+    pub namespace: Namespace,
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The visit it answers for.
+    pub visit: Visit,
+    /// Attempt, from 1 (rises with each retry of an enclosing try).
+    pub attempt: u32,
+    /// JSON pointer of the task.
+    pub task: Arc<str>,
+    /// Instant by which the answer must be there, if the task or the workflow has a timeout.
+    pub deadline: Option<Time>,
+    /// What to call.
+    pub what: Call,
+}
+
+impl Order {
+    /// The idempotency key: the same for every attempt at one visit (workers.md, "Outcome and idempotency").
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.execution, self.visit)
+    }
+}
+
+/// What to call.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// An HTTP request of `call: http`.
+    Http(Box<HttpRequest>),
+    /// A function manifest by name and version (or alias).
+    Function {
+        /// Function name.
+        name: Arc<str>,
+        /// Version number or alias.
+        version: Arc<str>,
+        /// Input.
+        input: Value,
+    },
+}
+
+/// An evaluated HTTP request.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    /// Method, upper case.
+    pub method: String,
+    /// Absolute URI with the query, as asked for (before any rewrite).
+    pub uri: String,
+    /// Header fields.
+    pub headers: Vec<(String, String)>,
+    /// `Authorization` field value; kept apart so that it is never shown.
+    pub authorization: Option<String>,
+    /// Body, sent as application/json unless a content-type header says otherwise.
+    pub body: Option<Value>,
+    /// What the call gives.
+    pub output: HttpOutput,
+    /// Follow redirects.
+    pub redirect: bool,
+}
+
+/// A worker's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The raw output.
+    Done(Value),
+    /// The error; its `instance` is set by the engine.
+    Failed(Fault),
+}
+
+/// How long a function's call may take when nothing else is said.
+pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest output of a call, bytes of JSON (limit `task-output`).
+pub const MAX_OUTPUT: usize = 2 * 1024 * 1024;
