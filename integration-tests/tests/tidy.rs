@@ -100,7 +100,7 @@ fn the_sources_keep_the_house_rules() {
 /// Everything wrong with one file; each complaint starts with `:line: ` or `: `.
 fn judge(path: &str, text: &str) -> Vec<String> {
     let mut complaints = machine_paths(text);
-    if path.ends_with(".rs") {
+    if Path::new(path).extension().is_some_and(|kind| kind == "rs") {
         complaints.extend(judge_rust(path, text));
     }
     complaints
@@ -311,10 +311,7 @@ fn is_test_file(path: &str) -> bool {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Every text file of the repository, as sorted paths from the root.
@@ -339,18 +336,26 @@ fn files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().flatten() {
+        for entry in fs::read_dir(&folder)
+            .expect("a folder of the repository is readable")
+            .flatten()
+        {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let kind = path
                 .extension()
                 .map(|kind| kind.to_string_lossy().into_owned())
                 .unwrap_or_default();
-            if entry.file_type().unwrap().is_dir() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 if !matches!(name.as_str(), "target" | ".git" | "node_modules" | ".tidemill") {
                     folders.push(path);
                 }
             } else if KINDS.contains(&kind.as_str()) || folder.ends_with(".ci") {
-                found.push(path.strip_prefix(root).unwrap().to_string_lossy().into_owned());
+                found.push(
+                    path.strip_prefix(root)
+                        .expect("the walk stays below the root")
+                        .to_string_lossy()
+                        .into_owned(),
+                );
             }
         }
     }
