@@ -8,8 +8,13 @@ pub mod duration;
 pub mod event;
 pub mod expr;
 pub mod fault;
+pub mod filter;
 pub mod ids;
+pub mod matcher;
 pub mod order;
 pub mod program;
 pub mod schema;
 pub mod value;
+
+pub use fault::Fault;
+pub use value::Value;
