@@ -72,12 +72,25 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let mut documents = parse_all(text)?;
     let second = documents.get(1).map(|node| node.span);
     if let Some(span) = second {
-        let d = Diagnostic::error(crate::codes::DOCUMENTS, span, "a second document stands in the text");
+        let d = Diagnostic::error(
+            crate::codes::DOCUMENTS,
+            span,
+            "a second document stands in the text",
+        );
         return Err(vec![d.help("send one document at a time")]);
     }
     documents.pop().ok_or_else(|| {
-        let span = Span { line: 1, column: 1, start: 0, end: 0 };
-        vec![Diagnostic::error(crate::codes::DOCUMENTS, span, "the text is empty")]
+        let span = Span {
+            line: 1,
+            column: 1,
+            start: 0,
+            end: 0,
+        };
+        vec![Diagnostic::error(
+            crate::codes::DOCUMENTS,
+            span,
+            "the text is empty",
+        )]
     })
 }
 
@@ -87,7 +100,9 @@ impl Node {
         match &self.kind {
             NodeKind::Scalar { value, .. } => value.clone(),
             NodeKind::List(items) => Value::array(items.iter().map(Node::to_value)),
-            NodeKind::Map(entries) => Value::object(entries.iter().map(|e| (e.key.clone(), e.value.to_value()))),
+            NodeKind::Map(entries) => {
+                Value::object(entries.iter().map(|e| (e.key.clone(), e.value.to_value())))
+            }
         }
     }
 
@@ -103,22 +118,44 @@ impl Node {
 
     /// The entries of a map; none for other kinds.
     pub fn entries(&self) -> &[Entry] {
-        if let NodeKind::Map(entries) = &self.kind { entries } else { &[] }
+        if let NodeKind::Map(entries) = &self.kind {
+            entries
+        } else {
+            &[]
+        }
     }
 
     /// The items of a list; none for other kinds.
     pub fn items(&self) -> &[Node] {
-        if let NodeKind::List(items) = &self.kind { items } else { &[] }
+        if let NodeKind::List(items) = &self.kind {
+            items
+        } else {
+            &[]
+        }
     }
 
     /// The text of a string; none for numbers, booleans and null.
     pub fn as_str(&self) -> Option<&str> {
-        if let NodeKind::Scalar { value: Value::String(text), .. } = &self.kind { Some(text) } else { None }
+        if let NodeKind::Scalar {
+            value: Value::String(text),
+            ..
+        } = &self.kind
+        {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     /// Whether this is `null` or nothing.
     pub fn is_null(&self) -> bool {
-        matches!(&self.kind, NodeKind::Scalar { value: Value::Null, .. })
+        matches!(
+            &self.kind,
+            NodeKind::Scalar {
+                value: Value::Null,
+                ..
+            }
+        )
     }
 
     /// What this is, for messages: `a string`, `a list`, ...
@@ -140,11 +177,14 @@ impl Node {
         if pointer.is_empty() {
             return Some(self);
         }
-        pointer.strip_prefix('/')?.split('/').try_fold(self, |node, step| match &node.kind {
-            NodeKind::Map(_) => node.get(&step.replace("~1", "/").replace("~0", "~")),
-            NodeKind::List(items) => items.get(step.parse::<usize>().ok()?),
-            NodeKind::Scalar { .. } => None,
-        })
+        pointer
+            .strip_prefix('/')?
+            .split('/')
+            .try_fold(self, |node, step| match &node.kind {
+                NodeKind::Map(_) => node.get(&step.replace("~1", "/").replace("~0", "~")),
+                NodeKind::List(items) => items.get(step.parse::<usize>().ok()?),
+                NodeKind::Scalar { .. } => None,
+            })
     }
 }
 
@@ -156,7 +196,9 @@ pub fn join(pointer: &str, step: &str) -> String {
 /// The place of byte `offset` of a string's text in the source, where that is certain: in one-line strings
 /// without escapes and in literal blocks. Else the place of the string.
 pub fn locate(source: &str, node: &Node, offset: usize) -> Span {
-    let NodeKind::Scalar { text, .. } = &node.kind else { return node.span };
+    let NodeKind::Scalar { text, .. } = &node.kind else {
+        return node.span;
+    };
     let written = source.get(node.span.start..node.span.end).unwrap_or("");
     if text.is_empty() || !text.is_char_boundary(offset) {
         return node.span;
@@ -169,30 +211,45 @@ pub fn locate(source: &str, node: &Node, offset: usize) -> Span {
         let start = node.span.start + quote + offset;
         let column = node.span.column + (quote + text[..offset].chars().count()) as u32;
         let width = text[offset..].chars().next().map_or(0, char::len_utf8);
-        return Span { line: node.span.line, column, start, end: start + width };
+        return Span {
+            line: node.span.line,
+            column,
+            start,
+            end: start + width,
+        };
     }
     literal_line(source, node, line_of, line).map_or(node.span, |(number, column, start)| {
         let into = offset - line_start;
         let start = start + into;
-        let width = line.get(into..).and_then(|l| l.chars().next()).map_or(0, char::len_utf8);
-        Span { line: number, column: column + line[..into].chars().count() as u32, start, end: start + width }
+        let width = line
+            .get(into..)
+            .and_then(|l| l.chars().next())
+            .map_or(0, char::len_utf8);
+        Span {
+            line: number,
+            column: column + line[..into].chars().count() as u32,
+            start,
+            end: start + width,
+        }
     })
 }
 
-/// Where line `index` of a literal block begins: line number, column, byte offset.
+/// Where line `index` of a block begins, if the source has it as it is: line number, column, byte offset.
 fn literal_line(source: &str, node: &Node, index: usize, line: &str) -> Option<(u32, u32, usize)> {
-    let rest = source.get(node.span.start..)?;
-    if !rest.starts_with('|') || line.is_empty() {
+    if line.is_empty() {
         return None;
     }
-    let mut start = node.span.start;
-    for _ in 0..=index {
+    let mut start = source.get(..node.span.start)?.rfind('\n').map_or(0, |i| i + 1);
+    for _ in 0..index {
         start += source[start..].find('\n')? + 1;
     }
     let written = source[start..].lines().next()?;
-    let lead = written.len() - written.trim_start_matches(' ').len();
-    let at = written[lead..].find(line).map(|i| i + lead)?;
-    Some((node.span.line + 1 + index as u32, written[..at].chars().count() as u32 + 1, start + at))
+    let at = written.find(line).filter(|at| at + line.len() == written.len())?;
+    Some((
+        node.span.line + index as u32,
+        written[..at].chars().count() as u32 + 1,
+        start + at,
+    ))
 }
 
 #[cfg(test)]

@@ -16,14 +16,26 @@ const MAX_MISTAKES: usize = 100;
 
 pub(super) fn read(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
     if text.len() > MAX_TEXT {
-        let span = Span { line: 1, column: 1, start: 0, end: 0 };
-        let message = format!("the text has {} bytes; the limit definition-size is {MAX_TEXT}", text.len());
+        let span = Span {
+            line: 1,
+            column: 1,
+            start: 0,
+            end: 0,
+        };
+        let message = format!(
+            "the text has {} bytes; the limit definition-size is {MAX_TEXT}",
+            text.len()
+        );
         return Err(vec![Diagnostic::error(codes::LIMIT_TEXT, span, message)]);
     }
     let joined = join_surrogates(text);
     let mut builder = Builder::new(joined.as_deref().unwrap_or(text));
     builder.run();
-    if builder.mistakes.is_empty() { Ok(builder.documents) } else { Err(builder.mistakes) }
+    if builder.mistakes.is_empty() {
+        Ok(builder.documents)
+    } else {
+        Err(builder.mistakes)
+    }
 }
 
 /// JSON writes characters beyond 16 bits as two `\u` escapes, which YAML does not know: in JSON text each such
@@ -42,10 +54,16 @@ fn join_surrogates(text: &str) -> Option<String> {
     while let Some(found) = text[at..].find('\\') {
         let here = at + found;
         at = here + 1 + text[here + 1..].chars().next().map_or(0, char::len_utf8);
-        let (Some(high), Some(low)) = (unit(here), unit(here + 6)) else { continue };
+        let (Some(high), Some(low)) = (unit(here), unit(here + 6)) else {
+            continue;
+        };
         if (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low) {
             out.push_str(&text[copied..here]);
-            let _ = write!(out, "\\U{:08X}", 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00));
+            let _ = write!(
+                out,
+                "\\U{:08X}",
+                0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+            );
             at = here + 12;
             copied = at;
         }
@@ -63,7 +81,12 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: BTreeSet<Arc<str>>, key: Option<(Arc<str>, Span)>, doubled: bool },
+    Map {
+        entries: Vec<Entry>,
+        seen: BTreeSet<Arc<str>>,
+        key: Option<(Arc<str>, Span)>,
+        doubled: bool,
+    },
 }
 
 struct Builder<'a> {
@@ -103,7 +126,12 @@ impl<'a> Builder<'a> {
                 Ok((event, range)) => self.event(event, range),
                 Err(error) => {
                     let span = self.point(*error.marker());
-                    self.mistake(codes::SYNTAX, span, format!("the text is no YAML: {}", error.info()), None);
+                    self.mistake(
+                        codes::SYNTAX,
+                        span,
+                        format!("the text is no YAML: {}", error.info()),
+                        None,
+                    );
                     return;
                 }
             }
@@ -129,7 +157,12 @@ impl<'a> Builder<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.collection_tag(tag.as_deref(), "map", span);
-                let kind = OpenKind::Map { entries: Vec::new(), seen: BTreeSet::new(), key: None, doubled: false };
+                let kind = OpenKind::Map {
+                    entries: Vec::new(),
+                    seen: BTreeSet::new(),
+                    key: None,
+                    doubled: false,
+                };
                 self.start(span, anchor, kind);
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
@@ -139,14 +172,24 @@ impl<'a> Builder<'a> {
 
     fn start(&mut self, span: Span, anchor: usize, kind: OpenKind) {
         self.count(1, span);
-        self.open.push(Open { start: span, anchor, kind });
+        let pointer = if self.open.len() == MAX_DEPTH {
+            self.pointer()
+        } else {
+            String::new()
+        };
+        self.open.push(Open {
+            start: span,
+            anchor,
+            kind,
+        });
         let depth = self.open.len();
         if depth > MAX_WORKFLOW_DEPTH {
-            let message = format!("lists and maps nest deeper than {MAX_WORKFLOW_DEPTH} (limit definition-depth)");
+            let message =
+                format!("lists and maps nest deeper than {MAX_WORKFLOW_DEPTH} (limit definition-depth)");
             self.mistake(codes::LIMIT_DEPTH, span, message, None);
             self.stop = true;
         } else if depth > MAX_DEPTH && self.too_deep.is_none() {
-            self.too_deep = Some((span, self.pointer()));
+            self.too_deep = Some((span, pointer));
         }
     }
 
@@ -162,9 +205,19 @@ impl<'a> Builder<'a> {
                 (NodeKind::Map(entries), last)
             }
         };
-        let flow = self.text.get(range.start..range.end).is_some_and(|t| t == "]" || t == "}");
-        let end = if flow { range.end } else { last.unwrap_or(open.start.end) };
-        let span = Span { end: end.max(open.start.start), ..open.start };
+        let flow = self
+            .text
+            .get(range.start..range.end)
+            .is_some_and(|t| t == "]" || t == "}");
+        let end = if flow {
+            range.end
+        } else {
+            last.unwrap_or(open.start.end)
+        };
+        let span = Span {
+            end: end.max(open.start.start),
+            ..open.start
+        };
         self.close(Node { span, kind }, open.anchor);
     }
 
@@ -174,17 +227,28 @@ impl<'a> Builder<'a> {
             let size = size(&node);
             self.anchors.insert(anchor, (node.clone(), size));
         }
-        let Some(top) = self.open.last_mut() else { return self.document(node) };
+        let Some(top) = self.open.last_mut() else {
+            return self.document(node);
+        };
         match &mut top.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Map { entries, key, doubled, .. } => match key.take() {
+            OpenKind::Map {
+                entries,
+                key,
+                doubled,
+                ..
+            } => match key.take() {
                 None => self.key(&node),
                 Some((key, key_span)) => {
                     if node.span.start >= node.span.end && node.is_null() {
                         node.span = key_span;
                     }
                     if !std::mem::take(doubled) {
-                        entries.push(Entry { key, key_span, value: node });
+                        entries.push(Entry {
+                            key,
+                            key_span,
+                            value: node,
+                        });
                     }
                 }
             },
@@ -195,21 +259,44 @@ impl<'a> Builder<'a> {
         let (text, plain): (Arc<str>, bool) = match &node.kind {
             NodeKind::Scalar { text, plain, .. } => (text.clone(), *plain),
             _ => {
-                self.mistake(codes::KEY, node.span, "a list or map cannot be a key".to_owned(), None);
+                self.mistake(
+                    codes::KEY,
+                    node.span,
+                    "a list or map cannot be a key".to_owned(),
+                    None,
+                );
                 ("?".into(), false)
             }
         };
         if plain && &*text == "<<" {
             let help = "write the keys out; merging is not part of YAML 1.2";
-            self.mistake(codes::MERGE, node.span, "the merge key `<<` is not supported".to_owned(), Some(help));
+            self.mistake(
+                codes::MERGE,
+                node.span,
+                "the merge key `<<` is not supported".to_owned(),
+                Some(help),
+            );
         }
-        let Some(Open { kind: OpenKind::Map { seen, key, doubled, .. }, .. }) = self.open.last_mut() else { return };
+        let Some(Open {
+            kind: OpenKind::Map {
+                seen, key, doubled, ..
+            },
+            ..
+        }) = self.open.last_mut()
+        else {
+            return;
+        };
         *doubled = !seen.insert(text.clone());
         let twice = *doubled;
         *key = Some((text.clone(), node.span));
         if twice {
             let message = format!("the key `{text}` stands twice in one map");
-            self.mistake(codes::DOUBLED_KEY, node.span, message, Some("remove one of the two"));
+            self.mistake(
+                codes::DOUBLED_KEY,
+                node.span,
+                message,
+                Some("remove one of the two"),
+            );
         }
     }
 
@@ -217,7 +304,8 @@ impl<'a> Builder<'a> {
         let deep = self.too_deep.take();
         if let Some((span, pointer)) = deep.filter(|_| node.get("document").is_none()) {
             let message = format!("lists and maps nest deeper than {MAX_DEPTH} (limit definition-depth)");
-            self.mistakes.push(Diagnostic::error(codes::LIMIT_DEPTH, span, message).at(pointer));
+            self.mistakes
+                .push(Diagnostic::error(codes::LIMIT_DEPTH, span, message).at(pointer));
         }
         let empty = matches!(&node.kind, NodeKind::Scalar { text, plain: true, .. } if text.is_empty());
         if !empty {
@@ -243,9 +331,17 @@ impl<'a> Builder<'a> {
             return;
         }
         let cycle = self.open.iter().any(|o| o.anchor == anchor);
-        let message = if cycle { "the alias stands inside its own anchor" } else { "the alias names no anchor before it" };
+        let message = if cycle {
+            "the alias stands inside its own anchor"
+        } else {
+            "the alias names no anchor before it"
+        };
         self.mistake(codes::ALIAS, span, message.to_owned(), None);
-        let kind = NodeKind::Scalar { value: Value::Null, text: "".into(), plain: true };
+        let kind = NodeKind::Scalar {
+            value: Value::Null,
+            text: "".into(),
+            plain: true,
+        };
         self.close(Node { span, kind }, 0);
     }
 
@@ -260,12 +356,18 @@ impl<'a> Builder<'a> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> NodeKind {
         let plain = style == ScalarStyle::Plain;
-        let wanted = tag.map(|t| if t.is_yaml_core_schema() { t.suffix.as_str() } else { "" });
+        let wanted = tag.map(|t| {
+            if t.is_yaml_core_schema() {
+                t.suffix.as_str()
+            } else {
+                ""
+            }
+        });
         let resolved = match (wanted, tag) {
             (None, _) if plain => scalar::resolve(text),
             (None | Some("str"), _) => Ok(Value::text(text)),
             (Some("int" | "float" | "bool" | "null"), _) => scalar::resolve(text),
-            (_, Some(tag)) if tag.handle == "!" && tag.suffix.is_empty() => Ok(Value::text(text)),
+            (_, Some(tag)) if format!("{}{}", tag.handle, tag.suffix) == "!" => Ok(Value::text(text)),
             (_, tag) => {
                 self.own_tag(tag, span);
                 Ok(Value::text(text))
@@ -279,13 +381,27 @@ impl<'a> Builder<'a> {
             _ => true,
         };
         if !fits {
-            self.mistake(codes::TAG, span, format!("`{text}` is not what its tag says"), None);
+            self.mistake(
+                codes::TAG,
+                span,
+                format!("`{text}` is not what its tag says"),
+                None,
+            );
         }
         let value = resolved.unwrap_or_else(|why| {
-            self.mistake(codes::NUMBER, span, format!("`{text}` cannot be read: {why}"), Some("quote it to make it a string"));
+            self.mistake(
+                codes::NUMBER,
+                span,
+                format!("`{text}` cannot be read: {why}"),
+                Some("quote it to make it a string"),
+            );
             Value::Null
         });
-        NodeKind::Scalar { value, text: text.into(), plain }
+        NodeKind::Scalar {
+            value,
+            text: text.into(),
+            plain,
+        }
     }
 
     fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, span: Span) {
@@ -295,8 +411,15 @@ impl<'a> Builder<'a> {
     }
 
     fn own_tag(&mut self, tag: Option<&Tag>, span: Span) {
-        let name = tag.map(|t| format!("{}{}", t.handle, t.suffix)).unwrap_or_default();
-        self.mistake(codes::TAG, span, format!("the tag `{name}` is not supported"), Some("remove the tag"));
+        let name = tag
+            .map(|t| format!("{}{}", t.handle, t.suffix))
+            .unwrap_or_default();
+        self.mistake(
+            codes::TAG,
+            span,
+            format!("the tag `{name}` is not supported"),
+            Some("remove the tag"),
+        );
     }
 
     fn count(&mut self, nodes: usize, span: Span) {
@@ -316,11 +439,15 @@ impl<'a> Builder<'a> {
 
     /// JSON pointer of the place where reading stands.
     fn pointer(&self) -> String {
-        self.open.iter().fold(String::new(), |pointer, open| match &open.kind {
-            OpenKind::List(items) => format!("{pointer}/{}", items.len()),
-            OpenKind::Map { key: Some((key, _)), .. } => super::join(&pointer, key),
-            OpenKind::Map { .. } => pointer,
-        })
+        self.open
+            .iter()
+            .fold(String::new(), |pointer, open| match &open.kind {
+                OpenKind::List(items) => format!("{pointer}/{}", items.len()),
+                OpenKind::Map {
+                    key: Some((key, _)), ..
+                } => super::join(&pointer, key),
+                OpenKind::Map { .. } => pointer,
+            })
     }
 
     fn span(&self, range: Range) -> Span {
@@ -337,7 +464,12 @@ impl<'a> Builder<'a> {
         };
         let rest = self.text.get(from..).unwrap_or("");
         let into = rest.char_indices().nth(mark.col()).map_or(rest.len(), |(i, _)| i);
-        Span { line: line as u32, column: mark.col() as u32 + 1, start: from + into, end: from + into }
+        Span {
+            line: line as u32,
+            column: mark.col() as u32 + 1,
+            start: from + into,
+            end: from + into,
+        }
     }
 }
 

@@ -31,7 +31,10 @@ fn number<'a>(text: &'a str, unsigned: &str) -> Option<Cow<'a, str>> {
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
             let valid = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-            return valid.then(|| u128::from_str_radix(digits, radix).ok()).flatten().map(|n| n.to_string().into());
+            return valid
+                .then(|| u128::from_str_radix(digits, radix).ok())
+                .flatten()
+                .map(|n| n.to_string().into());
         }
     }
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
@@ -39,7 +42,9 @@ fn number<'a>(text: &'a str, unsigned: &str) -> Option<Cow<'a, str>> {
         None => (unsigned, None),
     };
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(w, f)| (w, Some(f)));
+    let (whole, fraction) = mantissa
+        .split_once('.')
+        .map_or((mantissa, None), |(w, f)| (w, Some(f)));
     let some_digit = !whole.is_empty() || fraction.is_some_and(|f| !f.is_empty());
     let power = exponent.map(|e| e.strip_prefix(['-', '+']).unwrap_or(e));
     if !digits(whole) || !fraction.is_none_or(digits) || !some_digit {
@@ -51,7 +56,9 @@ fn number<'a>(text: &'a str, unsigned: &str) -> Option<Cow<'a, str>> {
     let sign = if text.starts_with('-') { "-" } else { "" };
     let trimmed = whole.trim_start_matches('0');
     let whole = if trimmed.is_empty() { "0" } else { trimmed };
-    let fraction = fraction.filter(|f| !f.is_empty()).map_or(String::new(), |f| format!(".{f}"));
+    let fraction = fraction
+        .filter(|f| !f.is_empty())
+        .map_or(String::new(), |f| format!(".{f}"));
     let exponent = exponent.map_or(String::new(), |e| format!("e{e}"));
     Some(format!("{sign}{whole}{fraction}{exponent}").into())
 }
