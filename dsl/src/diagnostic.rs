@@ -47,22 +47,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            code,
-            severity: Severity::Error,
-            span,
-            pointer: String::new(),
-            message: message.into(),
-            help: None,
-        }
+        Diagnostic { code, severity: Severity::Error, span, pointer: String::new(), message: message.into(), help: None }
     }
 
     /// A warning.
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..Diagnostic::error(code, span, message)
-        }
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
     /// The same with help.
@@ -81,15 +71,8 @@ impl Diagnostic {
 
     /// Text for a terminal: `file:line:col: error[CODE]: message`, the source line with a caret, the help.
     pub fn render(&self, file: &str, text: &str) -> String {
-        let kind = if self.severity == Severity::Error {
-            "error"
-        } else {
-            "warning"
-        };
-        let mut out = format!(
-            "{file}:{}:{}: {kind}[{}]: {}\n",
-            self.span.line, self.span.column, self.code, self.message
-        );
+        let kind = if self.severity == Severity::Error { "error" } else { "warning" };
+        let mut out = format!("{file}:{}:{}: {kind}[{}]: {}\n", self.span.line, self.span.column, self.code, self.message);
         if let Some(line) = text.lines().nth(self.span.line.saturating_sub(1) as usize) {
             let number = self.span.line.to_string();
             let lead: String = line
@@ -100,11 +83,7 @@ impl Diagnostic {
             let covered = text.get(self.span.start..self.span.end).unwrap_or("");
             let width = covered.lines().next().map_or(1, |l| l.chars().count()).max(1);
             let pad = " ".repeat(number.len());
-            let _ = writeln!(
-                out,
-                "{pad} |\n{number} | {line}\n{pad} | {lead}{}",
-                "^".repeat(width)
-            );
+            let _ = writeln!(out, "{pad} |\n{number} | {line}\n{pad} | {lead}{}", "^".repeat(width));
         }
         if let Some(help) = &self.help {
             let _ = writeln!(out, "  = help: {help}");
@@ -145,12 +124,7 @@ mod tests {
     #[test]
     fn renders_caret_under_the_place() {
         let text = "a: 1\n  bcd: 2\n";
-        let span = Span {
-            line: 2,
-            column: 3,
-            start: 7,
-            end: 10,
-        };
+        let span = Span { line: 2, column: 3, start: 7, end: 10 };
         let d = Diagnostic::error("E0001", span, "unknown key `bcd`").help("did you mean `abc`?");
         assert_eq!(
             d.render("x.yaml", text),
@@ -160,12 +134,7 @@ mod tests {
 
     #[test]
     fn nearest_word() {
-        for (word, expected) in [
-            ("doo", Some("do")),
-            ("swich", Some("switch")),
-            ("zebra", None),
-            ("Set", Some("set")),
-        ] {
+        for (word, expected) in [("doo", Some("do")), ("swich", Some("switch")), ("zebra", None), ("Set", Some("set"))] {
             assert_eq!(nearest(word, ["do", "set", "switch", "for"]), expected, "{word}");
         }
     }

@@ -133,7 +133,7 @@ fn check_error(text: &str, expected: (&str, u32, u32, &str, &str)) {
 fn mistakes() {
     check_error("a: 1\nb: [1, 2\n", ("E0101", 3, 1, "/b/2", "no YAML"));
     check_error("a: b: c\n", ("E0101", 1, 5, "", "no YAML"));
-    check_error("a:\n\tb: 1\n", ("E0101", 2, 1, "/a", "no YAML"));
+    check_error("a:\n\tb: 1\n", ("E0101", 2, 2, "/a", "no YAML"));
     check_error("x:\n  a: 1\n  b: 2\n  a: 3\n", ("E0102", 4, 3, "/x/a", "`a`"));
     check_error("{\"a\": 1, 'a': 2}", ("E0102", 1, 10, "/a", "`a`"));
     check_error("x: &x {a: 1}\ny:\n  <<: *x\n", ("E0103", 3, 3, "/y", "<<"));
