@@ -13,3 +13,6 @@ pub mod order;
 pub mod program;
 pub mod schema;
 pub mod value;
+
+pub use fault::Fault;
+pub use value::Value;
