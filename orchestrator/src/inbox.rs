@@ -114,7 +114,7 @@ pub fn read(item: &InboxItem) -> Option<Told> {
             let value = v.get("value").cloned().unwrap_or_default();
             let ended = match text("ended")? {
                 "completed" => Ended::Completed(value),
-                "faulted" => Ended::Faulted(Fault::from_value(&value)?),
+                "faulted" => Ended::Faulted(Fault::from_value(&value)),
                 _ => Ended::Cancelled,
             };
             Some(Told::ChildEnded {
@@ -139,7 +139,7 @@ pub fn read(item: &InboxItem) -> Option<Told> {
             },
             execution: id("execution")?,
             at: Time(number("at")?),
-            fault: v.get("fault").and_then(Fault::from_value),
+            fault: v.get("fault").filter(|f| !f.is_null()).map(Fault::from_value),
         })),
         _ => None,
     }

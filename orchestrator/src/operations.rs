@@ -127,7 +127,7 @@ pub async fn show(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Resu
     }
     let folded = rooms.fold(id)?;
     Ok(match folded {
-        Some((_, execution)) => ExecutionView::of_execution(&execution, execution.birth()),
+        Some((program, execution)) => ExecutionView::of_execution(&program, &execution),
         None => ExecutionView::of_row(row),
     })
 }

@@ -62,13 +62,14 @@ impl Rooms {
             .catalog
             .revision(&birth.namespace, &birth.workflow, &birth.digest)
             .ok_or_else(|| Error::not_found("workflow revision", format!("{}:{}", birth.workflow, birth.version)))?;
-        let execution = match snapshot {
-            Some(snapshot) => {
-                let base = Execution::from_snapshot(&program, &snapshot.body).map_err(bad)?;
-                tidemill_engine::fold_onto(&program, base, &transitions).map_err(bad)?
-            }
-            None => tidemill_engine::fold(&program, &transitions).map_err(bad)?,
+        let Some(snapshot) = snapshot else {
+            let execution = tidemill_engine::fold(&program, &transitions).map_err(bad)?;
+            return Ok(Some((program, execution)));
         };
+        let mut execution = Execution::from_snapshot(&program, &snapshot.body).map_err(bad)?;
+        for transition in &transitions {
+            execution.follow(&program, transition).map_err(bad)?;
+        }
         Ok(Some((program, execution)))
     }
 }

@@ -83,12 +83,14 @@ pub struct Driver {
     lane: usize,
     rooms: Arc<Rooms>,
     slots: HashMap<ExecutionId, Slot>,
+    /// The execution being decided on: what a panic leaves behind half-folded.
+    deciding: Option<ExecutionId>,
 }
 
 impl Driver {
     /// A driver without executions.
     pub fn new(lane: usize, rooms: Arc<Rooms>) -> Driver {
-        Driver { lane, rooms, slots: HashMap::new() }
+        Driver { lane, rooms, slots: HashMap::new(), deciding: None }
     }
 
     /// Runs until the lanes are closed and the queue is empty.
@@ -98,7 +100,7 @@ impl Driver {
             for input in inputs {
                 let handled = catch_unwind(AssertUnwindSafe(|| self.handle(input, &mut turn)));
                 if handled.is_err() {
-                    tracing::error!(lane = self.lane, "a decision panicked; its execution is folded again");
+                    tracing::error!(lane = self.lane, execution = ?self.deciding, "a decision panicked; it is left as the store has it");
                     metrics::counter!("tidemill_decision_panics_total").increment(1);
                     self.drop_unsettled();
                 }
@@ -141,7 +143,7 @@ impl Driver {
             Input::Refused(touched) => self.refused(&touched),
             Input::Recover(id) => self.recover(id, turn),
             Input::Query(id, reply) => {
-                let view = self.slots.get(&id).filter(|s| s.born).map(|s| view(&s.execution));
+                let view = self.slots.get(&id).filter(|s| s.born).map(view);
                 let _ = reply.send(view);
             }
         }
@@ -159,11 +161,11 @@ impl Driver {
         let mut execution = engine::create(&program, birth.clone());
         let mut decision = engine::decide(&program, &mut execution, engine::Input::Begin, now);
         decision.summary = None; // the creation carries it
-        let first = engine::birth_transition(&execution, Some(&decision), now);
+        let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
         let slot =
             Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
-        let view = view(&slot.execution);
+        let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
         own.creates.push(Part::Create(Box::new(Create { birth, first, summary, key: start.key })));
@@ -214,7 +216,8 @@ impl Driver {
                 tracing::error!(execution = %id, workflow = %birth.workflow, "the pinned workflow revision is missing");
                 return;
             };
-            let execution = engine::create(&program, birth);
+            let mut execution = engine::create(&program, birth);
+            engine::created(&mut execution);
             let slot = Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
             self.slots.insert(id, slot);
         }
@@ -262,11 +265,13 @@ impl Driver {
     /// One decision; none if the execution does not exist.
     fn step(&mut self, id: ExecutionId, input: engine::Input, turn: &mut Turn) -> Option<Verdict> {
         let now = self.now();
-        let slot = self.load(id)?;
+        self.load(id)?;
+        self.deciding = Some(id);
+        let slot = self.slots.get_mut(&id)?;
         let mut decision = engine::decide(&slot.program, &mut slot.execution, input, now);
         let verdict = std::mem::replace(&mut decision.verdict, Verdict::Stale);
         if !decision.records.is_empty() {
-            let transition = decision.transition(&slot.execution, now);
+            let transition = engine::transition(&slot.execution, &decision);
             turn.bytes += transition.body.len();
             turn.part.transitions.push(transition);
             slot.undurable += 1;
@@ -283,6 +288,7 @@ impl Driver {
             }
         }
         self.effects(id, decision, turn);
+        self.deciding = None;
         Some(verdict)
     }
 
@@ -335,7 +341,7 @@ impl Driver {
             }
             Effect::Ended(ended) => {
                 let birth = slot.execution.birth().clone();
-                turn.released.ended.push(view(&slot.execution));
+                turn.released.ended.push(view(slot));
                 tell_parent(&birth, &ended, turn);
                 tell_trigger(&birth, ended, self.now(), turn);
             }
@@ -480,9 +486,12 @@ impl Driver {
         }
     }
 
+    /// A panicked decision: the execution leaves memory, what was committed of it stays; it is not taken up again
+    /// before a restart or an operator's verb, so that it cannot stop its neighbours (a poison execution).
     fn drop_unsettled(&mut self) {
-        let lost: Vec<ExecutionId> = self.slots.iter().filter(|(_, s)| s.execution.poisoned()).map(|(id, _)| *id).collect();
-        self.refused(&lost);
+        if let Some(id) = self.deciding.take() {
+            self.slots.remove(&id);
+        }
     }
 
     /// After a restart: what is open is asked for again, with the same identities.
@@ -549,16 +558,16 @@ fn idle(status: Status) -> bool {
     matches!(status, Status::Waiting | Status::Suspended) || status.ended()
 }
 
-fn view(execution: &Execution) -> ExecutionView {
-    ExecutionView::of_execution(execution, execution.birth())
+fn view(slot: &Slot) -> ExecutionView {
+    ExecutionView::of_execution(&slot.program, &slot.execution)
 }
 
 /// A creation whose execution is pending: the first transition holds the facts of birth alone.
 pub fn create_pending(program: &Program, birth: &Arc<Birth>) -> Create {
-    let execution = engine::create(program, birth.clone());
+    let mut execution = engine::create(program, birth.clone());
     Create {
         birth: birth.clone(),
-        first: engine::birth_transition(&execution, None, birth.created),
+        first: engine::created(&mut execution),
         summary: engine::summary(&execution),
         key: None,
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_dsl::value::Value;
-use tidemill_engine::WaitingFor;
-use tidemill_engine::record::{Birth, Ended, Parent, Status};
+use tidemill_dsl::program::Program;
+use tidemill_engine::record::{Ended, Parent, Status};
+use tidemill_engine::{Execution, WaitingFor};
 use tidemill_store::ExecutionRow;
 
 /// One execution as shown.
@@ -69,7 +70,8 @@ impl ExecutionView {
     }
 
     /// From a folded execution.
-    pub fn of_execution(execution: &tidemill_engine::Execution, birth: &Arc<Birth>) -> ExecutionView {
+    pub fn of_execution(program: &Program, execution: &Execution) -> ExecutionView {
+        let birth = execution.birth();
         let cause = birth.cause.as_ref();
         ExecutionView {
             id: birth.id,
@@ -87,7 +89,7 @@ impl ExecutionView {
             attempt: cause.map_or(1, |c| c.attempt),
             parent: birth.parent,
             tags: birth.tags.clone(),
-            waiting_for: execution.waiting_for(),
+            waiting_for: execution.waiting_for(program),
         }
     }
 }
