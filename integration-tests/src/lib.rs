@@ -2,6 +2,7 @@
 //!
 //! Knows the product from outside only: the binary, its flags, its API.
 
+pub mod bench;
 pub mod http;
 pub mod probe;
 pub mod server;
