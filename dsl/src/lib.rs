@@ -3,6 +3,7 @@
 //! Pure by construction (invariant 1): no files, no sockets, no clock, no randomness, no async runtime. Equal inputs
 //! give equal outputs, byte for byte.
 
+pub mod codes;
 pub mod diagnostic;
 pub mod duration;
 pub mod event;
@@ -13,8 +14,10 @@ pub mod ids;
 pub mod matcher;
 pub mod order;
 pub mod program;
+pub mod reader;
 pub mod schema;
 pub mod value;
+pub mod yaml;
 
 pub use fault::Fault;
 pub use value::Value;
