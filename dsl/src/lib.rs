@@ -11,6 +11,7 @@ pub mod expr;
 pub mod fault;
 pub mod filter;
 pub mod ids;
+pub mod manifest;
 pub mod matcher;
 pub mod order;
 pub mod program;
