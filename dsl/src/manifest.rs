@@ -19,9 +19,12 @@ mod trigger;
 
 use std::sync::Arc;
 
-pub use connection::{Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, Protocol, Queue};
+pub use connection::{
+    Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, Protocol, Queue,
+};
 pub use function::{
-    Builtin, CallAuth, Function, FunctionKind, FunctionLimits, Lifecycle, ProcessFunction, ProcessProtocol, Setting,
+    Builtin, CallAuth, Function, FunctionKind, FunctionLimits, Lifecycle, ProcessFunction, ProcessProtocol,
+    Setting,
 };
 pub use lower::{function_workflow, function_workflow_name};
 pub use metadata::Metadata;
@@ -29,8 +32,8 @@ pub use retry::{Backoff, ErrorClass, MAX_AGE, RetryPolicy};
 pub use scope::{Namespace, Quotas, RoleBinding};
 pub use secret::{SecretManifest, SecretOrigin};
 pub use source::{
-    CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, KafkaSource, Respond,
-    Source, SourceKind, SourceLimits, Start,
+    CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, KafkaSource,
+    Respond, Source, SourceKind, SourceLimits, Start,
 };
 pub use trigger::{Buffer, DeadLetter, Integration, Overlap, Target, Trigger, WhenFull};
 
@@ -55,7 +58,11 @@ impl Document {
     pub fn of(node: &Node) -> Document {
         let first = node.entries().first().map(|entry| &*entry.key);
         let named = node.get("kind").is_some() || node.get("apiVersion").is_some();
-        if first != Some("document") && named { Document::Manifest } else { Document::Workflow }
+        if first != Some("document") && named {
+            Document::Manifest
+        } else {
+            Document::Workflow
+        }
     }
 }
 
@@ -81,8 +88,16 @@ pub enum Manifest {
 }
 
 /// The kinds, as `kind` spells them.
-pub const KINDS: [&str; 8] =
-    ["Source", "Trigger", "Function", "Secret", "Connection", "Queue", "Namespace", "RoleBinding"];
+pub const KINDS: [&str; 8] = [
+    "Source",
+    "Trigger",
+    "Function",
+    "Secret",
+    "Connection",
+    "Queue",
+    "Namespace",
+    "RoleBinding",
+];
 
 /// A name that a manifest refers to and that something else must define.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +145,10 @@ fn read_manifest(place: Place, sink: &Sink, namespace: &str) -> Option<Manifest>
     let spec = reader.need("spec");
     reader.finish();
     let (kind, spec) = (kind?, spec?);
-    let head = Head { meta: meta.unwrap_or_else(|| Metadata::unnamed(namespace)), raw: raw(&root) };
+    let head = Head {
+        meta: meta.unwrap_or_else(|| Metadata::unnamed(namespace)),
+        raw: raw(&root),
+    };
     match kind {
         "Source" => source::read(head, spec, sink).map(|source| Manifest::Source(Box::new(source))),
         "Trigger" => trigger::read(head, spec, sink).map(|trigger| Manifest::Trigger(Box::new(trigger))),
@@ -160,7 +178,10 @@ pub struct Raw {
 
 fn raw(root: &Place) -> Raw {
     let part = |key: &str| root.node.get(key).map(Node::to_value).unwrap_or_default();
-    Raw { metadata: part("metadata"), spec: part("spec") }
+    Raw {
+        metadata: part("metadata"),
+        spec: part("spec"),
+    }
 }
 
 fn kind_of(place: &Place, sink: &Sink) -> Option<&'static str> {

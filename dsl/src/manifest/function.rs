@@ -2,8 +2,12 @@
 //!
 //! Owns the fields. Runs nothing and resolves no secret.
 
+mod process;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use process::{Lifecycle, ProcessFunction, ProcessProtocol};
 
 use super::{Head, Metadata, Raw, codes, open, read};
 use crate::codes as shared;
@@ -89,50 +93,6 @@ pub enum CallAuth {
     },
 }
 
-/// A program that is run per call or kept running.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProcessFunction {
-    /// Program and arguments.
-    pub command: Vec<Arc<str>>,
-    /// Per call, or kept.
-    pub lifecycle: Lifecycle,
-    /// How it is spoken to; follows from the life cycle.
-    pub protocol: ProcessProtocol,
-    /// Working directory.
-    pub workdir: Option<Arc<str>>,
-    /// Its environment; nothing else of the server's is handed on.
-    pub environment: Vec<(Arc<str>, Setting)>,
-    /// Instances kept without calls.
-    pub min_instances: u32,
-    /// Most instances.
-    pub max_instances: u32,
-    /// Calls at once per instance.
-    pub concurrency: u32,
-    /// After this long without calls an instance goes.
-    pub idle: Duration,
-    /// How long an instance may take to become ready.
-    pub start_timeout: Duration,
-}
-
-/// How long a process lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lifecycle {
-    /// For one call.
-    #[default]
-    OneShot,
-    /// Between calls.
-    Resident,
-}
-
-/// How a process is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcessProtocol {
-    /// HTTP over a unix socket (resident).
-    Http,
-    /// JSON on standard input and output (one-shot).
-    Json,
-}
-
 /// The functions that are built in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builtin {
@@ -148,12 +108,20 @@ const KINDS: [&str; 7] = ["http", "process", "builtin", "python", "node", "shell
 
 pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Function> {
     let mut reader = open(spec, sink, "the spec of a Function")?;
-    let timeout = reader.take("timeout").map_or(Some(DEFAULT_CALL_TIMEOUT), |place| read::duration(&place, sink));
-    let limits = reader.take("limits").map_or(Some(FunctionLimits::default()), |place| read_limits(place, sink));
+    let timeout = reader
+        .take("timeout")
+        .map_or(Some(DEFAULT_CALL_TIMEOUT), |place| read::duration(&place, sink));
+    let limits = reader
+        .take("limits")
+        .map_or(Some(FunctionLimits::default()), |place| read_limits(place, sink));
     let input = reader.take("input").map(|place| schema(place, sink));
     let output = reader.take("output").map(|place| schema(place, sink));
     for key in ["onSuccess", "onFailure"] {
-        reader.refuse(key, codes::LATER_DESTINATIONS, &format!("`{key}` is not supported by this release"));
+        reader.refuse(
+            key,
+            codes::LATER_DESTINATIONS,
+            &format!("`{key}` is not supported by this release"),
+        );
     }
     let kind = read::one_of(&mut reader, &KINDS, "the kind of function");
     reader.finish();
@@ -161,9 +129,16 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Function> {
     let mut limits = limits?;
     let kind = match kind {
         "http" => read_http(place, sink),
-        "process" => read_process(place, sink, &mut limits),
+        "process" => process::read(place, sink, &mut limits),
         "builtin" => place
-            .choice(sink, &[("echo", Builtin::Echo), ("sleep", Builtin::Sleep), ("fail", Builtin::Fail)])
+            .choice(
+                sink,
+                &[
+                    ("echo", Builtin::Echo),
+                    ("sleep", Builtin::Sleep),
+                    ("fail", Builtin::Fail),
+                ],
+            )
             .map(FunctionKind::Builtin),
         later => {
             let message = format!("functions of kind {later} are not supported by this release");
@@ -187,11 +162,19 @@ fn read_limits(place: Place, sink: &Sink) -> Option<FunctionLimits> {
     let mut reader = Reader::open(place, sink, "limits")?;
     let many = || 1..=1_000_000;
     let limits = FunctionLimits {
-        concurrency: reader.take("concurrency").and_then(|place| read::count(&place, sink, many())),
-        queue: reader.take("queue").and_then(|place| read::count(&place, sink, 0..=1_000_000)),
-        queue_age: reader.take("queueAge").and_then(|place| read::duration(&place, sink)),
+        concurrency: reader
+            .take("concurrency")
+            .and_then(|place| read::count(&place, sink, many())),
+        queue: reader
+            .take("queue")
+            .and_then(|place| read::count(&place, sink, 0..=1_000_000)),
+        queue_age: reader
+            .take("queueAge")
+            .and_then(|place| read::duration(&place, sink)),
         memory: reader.take("memory").and_then(|place| read::size(&place, sink)),
-        cpu: reader.take("cpu").and_then(|place| read::fraction(&place, sink, 0.01..=1024.0)),
+        cpu: reader
+            .take("cpu")
+            .and_then(|place| read::fraction(&place, sink, 0.01..=1024.0)),
     };
     reader.finish();
     Some(limits)
@@ -213,7 +196,12 @@ fn schema(place: Place, sink: &Sink) -> Option<Schema> {
     };
     match Schema::compile(&place.node.to_value()) {
         Ok(schema) => Some(schema),
-        Err(why) => read::wrong(&place, sink, shared::SCHEMA, &format!("the schema is not valid: {why}")),
+        Err(why) => read::wrong(
+            &place,
+            sink,
+            shared::SCHEMA,
+            &format!("the schema is not valid: {why}"),
+        ),
     }
 }
 
@@ -241,38 +229,61 @@ fn read_http(place: Place, sink: &Sink) -> Option<FunctionKind> {
         let text = place.text(sink)?;
         let upper = text.to_ascii_uppercase();
         let message = format!("`{text}` is no HTTP method of a function");
-        if METHODS.contains(&&*upper) { Some(upper.into()) } else { read::wrong(&place, sink, codes::METHOD, &message) }
+        if METHODS.contains(&&*upper) {
+            Some(upper.into())
+        } else {
+            read::wrong(&place, sink, codes::METHOD, &message)
+        }
     });
-    let headers = reader.take("headers").map_or(Some(Vec::new()), |place| settings(&place, sink, check_header));
+    let headers = reader
+        .take("headers")
+        .map_or(Some(Vec::new()), |place| settings(&place, sink, check_header));
     let auth = reader.take("auth").map(|place| read_auth(place, sink));
-    reader.refuse("sign", codes::LATER_SIGN, "signing of calls is not supported by this release");
+    reader.refuse(
+        "sign",
+        codes::LATER_SIGN,
+        "signing of calls is not supported by this release",
+    );
     reader.finish();
     let auth = match auth {
         Some(auth) => Some(auth?),
         None => None,
     };
-    Some(FunctionKind::Http { url: url?, method: method?, headers: headers?, auth })
+    Some(FunctionKind::Http {
+        url: url?,
+        method: method?,
+        headers: headers?,
+        auth,
+    })
 }
 
 fn check_header(name: &str, value: &Setting) -> Option<String> {
     let lower = name.to_ascii_lowercase();
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b)) {
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b))
+    {
         return Some(format!("`{name}` is no name of a header field"));
     }
     if OWNED_HEADERS.contains(&&*lower) || lower.starts_with("tidemill-") {
         return Some(format!("the header `{name}` cannot be set here"));
     }
     match value {
-        Setting::Text(text) if text.chars().any(|c| c.is_control() && c != '\t') => {
-            Some(format!("the value of the header `{name}` has a line break or control character"))
-        }
+        Setting::Text(text) if text.chars().any(|c| c.is_control() && c != '\t') => Some(format!(
+            "the value of the header `{name}` has a line break or control character"
+        )),
         _ => None,
     }
 }
 
 fn read_auth(place: Place, sink: &Sink) -> Option<CallAuth> {
     let mut reader = Reader::open(place, sink, "auth")?;
-    let kind = read::one_of(&mut reader, &["basic", "bearer", "hmac", "jwt", "mtls", "oauth2"], "the authentication");
+    let kind = read::one_of(
+        &mut reader,
+        &["basic", "bearer", "hmac", "jwt", "mtls", "oauth2"],
+        "the authentication",
+    );
     reader.finish();
     let (kind, place) = kind?;
     match kind {
@@ -280,7 +291,9 @@ fn read_auth(place: Place, sink: &Sink) -> Option<CallAuth> {
         "bearer" => read::secret(&place, sink).map(|secret| CallAuth::Bearer { secret }),
         later => {
             let message = format!("{later} authentication of calls is not supported by this release");
-            let found = place.key_error(codes::LATER_AUTH, message).help("calls know basic and bearer");
+            let found = place
+                .key_error(codes::LATER_AUTH, message)
+                .help("calls know basic and bearer");
             sink.push(found);
             None
         }
@@ -308,78 +321,4 @@ fn settings(
         Some((name, value))
     });
     read.collect::<Vec<_>>().into_iter().collect()
-}
-
-fn check_variable(name: &str, value: &Setting) -> Option<String> {
-    let good = !name.is_empty() && !name.contains(['=', '\0']);
-    if !good {
-        return Some(format!("`{name}` is no name of an environment variable"));
-    }
-    if name.starts_with("TIDEMILL_") {
-        return Some(format!("`{name}` is set by Tidemill"));
-    }
-    matches!(value, Setting::Text(text) if text.contains('\0')).then(|| format!("the value of `{name}` holds a NUL"))
-}
-
-fn read_process(place: Place, sink: &Sink, limits: &mut FunctionLimits) -> Option<FunctionKind> {
-    let mut reader = Reader::open(place, sink, "a process function")?;
-    let command = reader.need("command").and_then(|place| read::list(&place, sink, argument));
-    let words = [("oneShot", Lifecycle::OneShot), ("resident", Lifecycle::Resident)];
-    let lifecycle = reader.choice("lifecycle", &words);
-    let protocol = read_protocol(reader.take("protocol"), lifecycle, sink);
-    let workdir = reader.take("workdir").map(|place| read::some_text(&place, sink));
-    let environment =
-        reader.take("environment").map_or(Some(Vec::new()), |place| settings(&place, sink, check_variable));
-    if let Some(own) = reader.take("limits").and_then(|place| read_limits(place, sink)) {
-        limits.concurrency = own.concurrency.or(limits.concurrency);
-        limits.queue = own.queue.or(limits.queue);
-        limits.queue_age = own.queue_age.or(limits.queue_age);
-        limits.memory = own.memory.or(limits.memory);
-        limits.cpu = own.cpu.or(limits.cpu);
-    }
-    let min = reader.take("minInstances");
-    let min_instances = min.as_ref().map_or(Some(0), |place| read::count(place, sink, 0..=1000));
-    let max_instances = reader.take("maxInstances").map_or(Some(1), |place| read::count(&place, sink, 1..=1000));
-    let concurrency = reader.take("concurrency").map_or(Some(1), |place| read::count(&place, sink, 1..=10_000));
-    let idle = reader.take("idle").map_or(Some(Duration::from_secs(300)), |place| read::duration(&place, sink));
-    let start_timeout =
-        reader.take("startTimeout").map_or(Some(Duration::from_secs(10)), |place| read::duration(&place, sink));
-    reader.finish();
-    if let (Some(place), Some(min), Some(max)) = (min, min_instances, max_instances)
-        && min > max
-    {
-        return read::wrong(&place, sink, codes::RANGE, &format!("minInstances {min} is above maxInstances {max}"));
-    }
-    let workdir = match workdir {
-        Some(workdir) => Some(workdir?),
-        None => None,
-    };
-    Some(FunctionKind::Process(Box::new(ProcessFunction {
-        command: command?,
-        lifecycle,
-        protocol: protocol?,
-        workdir,
-        environment: environment?,
-        min_instances: min_instances?,
-        max_instances: max_instances?,
-        concurrency: concurrency?,
-        idle: idle?,
-        start_timeout: start_timeout?,
-    })))
-}
-
-fn argument(place: &Place, sink: &Sink) -> Option<Arc<str>> {
-    let text = place.text(sink)?;
-    if text.contains('\0') { read::wrong(place, sink, shared::WRONG_VALUE, "the argument holds a NUL") } else { Some(text) }
-}
-
-fn read_protocol(place: Option<Place>, lifecycle: Lifecycle, sink: &Sink) -> Option<ProcessProtocol> {
-    let implied = match lifecycle {
-        Lifecycle::OneShot => ProcessProtocol::Json,
-        Lifecycle::Resident => ProcessProtocol::Http,
-    };
-    let Some(place) = place else { return Some(implied) };
-    let stated = place.choice(sink, &[("http", ProcessProtocol::Http), ("json", ProcessProtocol::Json)])?;
-    let message = "the protocol does not go with the life cycle: http with resident, json with oneShot";
-    if stated == implied { Some(stated) } else { read::wrong(&place, sink, shared::WRONG_VALUE, message) }
 }

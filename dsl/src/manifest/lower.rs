@@ -18,13 +18,19 @@ pub fn function_workflow_name(function: &str) -> String {
     if name.len() <= LABEL {
         return name;
     }
-    let hash: String = sha2::Sha256::digest(function.as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
-    format!("{}-{hash}", name[..LABEL - 9].trim_end_matches('-'))
+    let digest = sha2::Sha256::digest(function.as_bytes());
+    let hash = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    format!("{}-{hash:08x}", name[..LABEL - 9].trim_end_matches('-'))
 }
 
 /// The text (JSON, which is YAML) of the workflow that stands for a function: one call, retried as the policy says
 /// unless the error is permanent. `version` is a number, an alias, or `latest`.
-pub fn function_workflow(namespace: &str, function: &str, version: Option<&str>, retry: &RetryPolicy) -> String {
+pub fn function_workflow(
+    namespace: &str,
+    function: &str,
+    version: Option<&str>,
+    retry: &RetryPolicy,
+) -> String {
     let call = format!("{function}:{}@default", version.unwrap_or("latest"));
     let call = Value::object([("call", Value::text(call))]);
     let tasks = match retry.retries() {
@@ -58,7 +64,10 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
             "limit",
             Value::object([
                 ("attempt", Value::object([("count", Value::from(retries))])),
-                ("duration", Value::text(format!("PT{}S", retry.max_age.as_secs().max(1)))),
+                (
+                    "duration",
+                    Value::text(format!("PT{}S", retry.max_age.as_secs().max(1))),
+                ),
             ]),
         ),
     ];
@@ -72,9 +81,16 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
     }
     let count = Value::object([
         ("set", Value::text("${ . }")),
-        ("export", Value::object([("as", Value::text("${ {attempt: (($context.attempt // 0) + 1)} }"))])),
+        (
+            "export",
+            Value::object([("as", Value::text("${ {attempt: (($context.attempt // 0) + 1)} }"))]),
+        ),
     ]);
-    let body = if counted { vec![task("count", count), task("call", call)] } else { vec![task("call", call)] };
+    let body = if counted {
+        vec![task("count", count), task("call", call)]
+    } else {
+        vec![task("call", call)]
+    };
     Value::object([
         ("try", Value::array(body)),
         ("catch", Value::object([("retry", Value::object(policy))])),
@@ -82,7 +98,10 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
 }
 
 fn millis(count: u128) -> Value {
-    Value::object([("milliseconds", Value::from(u64::try_from(count).unwrap_or(u64::MAX)))])
+    Value::object([(
+        "milliseconds",
+        Value::from(u64::try_from(count).unwrap_or(u64::MAX)),
+    )])
 }
 
 /// An expression that gives the delay of the attempt just failed, times `share`.
@@ -98,7 +117,9 @@ fn looked_up(backoff: &Backoff, retries: u32, share: f64) -> Value {
     }
     let list = table.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
     let last = table.len();
-    Value::text(format!("${{ {{milliseconds: [{list}][([$context.attempt, {last}] | min) - 1]}} }}"))
+    Value::text(format!(
+        "${{ {{milliseconds: [{list}][([$context.attempt, {last}] | min) - 1]}} }}"
+    ))
 }
 
 fn permanent() -> String {
@@ -111,7 +132,12 @@ mod tests {
     use super::*;
 
     fn lowered(preset: &str) -> String {
-        function_workflow("default", "charge", Some("3"), &RetryPolicy::preset(preset).unwrap())
+        function_workflow(
+            "default",
+            "charge",
+            Some("3"),
+            &RetryPolicy::preset(preset).unwrap(),
+        )
     }
 
     #[test]
@@ -132,7 +158,11 @@ mod tests {
         };
         check(
             "fast",
-            &[r#""delay":{"milliseconds":10000}"#, r#""count":2"#, r#""jitter":{"from":{"milliseconds":0},"to":{"milliseconds":10000}}"#],
+            &[
+                r#""delay":{"milliseconds":10000}"#,
+                r#""count":2"#,
+                r#""jitter":{"from":{"milliseconds":0},"to":{"milliseconds":10000}}"#,
+            ],
         );
         check(
             "day",
@@ -142,8 +172,17 @@ mod tests {
                 r#""duration":"PT86400S""#,
             ],
         );
-        check("webhook", &["[5000,300000,1800000,7200000,18000000,36000000][", r#""count":7"#]);
-        check("aws", &[r#""count":184"#, "[100,200,400,800,1600,3200,6400,12800,25600,42000]["]);
+        check(
+            "webhook",
+            &["[5000,300000,1800000,7200000,18000000,36000000][", r#""count":7"#],
+        );
+        check(
+            "aws",
+            &[
+                r#""count":184"#,
+                "[100,200,400,800,1600,3200,6400,12800,25600,42000][",
+            ],
+        );
     }
 
     #[test]

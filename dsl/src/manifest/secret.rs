@@ -43,7 +43,11 @@ impl fmt::Debug for SecretOrigin {
 
 pub(super) fn read(mut head: Head, spec: Place, sink: &Sink) -> Option<SecretManifest> {
     let mut reader = open(spec, sink, "the spec of a Secret")?;
-    let origin = read::one_of(&mut reader, &["env", "file", "value"], "where the value comes from");
+    let origin = read::one_of(
+        &mut reader,
+        &["env", "file", "value"],
+        "where the value comes from",
+    );
     reader.finish();
     let (key, place) = origin?;
     let origin = match key {
@@ -51,7 +55,11 @@ pub(super) fn read(mut head: Head, spec: Place, sink: &Sink) -> Option<SecretMan
         "file" => SecretOrigin::File(read::some_text(&place, sink)?),
         _ => {
             let span = place.key;
-            let found = crate::diagnostic::Diagnostic::warning(codes::PLAIN_SECRET, span, "the value stands in the text");
+            let found = crate::diagnostic::Diagnostic::warning(
+                codes::PLAIN_SECRET,
+                span,
+                "the value stands in the text",
+            );
             sink.push(read::explained(found.at(place.pointer.clone())));
             SecretOrigin::Value(place.node.to_value())
         }
@@ -59,5 +67,9 @@ pub(super) fn read(mut head: Head, spec: Place, sink: &Sink) -> Option<SecretMan
     if key == "value" {
         head.raw.spec = Value::object([("value", Value::text("***"))]);
     }
-    Some(SecretManifest { meta: head.meta, origin, raw: head.raw })
+    Some(SecretManifest {
+        meta: head.meta,
+        origin,
+        raw: head.raw,
+    })
 }

@@ -2,18 +2,25 @@
 //!
 //! Owns the fields and what can be judged without the source and the target themselves.
 
+mod buffer;
+mod target;
+
 use std::sync::Arc;
+
+pub use buffer::{Buffer, WhenFull};
+pub use target::{DeadLetter, Target};
+
+pub(super) use buffer::read_buffer;
+use target::{read_dead_letter, read_target};
 
 use super::retry::RetryPolicy;
 use super::{Head, Metadata, Raw, Reference, Source, codes, filters, open, read, retry};
 use crate::codes as shared;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::duration::Rate;
 use crate::expr::Template;
 use crate::filter::Filter;
-use crate::ids::is_label;
 use crate::matcher::MatchRule;
-use crate::reader::{Place, Reader, Sink};
+use crate::reader::{Place, Sink};
 
 /// A trigger. Its templates see the event's envelope.
 #[derive(Clone, Debug)]
@@ -68,8 +75,11 @@ pub enum Integration {
 }
 
 impl Integration {
-    const WORDS: [(&'static str, Integration); 3] =
-        [("oneWay", Integration::OneWay), ("twoWay", Integration::TwoWay), ("proxy", Integration::Proxy)];
+    const WORDS: [(&'static str, Integration); 3] = [
+        ("oneWay", Integration::OneWay),
+        ("twoWay", Integration::TwoWay),
+        ("proxy", Integration::Proxy),
+    ];
 
     /// As manifests and the API spell it.
     pub fn as_str(self) -> &'static str {
@@ -99,25 +109,6 @@ impl Integration {
     }
 }
 
-/// What a trigger starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A workflow.
-    Workflow {
-        /// Its name.
-        name: Arc<str>,
-        /// Its version; none: the highest.
-        version: Option<Arc<str>>,
-    },
-    /// A function.
-    Function {
-        /// Its name.
-        name: Arc<str>,
-        /// Version number or alias; none: the newest.
-        version: Option<Arc<str>>,
-    },
-}
-
 /// What happens to an event while an execution of the trigger runs, judged per `orderBy` key when there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overlap {
@@ -132,65 +123,30 @@ pub enum Overlap {
     Replace,
 }
 
-/// Peak shaving of one trigger.
-#[derive(Clone, Debug)]
-pub struct Buffer {
-    /// Starts per time.
-    pub rate: Option<Rate>,
-    /// Starts that may come at once on top of the rate; none: as many as the rate gives in a second, at least one.
-    pub burst: Option<u32>,
-    /// Executions of this trigger that may be open.
-    pub concurrency: Option<u32>,
-    /// Deliveries that may wait.
-    pub capacity: u32,
-    /// Key of those that go one after another.
-    pub order_by: Option<Template>,
-    /// What happens at capacity.
-    pub when_full: WhenFull,
-    /// Higher goes first.
-    pub priority: i32,
-}
-
-/// Deliveries a buffer holds when nothing is said (limit `buffer-capacity`).
-const CAPACITY: u32 = 1_000_000;
-
-/// What happens at a buffer's capacity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The source is held; HTTP gets 429 after a second.
-    #[default]
-    Wait,
-    /// 429, or a negative acknowledgement.
-    Reject,
-    /// To the dead letters, cause `buffer-full`.
-    Divert,
-}
-
-/// What becomes of a dead letter. The store keeps the entry in every case but [`DeadLetter::Drop`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum DeadLetter {
-    /// It is stored.
-    #[default]
-    Store,
-    /// It is stored and given to this target.
-    Target(Target),
-    /// It is dropped and counted.
-    Drop,
-}
-
 pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
     let mut reader = open(spec, sink, "the spec of a Trigger")?;
     let enabled = reader.flag("enabled", true);
     let source = reader.take("source");
     let integration = reader.take("integration");
-    let filters = reader.take("filters").map_or(Some(Vec::new()), |place| filters::read_filters(&place, sink));
-    reader.refuse("data", codes::LATER_PATTERN, "content patterns are not supported by this release");
+    let filters = reader
+        .take("filters")
+        .map_or(Some(Vec::new()), |place| filters::read_filters(&place, sink));
+    reader.refuse(
+        "data",
+        codes::LATER_PATTERN,
+        "content patterns are not supported by this release",
+    );
     let target = reader.need("target");
     let input = optional(reader.take("input"), |place| read::template(&place, sink));
     let tags = optional(reader.take("tags"), |place| read_tags(&place, sink));
     let overlap = reader.choice(
         "overlap",
-        &[("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue), ("replace", Overlap::Replace)],
+        &[
+            ("allow", Overlap::Allow),
+            ("skip", Overlap::Skip),
+            ("queue", Overlap::Queue),
+            ("replace", Overlap::Replace),
+        ],
     );
     let buffer = optional(reader.take("buffer"), |place| read_buffer(place, sink));
     let retry = optional(reader.take("retry"), |place| retry::read(place, sink));
@@ -224,7 +180,10 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
         places,
     };
     if trigger.source.is_none() {
-        trigger.check_integration(None).into_iter().for_each(|found| sink.push(found));
+        trigger
+            .check_integration(None)
+            .into_iter()
+            .for_each(|found| sink.push(found));
     }
     Some(trigger)
 }
@@ -236,7 +195,10 @@ fn optional<'a, T>(place: Option<Place<'a>>, read: impl FnOnce(Place<'a>) -> Opt
 
 fn read_tags(place: &Place, sink: &Sink) -> Option<Vec<(Arc<str>, Template)>> {
     let good = |name: &str| {
-        (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        (1..=63).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
     };
     let read = place.entries(sink)?.into_iter().map(|(name, place)| {
         if !good(&name) {
@@ -249,112 +211,22 @@ fn read_tags(place: &Place, sink: &Sink) -> Option<Vec<(Arc<str>, Template)>> {
     read.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// Reads `buffer`.
-pub(super) fn read_buffer(place: Place, sink: &Sink) -> Option<Buffer> {
-    let mut reader = Reader::open(place, sink, "buffer")?;
-    let many = || 1..=i64::from(u32::MAX);
-    let rate = optional(reader.take("rate"), |place| read::rate(&place, sink));
-    let burst = optional(reader.take("burst"), |place| read::count(&place, sink, many()));
-    let concurrency = optional(reader.take("concurrency"), |place| read::count(&place, sink, many()));
-    let capacity = reader.take("capacity").map_or(Some(CAPACITY), |place| read::count(&place, sink, many()));
-    let order_by = optional(reader.take("orderBy"), |place| read::template(&place, sink));
-    let when_full = reader.choice(
-        "whenFull",
-        &[("wait", WhenFull::Wait), ("reject", WhenFull::Reject), ("divert", WhenFull::Divert)],
-    );
-    let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
-    let priority = reader.take("priority").map_or(Some(0), |place| read::integer(&place, sink, range));
-    reader.refuse("queue", codes::LATER_QUEUE, "named queues are not supported by this release");
-    reader.finish();
-    Some(Buffer {
-        rate: rate?,
-        burst: burst?,
-        concurrency: concurrency?,
-        capacity: capacity?,
-        order_by: order_by?,
-        when_full,
-        priority: i32::try_from(priority?).unwrap_or(0),
-    })
-}
-
-fn read_target(place: Place, sink: &Sink) -> Option<Target> {
-    let mut reader = Reader::open(place, sink, "a target")?;
-    let target = target_of(&mut reader, false);
-    reader.finish();
-    match target? {
-        DeadLetter::Target(target) => Some(target),
-        DeadLetter::Store | DeadLetter::Drop => None,
-    }
-}
-
-fn read_dead_letter(place: Place, sink: &Sink) -> Option<DeadLetter> {
-    let mut reader = Reader::open(place, sink, "deadLetter")?;
-    let target = target_of(&mut reader, true);
-    reader.finish();
-    target
-}
-
-/// A target, or for dead letters also `queue` and `none`.
-fn target_of(reader: &mut Reader, dead_letter: bool) -> Option<DeadLetter> {
-    let sink = reader.sink();
-    let keys: &[&'static str] =
-        if dead_letter { &["workflow", "function", "sink", "queue", "none"] } else { &["workflow", "function", "sink"] };
-    let version = reader.take("version");
-    let refused = reader.refuse("alias", codes::LATER_WORKFLOW_ALIAS, "aliases of workflows are not supported by this release");
-    let (kind, place) = read::one_of(reader, keys, "the target")?;
-    if let Some(version) = version.as_ref().filter(|_| kind != "workflow") {
-        let found = version.key_error(codes::TARGET, format!("`version` does not go with `{kind}`"));
-        sink.push(found.help("the version of a function follows its name: `charge:3`"));
-        return None;
-    }
-    let target = match kind {
-        "workflow" => Target::Workflow {
-            name: read::label(&place, sink)?,
-            version: match version {
-                Some(place) => Some(workflow_version(&place, sink)?),
-                None => None,
-            },
-        },
-        "function" => function_target(&place, sink)?,
-        "none" => {
-            Reader::open(place, sink, "none")?.finish();
-            return Some(DeadLetter::Drop);
-        }
-        later => {
-            let (code, what) = if later == "sink" { (codes::LATER_SINK, "sinks") } else { (codes::LATER_QUEUE, "named queues") };
-            sink.push(read::explained(place.key_error(code, format!("{what} are not supported by this release"))));
-            return None;
-        }
-    };
-    (!refused).then_some(DeadLetter::Target(target))
-}
-
-fn workflow_version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
-    let text = place.text(sink)?;
-    if &*text == "latest" || semver::Version::parse(&text).is_ok() {
-        return Some(text);
-    }
-    read::wrong(place, sink, codes::TARGET, &format!("`{text}` is no semantic version"))
-}
-
-fn function_target(place: &Place, sink: &Sink) -> Option<Target> {
-    let text = place.text(sink)?;
-    let (name, version) = text.split_once(':').map_or((&*text, None), |(name, version)| (name, Some(version)));
-    if is_label(name) && version.is_none_or(is_label) {
-        return Some(Target::Function { name: name.into(), version: version.map(Arc::from) });
-    }
-    read::wrong(place, sink, codes::TARGET, &format!("`{text}` is neither NAME nor NAME:VERSION nor NAME:ALIAS"))
-}
-
 impl Trigger {
     /// The rule for the matcher; `paused` by an operator counts as disabled.
     pub fn rule(&self, paused: bool) -> MatchRule {
-        MatchRule { source: self.source.clone(), filters: self.filters.clone(), enabled: self.enabled && !paused }
+        MatchRule {
+            source: self.source.clone(),
+            filters: self.filters.clone(),
+            enabled: self.enabled && !paused,
+        }
     }
 
     /// How source, rule and firing are joined: as the source implies, else as stated, else oneWay.
     pub fn integration_with(&self, source: Option<&Source>) -> Integration {
-        source.map(|source| source.kind.integration()).or(self.integration).unwrap_or(Integration::OneWay)
+        source
+            .map(|source| source.kind.integration())
+            .or(self.integration)
+            .unwrap_or(Integration::OneWay)
     }
 
     /// The policy by which failed deliveries are tried again: as stated, else `day` for functions. A workflow is not
@@ -379,8 +251,13 @@ impl Trigger {
         let of = source.map_or("a trigger without source".into(), |source| {
             format!("the source `{}` of kind {}", source.meta.name, source.kind.name())
         });
-        let message = format!("`integration: {}` does not agree with {of}, which is {}", stated.as_str(), implied.as_str());
-        let found = Diagnostic::error(codes::INTEGRATION, self.places.integration, message).at("/spec/integration");
+        let message = format!(
+            "`integration: {}` does not agree with {of}, which is {}",
+            stated.as_str(),
+            implied.as_str()
+        );
+        let found =
+            Diagnostic::error(codes::INTEGRATION, self.places.integration, message).at("/spec/integration");
         (stated != implied).then(|| read::explained(found))
     }
 
@@ -396,16 +273,10 @@ impl Trigger {
             DeadLetter::Target(target) => Some(target.reference(self.places.dead_letter, "/spec/deadLetter")),
             DeadLetter::Store | DeadLetter::Drop => None,
         };
-        source.into_iter().chain([self.target.reference(self.places.target, "/spec/target")]).chain(dead_letter).collect()
-    }
-}
-
-impl Target {
-    fn reference(&self, span: Span, pointer: &str) -> Reference {
-        let (kind, name, version) = match self {
-            Target::Workflow { name, version } => ("Workflow", name, version),
-            Target::Function { name, version } => ("Function", name, version),
-        };
-        Reference { kind, name: name.clone(), version: version.clone(), span, pointer: pointer.into() }
+        source
+            .into_iter()
+            .chain([self.target.reference(self.places.target, "/spec/target")])
+            .chain(dead_letter)
+            .collect()
     }
 }
