@@ -345,6 +345,11 @@ impl<'a, 's> Reader<'a, 's> {
         found.is_some()
     }
 
+    /// Whether the key was asked for, be it there or not.
+    pub fn asked(&self, key: &str) -> bool {
+        self.asked.iter().any(|k| *k == key)
+    }
+
     /// Names keys that count for "did you mean" though nothing asked for them.
     pub fn also(&mut self, keys: &[&'static str]) {
         self.also.extend_from_slice(keys);
