@@ -61,7 +61,7 @@ impl<'a> Sink<'a> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|d| d.severity);
         found.truncate(MAX_DIAGNOSTICS);
-        found.sort_by(|a, b| (a.span.start, a.code).cmp(&(b.span.start, b.code)));
+        found.sort_by(|a, b| (a.span.start, a.code, &a.message).cmp(&(b.span.start, b.code, &b.message)));
         found.dedup();
         found
     }

@@ -93,7 +93,9 @@ fn test(name: &str, place: &Place, at: At) -> Option<AttributeTest> {
         return at.condition(place).map(AttributeTest::Expr);
     }
     let literal: Arc<str> = text.clone();
-    let meta = text.contains(['.', '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^', '$', '\\']);
+    // A text whose only special character is the dot is meant literally: types and hosts are full of dots, and a
+    // literal `type` is what events are looked up by.
+    let meta = text.contains(['*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^', '$', '\\']);
     if !meta || text.len() > MAX_PATTERN {
         return Some(AttributeTest::Text { literal, pattern: None });
     }

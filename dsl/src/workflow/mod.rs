@@ -85,6 +85,7 @@ struct Draft<'a> {
 /// The definition being compiled.
 struct Compiler<'a> {
     sink: &'a Sink<'a>,
+    definition: Value,
     uses: Uses<'a>,
     drafts: Vec<Draft<'a>>,
     lists: Vec<List>,
@@ -100,8 +101,7 @@ impl<'a> Compiler<'a> {
         let document = document(&mut reader);
         let uses = Uses::read(&mut reader);
         let (secrets, outermost) = (uses.secrets.clone(), Scope::default());
-        let mut compiler =
-            Compiler { sink, uses, drafts: Vec::new(), lists: Vec::new(), functions: Vec::new(), calls: Vec::new() };
+        let mut compiler = Compiler::new(node, sink, uses);
         let before = At::new(sink, &outermost, Where::WorkflowInput);
         let input = values::intake(&mut reader, before);
         let timeout = compiler.uses.timeout(&mut reader, before);
@@ -113,8 +113,20 @@ impl<'a> Compiler<'a> {
         reader.finish();
         compiler.uses.check_unused(sink);
         compiler.recursion();
-        let parts = Parts { document: document?, digest, definition: node.to_value(), input, output, timeout, secrets };
+        let parts = Parts { document: document?, digest, input, output, timeout, secrets };
         compiler.finish(parts, root?)
+    }
+
+    fn new(node: &Node, sink: &'a Sink<'a>, uses: Uses<'a>) -> Compiler<'a> {
+        Compiler {
+            sink,
+            definition: node.to_value(),
+            uses,
+            drafts: Vec::new(),
+            lists: Vec::new(),
+            functions: Vec::new(),
+            calls: Vec::new(),
+        }
     }
 
     /// Bodies of functions are tasks like others, each in a list of its own.
@@ -163,8 +175,8 @@ impl<'a> Compiler<'a> {
         }
         let (places, tasks): (Vec<_>, Vec<_>) = self.drafts.into_iter().map(|d| (d.place, d.task)).unzip();
         let tasks = tasks.into_iter().collect::<Option<Vec<_>>>()?;
-        let Parts { document, digest, definition, input, output, timeout, secrets } = parts;
-        let lists = self.lists;
+        let Parts { document, digest, input, output, timeout, secrets } = parts;
+        let (lists, definition) = (self.lists, self.definition);
         let program = Program { document, digest, definition, input, output, timeout, secrets, root, lists, tasks };
         for finding in check::findings(&program) {
             let place = &places[finding.task.0 as usize];
@@ -179,7 +191,6 @@ impl<'a> Compiler<'a> {
 struct Parts {
     document: Document,
     digest: [u8; 32],
-    definition: Value,
     input: Intake,
     output: Shape,
     timeout: Option<crate::expr::Template>,
@@ -260,10 +271,16 @@ fn evaluate(reader: &mut Reader) {
 /// The one of these keys that stands in the map, with its value. None or a second one is reported; none is not
 /// when `other` says that something else stands for it.
 fn one_of<'a>(reader: &mut Reader<'a, '_>, keys: &[&'static str], other: bool) -> Option<(&'static str, Place<'a>)> {
-    let found: Vec<_> = keys.iter().filter_map(|key| Some((*key, reader.take(key)?))).collect();
+    let mut found: Vec<_> = keys.iter().filter_map(|key| Some((*key, reader.take(key)?))).collect();
+    found.sort_by_key(|(_, place)| place.key.start);
     let list = keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
-    if let Some((key, second)) = found.get(1).or(if other { found.first() } else { None }) {
-        let d = second.key_error(codes::EXCLUSIVE, format!("`{key}` stands beside a key that excludes it"));
+    let mistake = match found.as_slice() {
+        [(first, _), (second, place), ..] => Some((place, format!("`{first}` and `{second}` exclude each other"))),
+        [(key, place)] if other => Some((place, format!("`{key}` stands beside a key that excludes it"))),
+        _ => None,
+    };
+    if let Some((place, message)) = mistake {
+        let d = place.key_error(codes::EXCLUSIVE, message);
         reader.sink().push(d.help(format!("write exactly one of {list}")));
         return None;
     }

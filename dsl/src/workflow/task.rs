@@ -49,7 +49,7 @@ impl<'a> Compiler<'a> {
             name,
             reference: place.pointer.as_str().into(),
             list: names.list,
-            definition: place.node.to_value(),
+            definition: self.definition.pointer(&place.pointer).cloned().unwrap_or_default(),
             condition,
             input,
             output,

@@ -108,8 +108,8 @@ fn flow_and_composition() {
     let many: String = (0..257).map(|i| format!("          - b{i}: {{set: {{c: 1}}}}\n")).collect();
     refused(&format!("do:\n  - a:\n      fork:\n        branches:\n{many}"), ("E0806", 9, 9, "fork-branches"));
     refused("do:\n  - a:\n      run: {}\n", ("E0202", 8, 12, "`workflow`"));
-    refused("do:\n  - a:\n      run: {workflow: {namespace: n, name: N, version: latest}}\n", ("E0208", 8, 45, "N"));
-    refused("do:\n  - a:\n      run: {workflow: {namespace: n, name: m, version: '1'}}\n", ("E0302", 8, 57, "1"));
+    refused("do:\n  - a:\n      run: {workflow: {namespace: n, name: N, version: latest}}\n", ("E0208", 8, 44, "N"));
+    refused("do:\n  - a:\n      run: {workflow: {namespace: n, name: m, version: '1'}}\n", ("E0302", 8, 56, "1"));
     refused("do:\n  - a:\n      run: {workflow: {namespace: n, name: m}, return: all}\n", ("E0205", 8, 48, "`return`"));
 }
 
@@ -123,7 +123,7 @@ fn errors() {
     check("errors: {with: {status: x}}", ("E0705", 9, 39, "status"));
     check("errors: {with: {kind: x}}", ("E0201", 9, 31, "kind"));
     check("retry: often", ("E0601", 9, 22, "`often`"));
-    check("retry: {backoff: {linear: {}, constant: {}}}", ("E0205", 9, 45, "`linear`"));
+    check("retry: {backoff: {linear: {}, constant: {}}}", ("E0205", 9, 45, "`linear` and `constant`"));
     check("retry: {backoff: {}}", ("E0202", 9, 32, "`exponential`"));
     check("retry: {backoff: {linear: {factor: 2}}}", ("E0201", 9, 42, "factor"));
     check("retry: {limit: {attempt: {count: -1}}}", ("E0204", 9, 48, "`count`"));
@@ -155,10 +155,10 @@ fn calls_and_functions() {
     check("method: get, endpoint: 'ftp://a.test/'", ("E0703", 9, 37, "ftp"));
     check("method: get, endpoint: 'https://a.test/{id'", ("E0703", 9, 37, "not closed"));
     check("method: get, endpoint: {url: 'https://a.test/', uri: 'https://a.test/'}", ("E0201", 9, 38, "url"));
-    check(&format!("{get}, output: body"), ("E0204", 9, 63, "body"));
-    check(&format!("{get}, headers: {{a: [1]}}"), ("E0203", 9, 68, "a list"));
-    check(&format!("{get}, query: a=b"), ("E0404", 9, 62, "a map"));
-    check(&format!("{get}, redirect: 'yes'"), ("E0203", 9, 65, "`redirect`"));
+    check(&format!("{get}, output: body"), ("E0204", 9, 64, "body"));
+    check(&format!("{get}, headers: {{a: [1]}}"), ("E0203", 9, 69, "a list"));
+    check(&format!("{get}, query: a=b"), ("E0404", 9, 63, "a map"));
+    check(&format!("{get}, redirect: 'yes'"), ("E0203", 9, 66, "`redirect`"));
     let auth = |auth: &str, expected| check(&format!("method: get, endpoint: {{uri: 'https://a.test/', authentication: {auth}}}"), expected);
     auth("{use: mine}", ("E0601", 9, 84, "`mine`"));
     auth("{basic: {username: u}}", ("E0202", 9, 86, "`password`"));
@@ -168,7 +168,7 @@ fn calls_and_functions() {
     let body = "do:\n  - a: {call: f}\n";
     refused(&format!("use:\n  functions:\n    f: {{call: g}}\n    g: {{call: f}}\n{body}").replace("g: {call: f}", "g: {do: [{x: {call: g}}]}"), ("E0506", 9, 25, "`g`"));
     refused(&format!("use:\n  functions:\n    f: {{}}\n{body}"), ("E0501", 8, 5, "no kind"));
-    refused(&format!("use:\n  functions:\n    f: {{set: {{a: 1}}, the: end}}\n{body}"), ("E0201", 8, 23, "the"));
+    refused(&format!("use:\n  functions:\n    f: {{set: {{a: 1}}, the: end}}\n{body}"), ("E0201", 8, 22, "the"));
     refused("use:\n  function: {}\ndo:\n  - a: {set: {b: 1}}\n", ("E0201", 7, 3, "function"));
     refused("use:\n  secrets: key\ndo:\n  - a: {set: {b: 1}}\n", ("E0203", 7, 12, "a list"));
 }
