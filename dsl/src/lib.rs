@@ -3,6 +3,7 @@
 //! Pure by construction (invariant 1): no files, no sockets, no clock, no randomness, no async runtime. Equal inputs
 //! give equal outputs, byte for byte.
 
+pub mod check;
 pub mod codes;
 pub mod diagnostic;
 pub mod duration;
@@ -18,6 +19,7 @@ pub mod program;
 pub mod reader;
 pub mod schema;
 pub mod value;
+pub mod workflow;
 pub mod yaml;
 
 pub use fault::Fault;
