@@ -61,7 +61,7 @@ impl<'a> Sink<'a> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|d| d.severity);
         found.truncate(MAX_DIAGNOSTICS);
-        found.sort_by(|a, b| (a.span.start, a.code).cmp(&(b.span.start, b.code)));
+        found.sort_by(|a, b| (a.span.start, a.code, &a.message).cmp(&(b.span.start, b.code, &b.message)));
         found.dedup();
         found
     }
@@ -343,6 +343,11 @@ impl<'a, 's> Reader<'a, 's> {
             });
         }
         found.is_some()
+    }
+
+    /// Whether the key was asked for, be it there or not.
+    pub fn asked(&self, key: &str) -> bool {
+        self.asked.iter().any(|k| *k == key)
     }
 
     /// Names keys that count for "did you mean" though nothing asked for them.

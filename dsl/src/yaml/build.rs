@@ -91,8 +91,7 @@ enum OpenKind {
 
 struct Builder<'a> {
     text: &'a str,
-    /// Byte offset of the start of each line.
-    lines: Vec<usize>,
+    places: Places,
     open: Vec<Open>,
     anchors: BTreeMap<usize, (Node, usize)>,
     documents: Vec<Node>,
@@ -107,7 +106,7 @@ impl<'a> Builder<'a> {
     fn new(text: &'a str) -> Builder<'a> {
         Builder {
             text,
-            lines: line_starts(text),
+            places: Places::of(text),
             open: Vec::new(),
             anchors: BTreeMap::new(),
             documents: Vec::new(),
@@ -457,19 +456,8 @@ impl<'a> Builder<'a> {
     }
 
     fn point(&self, mark: Marker) -> Span {
-        let line = mark.line().max(1);
-        let (line, from) = match self.lines.get(line - 1) {
-            Some(from) => (line, *from),
-            None => (self.lines.len(), self.lines.last().copied().unwrap_or(0)),
-        };
-        let rest = self.text.get(from..).unwrap_or("");
-        let into = rest.char_indices().nth(mark.col()).map_or(rest.len(), |(i, _)| i);
-        Span {
-            line: line as u32,
-            column: mark.col() as u32 + 1,
-            start: from + into,
-            end: from + into,
-        }
+        let at = self.places.offset(self.text, mark.line().max(1), mark.col());
+        Span { line: mark.line().max(1) as u32, column: mark.col() as u32 + 1, start: at, end: at }
     }
 }
 
@@ -489,14 +477,37 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-/// Line ends are LF, CR LF and CR.
-fn line_starts(text: &str) -> Vec<usize> {
-    let bytes = text.as_bytes();
-    let mut starts = vec![0];
-    for (i, byte) in bytes.iter().enumerate() {
-        if *byte == b'\n' || (*byte == b'\r' && bytes.get(i + 1) != Some(&b'\n')) {
-            starts.push(i + 1);
+/// From line and column to byte offset, in constant time: one line may be the whole text.
+struct Places {
+    /// Number of characters before each line.
+    lines: Vec<usize>,
+    /// Byte offset of every `STEP`th character.
+    steps: Vec<usize>,
+}
+
+const STEP: usize = 64;
+
+impl Places {
+    /// Line ends are LF, CR LF and CR.
+    fn of(text: &str) -> Places {
+        let mut places = Places { lines: vec![0], steps: Vec::with_capacity(text.len() / STEP + 1) };
+        let bytes = text.as_bytes();
+        for (count, (at, c)) in text.char_indices().enumerate() {
+            if count % STEP == 0 {
+                places.steps.push(at);
+            }
+            if c == '\n' || (c == '\r' && bytes.get(at + 1) != Some(&b'\n')) {
+                places.lines.push(count + 1);
+            }
         }
+        places
     }
-    starts
+
+    /// Lines count from 1, columns from 0; beyond the end is the end.
+    fn offset(&self, text: &str, line: usize, column: usize) -> usize {
+        let Some(before) = self.lines.get(line - 1) else { return text.len() };
+        let index = before + column;
+        let Some(start) = self.steps.get(index / STEP) else { return text.len() };
+        text[*start..].char_indices().nth(index % STEP).map_or(text.len(), |(i, _)| start + i)
+    }
 }
