@@ -84,6 +84,8 @@ pub struct Config {
     pub egress_rewrite: BTreeMap<String, String>,
     /// Kinds of run task that are allowed in every namespace: `shell`, `script`.
     pub run_allow: Vec<String>,
+    /// Folder that relative working directories and commands of processes start from; none: the server's own.
+    pub process_dir: Option<PathBuf>,
     /// How long a stop waits for calls in flight (at most 25 s).
     pub drain: Duration,
     /// What is logged, in the form of `tracing` directives: `info`, `tidemill=debug,warn`.
@@ -112,6 +114,7 @@ impl Config {
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),
             run_allow: Vec::new(),
+            process_dir: None,
             drain: MAX_DRAIN,
             log_level: "info".into(),
             log_format: LogFormat::Text,

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use tidemill_dsl::value::Value;
 
 use crate::error::Error;
 
@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_problem_reads_as_a_sentence_with_a_next_step() {
-        let problem = serde_json::json!({"title": "Not Found", "detail": "find workflow `x`", "code": "not-found"});
+        let problem = br#"{"title": "Not Found", "detail": "find workflow `x`", "code": "not-found"}"#;
+        let problem = Value::parse(problem).unwrap();
         let failure = Failure::of_problem(404, &problem);
         assert_eq!(failure.code, NOT_FOUND);
         assert_eq!(
