@@ -20,10 +20,15 @@ use crate::catalog::Mode;
 pub enum Purpose {
     /// `serve`: data below `$XDG_STATE_HOME`.
     Serve,
-    /// `dev` on a folder: data in its `.tidemill`, calls to loopback allowed.
+    /// `dev` on a folder: data in its `.tidemill`, calls to loopback allowed, processes start from it.
     Dev(PathBuf),
-    /// `run`: nothing is kept; a folder for the time it takes.
-    Run(PathBuf),
+    /// `run` of a file in a folder: nothing is kept; `scratch` holds files for the time it takes.
+    Run {
+        /// Where processes start from.
+        dir: PathBuf,
+        /// Data folder, removed afterwards.
+        scratch: PathBuf,
+    },
 }
 
 /// Kinds of run task that can be allowed.
@@ -122,6 +127,10 @@ impl Reading<'_> {
                 .unwrap_or(base.retain_events),
             egress_allow: self.allow(),
             egress_loopback: local,
+            process_dir: match purpose {
+                Purpose::Serve => None,
+                Purpose::Dev(dir) | Purpose::Run { dir, .. } => Some(absolute(dir)),
+            },
             egress_rewrite: self.rewrite(),
             run_allow: self.run_allow().unwrap_or(run_default),
             drain: self.duration("drain", Duration::ZERO, MAX_DRAIN).unwrap_or(base.drain),
@@ -148,6 +157,9 @@ impl Reading<'_> {
 
     /// The data folder, and the database where it is not in its usual place there.
     fn data(&mut self, purpose: &Purpose, places: &Places) -> Option<(PathBuf, Option<PathBuf>)> {
+        if let Purpose::Run { scratch, .. } = purpose {
+            return Some((absolute(scratch), None));
+        }
         let database = match self.text("store").map(str::to_owned) {
             None => None,
             Some(store) => self.database(&store)?,
@@ -157,7 +169,7 @@ impl Reading<'_> {
         let usual = || match purpose {
             Purpose::Serve => places.state.as_ref().map(|state| state.join("tidemill")),
             Purpose::Dev(dir) => Some(dir.join(".tidemill")),
-            Purpose::Run(dir) => Some(dir.clone()),
+            Purpose::Run { scratch, .. } => Some(scratch.clone()),
         };
         let Some(folder) = folder.or_else(beside).or_else(usual) else {
             let help = "set it with --data-dir DIR, or set HOME or XDG_STATE_HOME";
