@@ -55,7 +55,7 @@ fn snapshot(conn: &Connection, execution: ExecutionId) -> rusqlite::Result<Optio
 /// The position of the transition that holds a sequence, or of the first after it: found by halving, as sequences rise
 /// with positions within an execution.
 fn holder(conn: &Connection, execution: ExecutionId, sequence: u64) -> rusqlite::Result<i64> {
-    let ends = "SELECT min(pos), max(pos) FROM log WHERE exec = ?1";
+    let ends = "SELECT (SELECT min(pos) FROM log WHERE exec = ?1), (SELECT max(pos) FROM log WHERE exec = ?1)";
     let mut ends = conn.prepare_cached(ends)?;
     let (low, high): (Option<i64>, Option<i64>) =
         ends.query_row([execution.0], |row| Ok((row.get(0)?, row.get(1)?)))?;

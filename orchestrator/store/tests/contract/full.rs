@@ -58,7 +58,7 @@ fn append(n: u64, size: usize) -> tidemill_store::Batch {
     running(vec![shard(|part| part.transitions = vec![row])])
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");

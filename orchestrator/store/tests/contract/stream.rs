@@ -128,6 +128,7 @@ impl Source {
         }
         let (namespace, workflow) = (self.one(&NAMESPACES), self.one(&WORKFLOWS));
         let mut create = create(namespace, workflow, id);
+        create.first.first = self.live.get(&id).map_or(1, |(_, next, _)| *next);
         let parent = self.old_id().filter(|_| self.random.random_bool(0.2));
         let (tagged, digest) = (self.random.random_bool(0.3), self.below(4) as u8);
         create = born(create, |birth| {
@@ -431,7 +432,7 @@ impl Source {
         }
         for create in creates {
             let namespace = NAMESPACES.iter().find(|ns| create.birth.namespace.as_ref() == **ns).expect("one of ours");
-            self.live.insert(create.birth.id, (namespace, 2, 1));
+            self.live.insert(create.birth.id, (namespace, create.first.first + 1, 1));
         }
     }
 }

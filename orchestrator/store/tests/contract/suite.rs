@@ -117,23 +117,23 @@ pub(crate) fn a_stale_epoch_refuses_the_batch(store: &dyn Store) {
 }
 
 pub(crate) fn duplicates_are_told_with_their_first_position(store: &dyn Store) {
-    let one = |data, starts: u8| {
+    let one = |binding, data, starts: u8| {
         let event = event("s", "1", "t", data);
         let mut arrival = arrival(event.clone(), at(i64::from(starts) * DAY));
-        let birth = cause("tr", "b", &event);
+        let birth = cause("tr", binding, &event);
         arrival.starts = vec![born(create(NS, "w", id(0, starts)), |b| b.cause = Some(birth))];
         arrival
     };
-    let first = commit(store, batch(vec![ingress(NS, "b", true, vec![one(1, 0), one(1, 1)])])).unwrap();
+    let first = commit(store, batch(vec![ingress(NS, "b", true, vec![one("b", 1, 0), one("b", 1, 1)])])).unwrap();
     assert_eq!(first.arrivals, [Accepted::Stored(1), Accepted::Duplicate { pos: 1, mismatch: false }]);
-    let later = commit(store, batch(vec![ingress(NS, "b", true, vec![one(2, 2)])])).unwrap();
+    let later = commit(store, batch(vec![ingress(NS, "b", true, vec![one("b", 2, 2)])])).unwrap();
     assert_eq!(later.arrivals, [Accepted::Duplicate { pos: 1, mismatch: true }]);
-    let elsewhere = commit(store, batch(vec![ingress(NS, "c", true, vec![one(1, 3)])])).unwrap();
+    let elsewhere = commit(store, batch(vec![ingress(NS, "c", true, vec![one("c", 1, 3)])])).unwrap();
     assert_eq!(elsewhere.arrivals, [Accepted::Stored(3)]);
     let caused = |binding| -> Vec<_> {
         store.caused_by(NS, binding, "s", "1").unwrap().iter().map(|row| row.id).collect()
     };
-    assert_eq!((caused("b"), caused("c")), (vec![id(0, 0)], vec![]));
+    assert_eq!((caused("b"), caused("c")), (vec![id(0, 0)], vec![id(0, 3)]));
     let found = store.event(NS, "s", "1").unwrap();
     assert_eq!(found.iter().map(|e| (e.pos, &*e.binding)).collect::<Vec<_>>(), [(1, "b"), (3, "c")]);
     assert_eq!(found[0].event, event("s", "1", "t", 1));
