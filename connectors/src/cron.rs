@@ -10,25 +10,14 @@ use std::time::Duration;
 
 use tidemill_dsl::event::{Data, Event};
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{EventOverrides, OverrideError};
 use tidemill_dsl::value::{Map, Value};
 
-pub use schedule::{Dialect, Schedule, ScheduleError};
+pub use schedule::{Schedule, ScheduleError};
+pub use tidemill_dsl::manifest::{CatchUp, Dialect};
 
 use crate::offer::offer;
-use crate::overrides::{OverrideError, Overrides};
 use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
-
-/// What happens to instants that passed while nothing ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CatchUp {
-    /// They are left out.
-    Skip,
-    /// Only the last of them fires.
-    #[default]
-    Once,
-    /// All fire in order, the newest `maxCatchUp` of them.
-    All,
-}
 
 /// A cron source, configured.
 #[derive(Clone, Debug)]
@@ -42,7 +31,7 @@ pub struct Spec {
     /// Members put into each event's data.
     pub data: Map,
     /// The `event` block, over `{scheduledAt, firedAt, catchUp, data}`.
-    pub overrides: Overrides,
+    pub overrides: EventOverrides,
 }
 
 /// One instant that fires.
@@ -113,7 +102,7 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
     data.insert("scheduledAt".into(), Value::String(instant.clone()));
     data.insert("firedAt".into(), Value::from(fired.rfc3339()));
     data.insert("catchUp".into(), fire.catch_up.into());
-    let mut event = Event {
+    let event = Event {
         id: instant.clone(),
         source: source.into(),
         kind: "cron.fired".into(),
@@ -124,12 +113,11 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
         extensions: Map::new(),
         data: Data::Json(Value::from(data.clone())),
     };
-    if !spec.overrides.is_empty() {
-        let mut raw = data;
-        raw.insert("data".into(), Value::from(spec.data.clone()));
-        spec.overrides.apply(&Value::from(raw), &mut event)?;
+    if spec.overrides.is_empty() {
+        return Ok(event);
     }
-    Ok(event)
+    data.insert("data".into(), Value::from(spec.data.clone()));
+    spec.overrides.apply(&event, &Value::from(data))
 }
 
 /// An instant as id and subject: RFC 3339 in UTC, whole seconds.

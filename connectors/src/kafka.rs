@@ -8,7 +8,7 @@ pub mod config;
 mod fault;
 mod reading;
 pub mod record;
-mod session;
+mod watch;
 
 use std::sync::Arc;
 
@@ -16,27 +16,15 @@ use futures_util::StreamExt;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use tidemill_dsl::event::Event;
-use tidemill_dsl::ids::Time;
 
 pub use config::{Security, owned};
-pub use record::{Format, Mapping, Poison, Record, to_event};
+pub use record::{Mapping, Poison, Record, to_event};
+pub use tidemill_dsl::manifest::{Format, Start};
 
 use crate::offer::offer;
 use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
 use reading::Reading;
-use session::{Held, Partition, Positions, SourceConsumer, Watch};
-
-/// Where a partition begins that has neither a saved position nor one of the group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// Its first record.
-    Earliest,
-    /// After its last record, as it is when the source first runs.
-    #[default]
-    Latest,
-    /// The first record at or after a time.
-    Timestamp(Time),
-}
+use watch::{Held, Partition, Positions, SourceConsumer, Watch};
 
 /// A Kafka source, configured.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +35,8 @@ pub struct Spec {
     pub topics: Vec<Arc<str>>,
     /// Consumer group.
     pub group: Arc<str>,
-    /// Where to begin.
+    /// Where a partition begins that has neither a saved position nor one of the group. `latest` is where the
+    /// partition ended when the source first ran: that is saved at once.
     pub start: Start,
     /// How records become events.
     pub mapping: Mapping,
@@ -170,21 +159,21 @@ async fn ask(
     spec: &Spec,
     consumer: &Arc<SourceConsumer>,
     saved: &Positions,
-) -> Result<session::Begin, SourceError> {
+) -> Result<watch::Begin, SourceError> {
     let (asking, topics, start, saved) = (
         Arc::clone(consumer),
         spec.topics.clone(),
         spec.start,
         saved.clone(),
     );
-    let mut asked = tokio::task::spawn_blocking(move || session::begin(&asking, &topics, start, &saved));
+    let mut asked = tokio::task::spawn_blocking(move || watch::begin(&asking, &topics, start, &saved));
     let watch = consumer.context();
     let mut stream = consumer.stream();
     loop {
         tokio::select! {
             biased;
             begin = &mut asked => {
-                let cancelled = |_| Err(session::BeginError::Client(KafkaError::Canceled));
+                let cancelled = |_| Err(watch::BeginError::Client(KafkaError::Canceled));
                 return begin.unwrap_or_else(cancelled).map_err(|error| error.error(watch));
             }
             item = stream.next() => if let Some(Err(error)) = item {

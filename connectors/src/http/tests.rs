@@ -11,7 +11,7 @@ fn spec() -> Spec {
         methods: vec!["POST".into(), "PUT".into()],
         auth: Auth::None,
         max_body: 64,
-        overrides: Overrides::default(),
+        overrides: EventOverrides::default(),
     }
 }
 
@@ -176,9 +176,9 @@ fn refusals() {
 fn the_event_block_replaces_attributes_of_wrapped_requests() {
     let kind = Template::compile(&Value::text("order.placed"), &[]).unwrap();
     let placed = Spec {
-        overrides: Overrides {
-            kind: Some(kind),
-            ..Overrides::default()
+        overrides: EventOverrides {
+            attributes: vec![("type", kind)],
+            extensions: Vec::new(),
         },
         ..spec()
     };

@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tidemill_dsl::event::Event;
 use tokio::time::Instant;
 
-use super::session::{Partition, Positions, SourceConsumer, Watch};
+use super::watch::{Partition, Positions, SourceConsumer, Watch};
 use super::{BATCH_BYTES, BATCH_RECORDS, Record, Spec, arrivals, fault, record, to_event};
 use crate::offer::offer;
 use crate::{BoxFuture, Context, Receipt, SourceError};

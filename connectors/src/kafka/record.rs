@@ -9,22 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tidemill_dsl::event::{self, Data, Event, Limits, is_json};
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{EventOverrides, Format};
 use tidemill_dsl::value::{Map, Value};
 
 use crate::http::data_value;
-use crate::overrides::Overrides;
-
-/// What records hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// A CloudEvent where the record is a valid one, else a plain record.
-    #[default]
-    Auto,
-    /// CloudEvents alone; everything else is set aside as poison.
-    CloudEvents,
-    /// Plain records, whatever their headers say.
-    Plain,
-}
 
 /// Most bytes of a record (limit `record-size`); larger ones are set aside.
 pub const MAX_RECORD: usize = 8 * 1024 * 1024;
@@ -32,12 +20,13 @@ pub const MAX_RECORD: usize = 8 * 1024 * 1024;
 /// How records become events.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping {
-    /// What records hold.
+    /// What records hold. `auto` takes a record that is no valid CloudEvent as a plain one; `cloudevents` sets it
+    /// aside as poison.
     pub format: Format,
     /// The first broker's address: part of the source of plain records.
     pub broker: Arc<str>,
     /// The `event` block, over `{key, value, headers, topic, partition, offset, timestamp}`.
-    pub overrides: Overrides,
+    pub overrides: EventOverrides,
 }
 
 /// One record as read from the broker.
@@ -102,15 +91,14 @@ pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
             (Ok(None) | Err(_), _) => {}
         }
     }
-    let mut event = plain(mapping, record);
-    if !mapping.overrides.is_empty() {
-        let raw = raw(record, &event.data);
-        mapping
-            .overrides
-            .apply(&raw, &mut event)
-            .map_err(|error| poison(error.to_string()))?;
+    let event = plain(mapping, record);
+    if mapping.overrides.is_empty() {
+        return Ok(event);
     }
-    Ok(event)
+    mapping
+        .overrides
+        .apply(&event, &raw(record, &event.data))
+        .map_err(|error| poison(error.to_string()))
 }
 
 /// Bytes of key, value and headers.
@@ -228,7 +216,7 @@ mod tests {
         let mapping = Mapping {
             format,
             broker: "127.0.0.1:9092".into(),
-            overrides: Overrides::default(),
+            overrides: EventOverrides::default(),
         };
         to_event(&mapping, record)
             .map(|event| event.to_value().to_string())
@@ -331,9 +319,9 @@ mod tests {
     #[test]
     fn the_event_block_replaces_attributes_of_plain_records() {
         let kind = Template::compile(&Value::text("order.placed"), &[]).unwrap();
-        let overrides = Overrides {
-            kind: Some(kind),
-            ..Overrides::default()
+        let overrides = EventOverrides {
+            attributes: vec![("type", kind)],
+            extensions: Vec::new(),
         };
         let mapping = Mapping {
             overrides,

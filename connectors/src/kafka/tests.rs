@@ -8,12 +8,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use tidemill_dsl::ids::Time;
 
 use super::*;
 use crate::testing::{Board, Recorder, context, now, until};
@@ -203,7 +206,7 @@ mod battery {
                 .all(|batch| !batch.dedupe && batch.events.len() <= BATCH_RECORDS)
         );
         // The group was told: a consumer of the same group without Tidemill's positions has nothing to read.
-        let group: rdkafka::consumer::BaseConsumer = config::client(&bench.spec(Start::Earliest))
+        let group: BaseConsumer = config::client(&bench.spec(Start::Earliest))
             .unwrap()
             .create()
             .unwrap();
@@ -305,6 +308,31 @@ mod battery {
         assert!(bench.ingress.events().iter().all(|event| &*event.kind == "order"));
     }
 
+    pub(super) async fn keeps_its_place_through_rebalances(bench: Bench) {
+        bench.produce(0, 1000).await;
+        let run = bench.run(bench.spec(Start::Earliest));
+        bench.until_count(1000).await;
+        // Another member takes a partition without reading on, and leaves again.
+        let other: BaseConsumer = config::client(&bench.spec(Start::Earliest))
+            .unwrap()
+            .create()
+            .unwrap();
+        other.subscribe(&[&bench.topic]).unwrap();
+        let holds = |other: &BaseConsumer| other.assignment().unwrap().count() == 1;
+        until("the other member has a partition", || {
+            let _ = other.poll(Duration::from_millis(50));
+            holds(&other)
+        })
+        .await;
+        bench.produce(1000, 1500).await;
+        tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
+        bench.until_count(1500).await;
+        bench.produce(1500, 2000).await;
+        bench.until_count(2000).await;
+        run.stop().await;
+        bench.check_exactly(2000);
+    }
+
     pub(super) async fn goes_on_after_a_refusal(bench: Bench) {
         bench.produce(0, 100).await;
         bench.ingress.save(&format!("{}/0", bench.topic), "0");
@@ -385,6 +413,7 @@ on_mock_and_real!(
     is_held_without_losing_its_group,
     sets_poison_aside,
     goes_on_after_a_refusal,
+    keeps_its_place_through_rebalances,
     refuses_a_position_beyond_the_end,
 );
 
@@ -461,6 +490,37 @@ async fn a_real_broker_is_asked_for_a_time() {
     if let Some(bench) = Bench::real().await {
         battery::begins_at_a_time(bench).await;
     }
+}
+
+/// A topic that is made after the source: all of it is new, whatever `start` says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_may_come_later() {
+    let Some(mut bench) = Bench::real().await else {
+        return;
+    };
+    bench.topic = format!("{}-later", bench.topic);
+    let mut spec = bench.spec(Start::Latest);
+    spec.options
+        .push(("topic.metadata.refresh.interval.ms".into(), "500".into()));
+    let run = bench.run(spec);
+    until("the topic is missed", || {
+        bench.health.state().starts_with("kafka-topic")
+    })
+    .await;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &bench.servers)
+        .create()
+        .unwrap();
+    let topic = NewTopic::new(&bench.topic, 2, TopicReplication::Fixed(1));
+    assert_eq!(
+        admin.create_topics([&topic], &AdminOptions::new()).await.unwrap(),
+        [Ok(bench.topic.clone())]
+    );
+    bench.produce(0, 10).await;
+    bench.until_count(10).await;
+    until("it runs", || bench.health.state() == "running").await;
+    run.stop().await;
+    bench.check_exactly(10);
 }
 
 /// Records deleted before they were read are told, and reading goes on with what is left.
