@@ -311,4 +311,44 @@ mod tests {
             (kafka::Start::Earliest, kafka::Format::CloudEvents)
         );
     }
+
+    #[test]
+    fn expressions_of_the_event_block_see_the_raw_record() {
+        let text = "event: {type: order.placed, subject: '${ .headers[\"x-shop\"] }', id: '${ .body.id }'}, \
+                    http: {path: in, auth: {none: {}}}";
+        let spec = route(&source(text), &LOOKUP).unwrap().unwrap();
+        let headers = ::http::HeaderMap::from_iter([(
+            ::http::HeaderName::from_static("x-shop"),
+            ::http::HeaderValue::from_static("eu"),
+        )]);
+        let body = bytes::Bytes::from_static(b"{\"id\":4711}");
+        let request = http::Request {
+            method: "POST",
+            path: "/hooks/default/in",
+            query: None,
+            headers: &headers,
+            body: &body,
+            received: tidemill_dsl::ids::Time(0),
+        };
+        let events = http::to_events(&spec, "default", &request, "fresh").unwrap();
+        insta::assert_snapshot!(events[0].to_value(), @r#"{"specversion":"1.0","id":"4711","source":"/hooks/default/in","type":"order.placed","subject":"eu","time":"1970-01-01T00:00:00.000Z","datacontenttype":"application/json","httpmethod":"POST","data":{"id":4711}}"#);
+
+        let source = source(
+            "event: {subject: '${ .topic + \"-\" + .key }', extensions: {part: '${ .partition }'}}, \
+             kafka: {brokers: ['b:1'], topics: [t]}",
+        );
+        let SourceKind::Kafka(kafka) = &source.kind else {
+            panic!("{source:?}")
+        };
+        let spec = kafka_spec(&source, kafka, &LOOKUP).unwrap();
+        let record = kafka::Record {
+            topic: "t".into(),
+            partition: 3,
+            offset: 9,
+            key: Some(b"k".to_vec()),
+            value: Some(b"on".to_vec()),
+            ..kafka::Record::default()
+        };
+        insta::assert_snapshot!(kafka::to_event(&spec.mapping, &record).unwrap().to_value(), @r#"{"specversion":"1.0","id":"t/3/9","source":"kafka://b:1/t","type":"kafka.record","subject":"t-k","datacontenttype":"text/plain","partitionkey":"k","part":3,"data":"on"}"#);
+    }
 }
