@@ -6,6 +6,7 @@
 
 pub mod config;
 mod fault;
+<<<<<<< HEAD
 pub mod record;
 mod session;
 
@@ -40,6 +41,27 @@ pub enum Start {
     /// The first record at or after a time.
     Timestamp(Time),
 }
+=======
+mod reading;
+pub mod record;
+mod watch;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use tidemill_dsl::event::Event;
+
+pub use config::{Security, owned};
+pub use record::{Mapping, Poison, Record, to_event};
+pub use tidemill_dsl::manifest::{Format, Start};
+
+use crate::offer::offer;
+use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
+use reading::Reading;
+use watch::{Held, Partition, Positions, SourceConsumer, Watch};
+>>>>>>> connectors
 
 /// A Kafka source, configured.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +72,12 @@ pub struct Spec {
     pub topics: Vec<Arc<str>>,
     /// Consumer group.
     pub group: Arc<str>,
+<<<<<<< HEAD
     /// Where to begin.
+=======
+    /// Where a partition begins that has neither a saved position nor one of the group. `latest` is where the
+    /// partition ended when the source first ran: that is saved at once.
+>>>>>>> connectors
     pub start: Start,
     /// How records become events.
     pub mapping: Mapping,
@@ -65,12 +92,15 @@ pub const BATCH_RECORDS: usize = 500;
 /// Most bytes of records offered at once, beside one record that is larger.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
+<<<<<<< HEAD
 /// How long a full batch may wait for the one before it until the partitions are paused. Pausing throws away what the
 /// client has fetched ahead, so it is not done for every short wait.
 const HOLD: Duration = Duration::from_secs(1);
 /// How often the group is told the offsets.
 const COMMIT: Duration = Duration::from_secs(1);
 
+=======
+>>>>>>> connectors
 /// A source made of a spec.
 pub struct Kafka(pub Spec);
 
@@ -82,7 +112,15 @@ impl Source for Kafka {
 
 /// Checks what can be told without brokers: options that are Tidemill's own, unknown options, topic patterns.
 pub fn check(spec: &Spec) -> Result<(), SourceError> {
+<<<<<<< HEAD
     if let Some(topic) = spec.topics.iter().find(|topic| topic.starts_with('^') || topic.is_empty()) {
+=======
+    if let Some(topic) = spec
+        .topics
+        .iter()
+        .find(|topic| topic.starts_with('^') || topic.is_empty())
+    {
+>>>>>>> connectors
         return Err(SourceError {
             code: "kafka-options".into(),
             message: format!("`{topic}` is no topic name"),
@@ -91,11 +129,25 @@ pub fn check(spec: &Spec) -> Result<(), SourceError> {
         });
     }
     let native = config::client(spec)?.create_native_config();
+<<<<<<< HEAD
     native.map(drop).map_err(|error| fault::fault(&error, None).error()).map_err(permanent)
 }
 
 fn permanent(error: SourceError) -> SourceError {
     SourceError { permanent: true, ..error }
+=======
+    native
+        .map(drop)
+        .map_err(|error| fault::fault(&error, None).error())
+        .map_err(permanent)
+}
+
+fn permanent(error: SourceError) -> SourceError {
+    SourceError {
+        permanent: true,
+        ..error
+    }
+>>>>>>> connectors
 }
 
 async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
@@ -121,27 +173,66 @@ async fn serve(spec: &Spec, context: &Context, consumer: Arc<SourceConsumer>) ->
         asked = asked => asked?,
     };
     if !begin.gaps.is_empty() {
+<<<<<<< HEAD
         let message = format!("records were deleted before they were read: {}", begin.gaps.join(", "));
         context.health.degraded("kafka-gap", &message, "keep records longer in the topic, or read faster");
     }
     if !begin.fresh.is_empty() {
         let first = arrivals(context, Vec::new(), &begin.fresh);
         if offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), first).await.is_none() {
+=======
+        let message = format!(
+            "records were deleted before they were read: {}",
+            begin.gaps.join(", ")
+        );
+        context.health.degraded(
+            "kafka-gap",
+            &message,
+            "keep records longer in the topic, or read faster",
+        );
+    }
+    if !begin.fresh.is_empty() {
+        let first = arrivals(context, Vec::new(), &begin.fresh);
+        if offer(
+            context.ingress.clone(),
+            context.health.clone(),
+            context.stop.clone(),
+            first,
+        )
+        .await
+        .is_none()
+        {
+>>>>>>> connectors
             return Ok(());
         }
         watch.saved(begin.fresh);
     }
     let topics: Vec<&str> = spec.topics.iter().map(|topic| &**topic).collect();
+<<<<<<< HEAD
     consumer.subscribe(&topics).map_err(|error| watch.trouble(&error).error())?;
+=======
+    consumer
+        .subscribe(&topics)
+        .map_err(|error| watch.trouble(&error).error())?;
+>>>>>>> connectors
     if begin.absent.is_empty() && begin.gaps.is_empty() {
         context.health.running();
     } else if !begin.absent.is_empty() {
         let message = format!("there is no topic {}", begin.absent.join(", "));
+<<<<<<< HEAD
         context.health.degraded("kafka-topic", &message, "create it; the source goes on when it is there");
+=======
+        context.health.degraded(
+            "kafka-topic",
+            &message,
+            "create it; the source goes on when it is there",
+        );
+>>>>>>> connectors
     }
     Reading::new(spec, context, &consumer, watch).read().await
 }
 
+<<<<<<< HEAD
 /// Asks where to begin on a blocking thread. Errors that only the event queue tells, such as a wrong password, come
 /// before the time-out they cause.
 async fn ask(spec: &Spec, consumer: &Arc<SourceConsumer>, saved: &Positions) -> Result<session::Begin, SourceError> {
@@ -174,6 +265,39 @@ async fn ask(spec: &Spec, consumer: &Arc<SourceConsumer>, saved: &Positions) -> 
         (session::BeginError::Client(_), Some(told)) => watch.trouble(&told).error(),
         (error, _) => error.error(watch),
     })
+=======
+/// Asks where to begin on a blocking thread, listening to the client meanwhile: some errors, such as a wrong password,
+/// are told by its event queue alone, and before the time-out they cause.
+async fn ask(
+    spec: &Spec,
+    consumer: &Arc<SourceConsumer>,
+    saved: &Positions,
+) -> Result<watch::Begin, SourceError> {
+    let (asking, topics, start, saved) = (
+        Arc::clone(consumer),
+        spec.topics.clone(),
+        spec.start,
+        saved.clone(),
+    );
+    let mut asked = tokio::task::spawn_blocking(move || watch::begin(&asking, &topics, start, &saved));
+    let watch = consumer.context();
+    let mut stream = consumer.stream();
+    loop {
+        tokio::select! {
+            biased;
+            begin = &mut asked => {
+                let cancelled = |_| Err(watch::BeginError::Client(KafkaError::Canceled));
+                return begin.unwrap_or_else(cancelled).map_err(|error| error.error(watch));
+            }
+            item = stream.next() => if let Some(Err(error)) = item {
+                let fault = watch.trouble(&error);
+                if fault.ends {
+                    return Err(fault.error());
+                }
+            }
+        }
+    }
+>>>>>>> connectors
 }
 
 fn parse(positions: &[(Arc<str>, Arc<str>)]) -> Positions {
@@ -197,6 +321,7 @@ fn arrivals(context: &Context, events: Vec<Event>, positions: &Positions) -> Arr
     }
 }
 
+<<<<<<< HEAD
 /// Events read and the positions behind them, poison records included.
 #[derive(Default)]
 struct Batch {
@@ -419,5 +544,7 @@ fn owned_record(topic: Arc<str>, message: &BorrowedMessage<'_>) -> Record {
     }
 }
 
+=======
+>>>>>>> connectors
 #[cfg(test)]
 mod tests;
