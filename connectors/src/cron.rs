@@ -10,28 +10,6 @@ use std::time::Duration;
 
 use tidemill_dsl::event::{Data, Event};
 use tidemill_dsl::ids::Time;
-<<<<<<< HEAD
-use tidemill_dsl::value::{Map, Value};
-
-pub use schedule::{Dialect, Schedule, ScheduleError};
-
-use crate::overrides::{OverrideError, Overrides};
-use crate::offer::offer;
-use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
-
-/// What happens to instants that passed while nothing ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CatchUp {
-    /// They are left out.
-    Skip,
-    /// Only the last of them fires.
-    #[default]
-    Once,
-    /// All fire in order, the newest `maxCatchUp` of them.
-    All,
-}
-
-=======
 use tidemill_dsl::manifest::{EventOverrides, OverrideError};
 use tidemill_dsl::value::{Map, Value};
 
@@ -41,7 +19,6 @@ pub use tidemill_dsl::manifest::{CatchUp, Dialect};
 use crate::offer::offer;
 use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
 
->>>>>>> connectors
 /// A cron source, configured.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -54,11 +31,7 @@ pub struct Spec {
     /// Members put into each event's data.
     pub data: Map,
     /// The `event` block, over `{scheduledAt, firedAt, catchUp, data}`.
-<<<<<<< HEAD
-    pub overrides: Overrides,
-=======
     pub overrides: EventOverrides,
->>>>>>> connectors
 }
 
 /// One instant that fires.
@@ -83,11 +56,7 @@ pub struct Plan {
 
 /// How late the instant that a running source waits for may fire and still count as on time. Later (the machine was
 /// suspended, a buffer was full) it counts as missed.
-<<<<<<< HEAD
-pub const ON_TIME: Duration = Duration::from_secs(60);
-=======
 pub const ON_TIME: Duration = Duration::from_mins(1);
->>>>>>> connectors
 
 /// Position row: the last scheduled instant that is over.
 pub const POSITION: &str = "fired";
@@ -95,11 +64,7 @@ pub const POSITION: &str = "fired";
 pub const POSITION_SCHEDULE: &str = "schedule";
 
 /// The longest sleep: a wall clock that is set forward is noticed within it.
-<<<<<<< HEAD
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-=======
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
->>>>>>> connectors
 
 /// Plans the instants in `(last, now]`. `armed` is the instant the running source was waiting for: it is on time
 /// within [`ON_TIME`]; every other one was missed and goes by the catch-up policy.
@@ -137,11 +102,7 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
     data.insert("scheduledAt".into(), Value::String(instant.clone()));
     data.insert("firedAt".into(), Value::from(fired.rfc3339()));
     data.insert("catchUp".into(), fire.catch_up.into());
-<<<<<<< HEAD
-    let mut event = Event {
-=======
     let event = Event {
->>>>>>> connectors
         id: instant.clone(),
         source: source.into(),
         kind: "cron.fired".into(),
@@ -152,20 +113,11 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
         extensions: Map::new(),
         data: Data::Json(Value::from(data.clone())),
     };
-<<<<<<< HEAD
-    if !spec.overrides.is_empty() {
-        let mut raw = data;
-        raw.insert("data".into(), Value::from(spec.data.clone()));
-        spec.overrides.apply(&Value::from(raw), &mut event)?;
-    }
-    Ok(event)
-=======
     if spec.overrides.is_empty() {
         return Ok(event);
     }
     data.insert("data".into(), Value::from(spec.data.clone()));
     spec.overrides.apply(&event, &Value::from(data))
->>>>>>> connectors
 }
 
 /// An instant as id and subject: RFC 3339 in UTC, whole seconds.
@@ -185,22 +137,6 @@ impl Source for Cron {
 }
 
 async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
-<<<<<<< HEAD
-    let mut last = match resume(&spec, &context.positions) {
-        Some(last) => last,
-        None => {
-            let now = (context.clock)();
-            let begun = Plan {
-                fires: Vec::new(),
-                position: now,
-                next: None,
-            };
-            if !store(&spec, &context, &begun).await? {
-                return Ok(());
-            }
-            now
-        }
-=======
     let mut last = if let Some(last) = resume(&spec, &context.positions) {
         last
     } else {
@@ -214,7 +150,6 @@ async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
             return Ok(());
         }
         now
->>>>>>> connectors
     };
     context.health.running();
     let mut armed = None;
@@ -289,9 +224,6 @@ async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, Sour
         ],
         dedupe: false,
     };
-<<<<<<< HEAD
-    let stored = offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals).await;
-=======
     let stored = offer(
         context.ingress.clone(),
         context.health.clone(),
@@ -299,7 +231,6 @@ async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, Sour
         arrivals,
     )
     .await;
->>>>>>> connectors
     Ok(stored.is_some())
 }
 

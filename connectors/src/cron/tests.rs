@@ -14,11 +14,7 @@ fn spec(expression: &str, catch_up: CatchUp, max: usize) -> Spec {
         catch_up,
         max_catch_up: max,
         data: Map::new(),
-<<<<<<< HEAD
-        overrides: Overrides::default(),
-=======
         overrides: EventOverrides::default(),
->>>>>>> connectors
     }
 }
 
@@ -28,10 +24,7 @@ fn at(text: &str) -> Time {
 
 /// Fires of an hourly schedule, `!` marks those caught up; then the position and the next instant.
 #[track_caller]
-<<<<<<< HEAD
-=======
 #[allow(clippy::too_many_arguments)] // a table row
->>>>>>> connectors
 fn check(policy: CatchUp, max: usize, last: &str, armed: Option<&str>, now: &str, expected: &str) {
     let plan = plan(&spec("0 * * * *", policy, max), at(last), armed.map(at), at(now));
     let clock = |time: Time| time.rfc3339()[11..19].to_owned();
@@ -281,15 +274,9 @@ async fn a_restart_neither_loses_nor_doubles_an_instant() {
         until("a fire", || ingress.events().len() > before).await;
         // Dropped at an arbitrary point, as a crash would.
         if round == 2 {
-<<<<<<< HEAD
-            run.abort()
-        } else {
-            stop.cancel()
-=======
             run.abort();
         } else {
             stop.cancel();
->>>>>>> connectors
         }
         let _ = run.await;
     }

@@ -11,11 +11,8 @@ use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-<<<<<<< HEAD
-=======
 use tidemill_dsl::manifest::HmacScheme as Scheme;
 
->>>>>>> connectors
 use super::{HttpProblem, Request, header};
 
 /// How senders prove who they are.
@@ -60,14 +57,10 @@ impl fmt::Debug for Auth {
 /// Signed bodies.
 #[derive(Clone)]
 pub struct Hmac {
-<<<<<<< HEAD
-    /// How the signature is made and sent.
-=======
     /// How the signature is made and sent. Standard Webhooks: `webhook-signature: v1,BASE64 ...` over
     /// `id.timestamp.body`, secrets in base64 after `whsec_` or as they are without it; GitHub:
     /// `x-hub-signature-256: sha256=HEX` over the body; generic: hex or base64, with or without `sha256=`, over the
     /// body.
->>>>>>> connectors
     pub scheme: Scheme,
     /// Any of these; several while a secret is being replaced.
     pub secrets: Vec<Secret>,
@@ -77,21 +70,6 @@ pub struct Hmac {
     pub tolerance: Duration,
 }
 
-<<<<<<< HEAD
-/// How a signature is made and sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,BASE64 ...` over `id.timestamp.body`. Secrets are
-    /// base64 after `whsec_`, or taken as they are without it.
-    StandardWebhooks,
-    /// `X-Hub-Signature-256: sha256=HEX` over the body.
-    Github,
-    /// Hex or base64, with or without `sha256=`, over the body; field `x-signature`.
-    Generic,
-}
-
-=======
->>>>>>> connectors
 /// Judges who sends a request.
 pub fn verify(auth: &Auth, request: &Request<'_>) -> Result<(), HttpProblem> {
     match auth {
@@ -162,30 +140,18 @@ fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProbl
 }
 
 fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
-<<<<<<< HEAD
-    let default = if hmac.scheme == Scheme::Github {
-        "x-hub-signature-256"
-    } else {
-        "x-signature"
-=======
     let default = if hmac.scheme == Scheme::GitHub {
         "x-hub-signature-256"
     } else {
         "x-signature-256"
->>>>>>> connectors
     };
     let name = hmac.header.as_deref().unwrap_or(default);
     let text = header(request.headers, name)
         .map(str::trim)
         .ok_or_else(|| missing(name))?;
     let sent = match (hmac.scheme, text.strip_prefix("sha256=")) {
-<<<<<<< HEAD
-        (Scheme::Github, None) => return Err(wrong()),
-        (Scheme::Github, Some(hex)) => unhex(hex),
-=======
         (Scheme::GitHub, None) => return Err(wrong()),
         (Scheme::GitHub, Some(hex)) => unhex(hex),
->>>>>>> connectors
         (_, stripped) => {
             let text = stripped.unwrap_or(text);
             unhex(text).or_else(|| STANDARD.decode(text).ok())
@@ -316,11 +282,7 @@ mod tests {
             scheme,
             secrets: secrets.iter().map(|text| secret(text)).collect(),
             header: header.map(Into::into),
-<<<<<<< HEAD
-            tolerance: Duration::from_secs(300),
-=======
             tolerance: Duration::from_mins(5),
->>>>>>> connectors
         })
     }
 
@@ -331,13 +293,9 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-<<<<<<< HEAD
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-=======
         bytes
             .iter()
             .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
->>>>>>> connectors
     }
 
     #[test]
@@ -385,11 +343,7 @@ mod tests {
     #[test]
     fn github_signatures() {
         // The example of GitHub's documentation.
-<<<<<<< HEAD
-        let auth = signed(Scheme::Github, &["It's a Secret to Everybody"], None);
-=======
         let auth = signed(Scheme::GitHub, &["It's a Secret to Everybody"], None);
->>>>>>> connectors
         let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         let name = "X-Hub-Signature-256";
         check(&auth, &[(name, good)], "Hello, World!", Ok(()));
@@ -410,40 +364,24 @@ mod tests {
             hex(&tag(b"old", "body")),
         ] {
             check(&auth, &[("x-my-sign", &text)], "body", Ok(()));
-<<<<<<< HEAD
-            check(&auth, &[("x-signature", &text)], "body", NO);
-=======
             check(&auth, &[("x-signature-256", &text)], "body", NO);
->>>>>>> connectors
             check(&auth, &[("x-my-sign", &text)], "other", NO);
         }
         check(
             &signed(Scheme::Generic, &["new"], None),
-<<<<<<< HEAD
-            &[("x-signature", &hex(&made))],
-=======
             &[("x-signature-256", &hex(&made))],
->>>>>>> connectors
             "body",
             Ok(()),
         );
         check(
             &signed(Scheme::Generic, &[""], None),
-<<<<<<< HEAD
-            &[("x-signature", &hex(&tag(b"x", "")))],
-=======
             &[("x-signature-256", &hex(&tag(b"x", "")))],
->>>>>>> connectors
             "",
             NO,
         );
         check(
             &signed(Scheme::Generic, &[], None),
-<<<<<<< HEAD
-            &[("x-signature", &hex(&made))],
-=======
             &[("x-signature-256", &hex(&made))],
->>>>>>> connectors
             "body",
             NO,
         );

@@ -9,29 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tidemill_dsl::event::{self, Data, Event, Limits, is_json};
 use tidemill_dsl::ids::Time;
-<<<<<<< HEAD
-use tidemill_dsl::value::{Map, Value};
-
-use crate::http::data_value;
-use crate::overrides::Overrides;
-
-/// What records hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// A CloudEvent where the record is a valid one, else a plain record.
-    #[default]
-    Auto,
-    /// CloudEvents alone; everything else is set aside as poison.
-    CloudEvents,
-    /// Plain records, whatever their headers say.
-    Plain,
-}
-=======
 use tidemill_dsl::manifest::{EventOverrides, Format};
 use tidemill_dsl::value::{Map, Value};
 
 use crate::http::data_value;
->>>>>>> connectors
 
 /// Most bytes of a record (limit `record-size`); larger ones are set aside.
 pub const MAX_RECORD: usize = 8 * 1024 * 1024;
@@ -39,21 +20,13 @@ pub const MAX_RECORD: usize = 8 * 1024 * 1024;
 /// How records become events.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping {
-<<<<<<< HEAD
-    /// What records hold.
-=======
     /// What records hold. `auto` takes a record that is no valid CloudEvent as a plain one; `cloudevents` sets it
     /// aside as poison.
->>>>>>> connectors
     pub format: Format,
     /// The first broker's address: part of the source of plain records.
     pub broker: Arc<str>,
     /// The `event` block, over `{key, value, headers, topic, partition, offset, timestamp}`.
-<<<<<<< HEAD
-    pub overrides: Overrides,
-=======
     pub overrides: EventOverrides,
->>>>>>> connectors
 }
 
 /// One record as read from the broker.
@@ -87,19 +60,6 @@ pub struct Poison {
 
 /// The event a record becomes.
 pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
-<<<<<<< HEAD
-    let poison = |message: String| Poison { place: place(record), message };
-    if size(record) > MAX_RECORD {
-        return Err(poison(format!("it is larger than the limit `record-size` of {MAX_RECORD} bytes")));
-    }
-    if mapping.format != Format::Plain {
-        let limits = Limits { event: MAX_RECORD, ..Limits::default() };
-        let read = event::kafka::read(record.key.as_deref(), record.value.as_deref(), &record.headers, limits);
-        match (read, mapping.format) {
-            (Ok(Some(event)), _) => return Ok(event),
-            (Ok(None), Format::CloudEvents) => {
-                return Err(poison("it is no CloudEvent, and the source's format is `cloudevents`".to_owned()));
-=======
     let poison = |message: String| Poison {
         place: place(record),
         message,
@@ -126,20 +86,11 @@ pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
                 return Err(poison(
                     "it is no CloudEvent, and the source's format is `cloudevents`".to_owned(),
                 ));
->>>>>>> connectors
             }
             (Err(error), Format::CloudEvents) => return Err(poison(error.message)),
             (Ok(None) | Err(_), _) => {}
         }
     }
-<<<<<<< HEAD
-    let mut event = plain(mapping, record);
-    if !mapping.overrides.is_empty() {
-        let raw = raw(record, &event.data);
-        mapping.overrides.apply(&raw, &mut event).map_err(|error| poison(error.to_string()))?;
-    }
-    Ok(event)
-=======
     let event = plain(mapping, record);
     if mapping.overrides.is_empty() {
         return Ok(event);
@@ -148,20 +99,15 @@ pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
         .overrides
         .apply(&event, &raw(record, &event.data))
         .map_err(|error| poison(error.to_string()))
->>>>>>> connectors
 }
 
 /// Bytes of key, value and headers.
 pub(super) fn size(record: &Record) -> usize {
-<<<<<<< HEAD
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-=======
     let headers: usize = record
         .headers
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
->>>>>>> connectors
     record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len) + headers
 }
 
@@ -170,15 +116,11 @@ fn place(record: &Record) -> String {
 }
 
 fn plain(mapping: &Mapping, record: &Record) -> Event {
-<<<<<<< HEAD
-    let key: Option<Arc<str>> = record.key.as_deref().filter(|key| !key.is_empty()).map(|key| text(key).into());
-=======
     let key: Option<Arc<str>> = record
         .key
         .as_deref()
         .filter(|key| !key.is_empty())
         .map(|key| text(key).into());
->>>>>>> connectors
     let (data, content_type) = payload(record);
     Event {
         id: place(record).into(),
@@ -188,28 +130,16 @@ fn plain(mapping: &Mapping, record: &Record) -> Event {
         time: record.timestamp.map(|at| Time(at).rfc3339().into()),
         datacontenttype: content_type.map(Into::into),
         dataschema: None,
-<<<<<<< HEAD
-        extensions: key.into_iter().map(|key| ("partitionkey".into(), Value::String(key))).collect(),
-=======
         extensions: key
             .into_iter()
             .map(|key| ("partitionkey".into(), Value::String(key)))
             .collect(),
->>>>>>> connectors
         data,
     }
 }
 
 /// A record's value with its content type: JSON, else text, else bytes.
 fn payload(record: &Record) -> (Data, Option<&str>) {
-<<<<<<< HEAD
-    let Some(value) = record.value.as_deref() else { return (Data::None, None) };
-    let said = record.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let said = said.and_then(|(_, value)| std::str::from_utf8(value).ok()).map(str::trim);
-    let said = said.filter(|said| !said.is_empty() && !said.to_ascii_lowercase().starts_with("application/cloudevents"));
-    if let Ok(json) = Value::parse(value) {
-        return (Data::Json(json), Some(said.filter(|said| is_json(said)).unwrap_or("application/json")));
-=======
     let Some(value) = record.value.as_deref() else {
         return (Data::None, None);
     };
@@ -227,36 +157,24 @@ fn payload(record: &Record) -> (Data, Option<&str>) {
             Data::Json(json),
             Some(said.filter(|said| is_json(said)).unwrap_or("application/json")),
         );
->>>>>>> connectors
     }
     let said = said.filter(|said| !is_json(said));
     match std::str::from_utf8(value) {
         Ok(text) => (Data::Json(Value::text(text)), Some(said.unwrap_or("text/plain"))),
-<<<<<<< HEAD
-        Err(_) => {
-            (Data::Binary(Bytes::copy_from_slice(value)), Some(said.unwrap_or("application/octet-stream")))
-        }
-=======
         Err(_) => (
             Data::Binary(Bytes::copy_from_slice(value)),
             Some(said.unwrap_or("application/octet-stream")),
         ),
->>>>>>> connectors
     }
 }
 
 /// What the expressions of the `event` block see. Of a header that stands twice the last counts.
 fn raw(record: &Record, data: &Data) -> Value {
-<<<<<<< HEAD
-    let headers: Map =
-        record.headers.iter().map(|(name, value)| (name.as_str().into(), Value::from(text(value)))).collect();
-=======
     let headers: Map = record
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().into(), Value::from(text(value))))
         .collect();
->>>>>>> connectors
     Value::object([
         ("key", Value::from(record.key.as_deref().map(text))),
         ("value", data_value(data)),
@@ -287,22 +205,14 @@ mod tests {
             timestamp: Some(1_764_000_000_120),
             key: Some(key.to_vec()),
             value: value.map(<[u8]>::to_vec),
-<<<<<<< HEAD
-            headers: headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect(),
-=======
             headers: headers
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()))
                 .collect(),
->>>>>>> connectors
         }
     }
 
     fn read(format: Format, record: &Record) -> Result<String, String> {
-<<<<<<< HEAD
-        let mapping = Mapping { format, broker: "127.0.0.1:9092".into(), overrides: Overrides::default() };
-        to_event(&mapping, record).map(|event| event.to_value().to_string()).map_err(|poison| poison.to_string())
-=======
         let mapping = Mapping {
             format,
             broker: "127.0.0.1:9092".into(),
@@ -311,18 +221,12 @@ mod tests {
         to_event(&mapping, record)
             .map(|event| event.to_value().to_string())
             .map_err(|poison| poison.to_string())
->>>>>>> connectors
     }
 
     #[test]
     fn a_plain_record_becomes_an_event() {
-<<<<<<< HEAD
-        let json = record(b"k-1", &[], Some(br#"{"n":1.10}"#));
-        insta::assert_snapshot!(read(Format::Auto, &json).unwrap(), @"");
-=======
         let json = record(b"k-1", &[], Some(br#"{"n":1.5}"#));
         insta::assert_snapshot!(read(Format::Auto, &json).unwrap(), @r#"{"specversion":"1.0","id":"orders/2/41","source":"kafka://127.0.0.1:9092/orders","type":"kafka.record","subject":"k-1","time":"2025-11-24T16:00:00.120Z","datacontenttype":"application/json","partitionkey":"k-1","data":{"n":1.5}}"#);
->>>>>>> connectors
         assert_eq!(read(Format::Plain, &json), read(Format::Auto, &json));
     }
 
@@ -330,38 +234,24 @@ mod tests {
     fn check(record: &Record, expected: &str) {
         let event = read(Format::Auto, record).unwrap();
         let head = r#"{"specversion":"1.0","id":"orders/2/41","source":"kafka://127.0.0.1:9092/orders","type":"kafka.record","#;
-<<<<<<< HEAD
-        let rest = event.strip_prefix(head).unwrap().replace(r#""time":"2025-11-24T16:00:00.120Z","#, "");
-=======
         let rest = event
             .strip_prefix(head)
             .unwrap()
             .replace(r#""time":"2025-11-24T16:00:00.120Z","#, "");
->>>>>>> connectors
         assert_eq!(rest.trim_end_matches('}'), expected.trim_end_matches('}'));
     }
 
     #[test]
     fn keys_and_values_of_any_kind() {
-<<<<<<< HEAD
-        check(&record(b"", &[], Some(b"on")), r#""datacontenttype":"text/plain","data":"on"}"#);
-=======
         check(
             &record(b"", &[], Some(b"on")),
             r#""datacontenttype":"text/plain","data":"on"}"#,
         );
->>>>>>> connectors
         check(
             &record(b"\xff", &[], Some(b"7")),
             r#""subject":"/w==","datacontenttype":"application/json","partitionkey":"/w==","data":7}"#,
         );
         let bytes = record(b"", &[("Content-Type", "application/avro")], Some(b"\x00\xff"));
-<<<<<<< HEAD
-        check(&bytes, r#""datacontenttype":"application/avro","data_base64":"AP8="}"#);
-        check(&record(b"", &[("content-type", "text/csv")], Some(b"a,b")), r#""datacontenttype":"text/csv","data":"a,b"}"#);
-        let tombstone = read(Format::Auto, &record(b"k", &[], None)).unwrap();
-        assert!(tombstone.ends_with(r#""subject":"k","time":"2025-11-24T16:00:00.120Z","partitionkey":"k"}"#), "{tombstone}");
-=======
         check(
             &bytes,
             r#""datacontenttype":"application/avro","data_base64":"AP8="}"#,
@@ -375,7 +265,6 @@ mod tests {
             tombstone.ends_with(r#""subject":"k","time":"2025-11-24T16:00:00.120Z","partitionkey":"k"}"#),
             "{tombstone}"
         );
->>>>>>> connectors
     }
 
     const BINARY: [(&str, &str); 5] = [
@@ -393,13 +282,6 @@ mod tests {
             r#""partitionkey":"k","data":{}}"#
         );
         for format in [Format::Auto, Format::CloudEvents] {
-<<<<<<< HEAD
-            assert_eq!(read(format, &record(b"k", &BINARY, Some(b"{}"))).as_deref(), Ok(expected));
-            let structured = record(b"k", &[("content-type", "application/cloudevents+json")], Some(expected.as_bytes()));
-            assert_eq!(read(format, &structured).as_deref(), Ok(expected));
-        }
-        assert!(read(Format::Plain, &record(b"k", &BINARY, Some(b"{}"))).unwrap().contains("kafka.record"));
-=======
             assert_eq!(
                 read(format, &record(b"k", &BINARY, Some(b"{}"))).as_deref(),
                 Ok(expected)
@@ -416,45 +298,27 @@ mod tests {
                 .unwrap()
                 .contains("kafka.record")
         );
->>>>>>> connectors
     }
 
     #[test]
     fn poison_is_told_with_its_place() {
         let bad = record(b"k", &BINARY[..3], Some(b"{}"));
-<<<<<<< HEAD
-        insta::assert_snapshot!(read(Format::CloudEvents, &bad).unwrap_err(), @"");
-        insta::assert_snapshot!(read(Format::CloudEvents, &record(b"k", &[], Some(b"{}"))).unwrap_err(), @"");
-        assert!(read(Format::Auto, &bad).unwrap().contains("kafka.record"));
-        let huge = record(b"k", &[], Some(&vec![b'x'; MAX_RECORD]));
-        insta::assert_snapshot!(read(Format::Auto, &huge).unwrap_err(), @"");
-=======
         insta::assert_snapshot!(read(Format::CloudEvents, &bad).unwrap_err(), @"read the record orders/2/41: it lacks `type`");
         insta::assert_snapshot!(read(Format::CloudEvents, &record(b"k", &[], Some(b"{}"))).unwrap_err(), @"read the record orders/2/41: it is no CloudEvent, and the source's format is `cloudevents`");
         assert!(read(Format::Auto, &bad).unwrap().contains("kafka.record"));
         let huge = record(b"k", &[], Some(&vec![b'x'; MAX_RECORD]));
         insta::assert_snapshot!(read(Format::Auto, &huge).unwrap_err(), @"read the record orders/2/41: it is larger than the limit `record-size` of 8388608 bytes");
->>>>>>> connectors
     }
 
     #[test]
     fn expressions_see_the_raw_record() {
         let record = record(b"k", &[("h", "1")], Some(b"[2]"));
-<<<<<<< HEAD
-        insta::assert_snapshot!(raw(&record, &payload(&record).0), @"");
-=======
         insta::assert_snapshot!(raw(&record, &payload(&record).0), @r#"{"key":"k","value":[2],"headers":{"h":"1"},"topic":"orders","partition":2,"offset":41,"timestamp":1764000000120}"#);
->>>>>>> connectors
     }
 
     #[test]
     fn the_event_block_replaces_attributes_of_plain_records() {
         let kind = Template::compile(&Value::text("order.placed"), &[]).unwrap();
-<<<<<<< HEAD
-        let overrides = Overrides { kind: Some(kind), ..Overrides::default() };
-        let mapping = Mapping { overrides, ..Mapping::default() };
-        assert_eq!(&*to_event(&mapping, &record(b"k", &[], Some(b"1"))).unwrap().kind, "order.placed");
-=======
         let overrides = EventOverrides {
             attributes: vec![("type", kind)],
             extensions: Vec::new(),
@@ -467,6 +331,5 @@ mod tests {
             &*to_event(&mapping, &record(b"k", &[], Some(b"1"))).unwrap().kind,
             "order.placed"
         );
->>>>>>> connectors
     }
 }

@@ -6,17 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-<<<<<<< HEAD
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-=======
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::BaseConsumer;
@@ -29,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use tidemill_dsl::ids::Time;
 
->>>>>>> connectors
 use super::*;
 use crate::testing::{Board, Recorder, context, now, until};
 
@@ -45,10 +33,6 @@ static NAMES: AtomicU32 = AtomicU32::new(0);
 
 impl Bench {
     fn new(servers: &str) -> Bench {
-<<<<<<< HEAD
-        let topic = format!("t-{}-{}", now().0, NAMES.fetch_add(1, Ordering::Relaxed));
-        Bench { servers: servers.into(), topic, ingress: Recorder::new(), health: Board::new() }
-=======
         let topic = format!(
             "t-{}-{}-{}",
             now().0,
@@ -61,7 +45,6 @@ impl Bench {
             ingress: Recorder::new(),
             health: Board::new(),
         }
->>>>>>> connectors
     }
 
     /// On a mock cluster; it lives as long as the test keeps it.
@@ -75,15 +58,10 @@ impl Bench {
     /// On the real broker, if one is named.
     async fn real() -> Option<Bench> {
         let bench = Bench::new(&variable("TIDEMILL_TEST_KAFKA")?);
-<<<<<<< HEAD
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &bench.servers).create().unwrap();
-=======
         let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
             .set("bootstrap.servers", &bench.servers)
             .create()
             .unwrap();
->>>>>>> connectors
         let topic = NewTopic::new(&bench.topic, 2, TopicReplication::Fixed(1));
         let made = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
         assert_eq!(made, [Ok(bench.topic.clone())]);
@@ -96,14 +74,10 @@ impl Bench {
             topics: vec![self.topic.as_str().into()],
             group: format!("g-{}", self.topic).into(),
             start,
-<<<<<<< HEAD
-            mapping: Mapping { broker: self.servers.as_str().into(), ..Mapping::default() },
-=======
             mapping: Mapping {
                 broker: self.servers.as_str().into(),
                 ..Mapping::default()
             },
->>>>>>> connectors
             options: vec![
                 ("session.timeout.ms".into(), "6000".into()),
                 ("max.poll.interval.ms".into(), "6000".into()),
@@ -116,15 +90,11 @@ impl Bench {
     fn run(&self, spec: Spec) -> Running {
         let context = context(&self.ingress, &self.health, "records");
         let stop = context.stop.clone();
-<<<<<<< HEAD
-        Running { stop, task: tokio::spawn(Box::new(Kafka(spec)).run(context)) }
-=======
         let run = Box::new(Kafka(spec)).run(context);
         Running {
             stop,
             task: tokio::spawn(async { run.await.inspect_err(|error| println!("ended: {error:?}")) }),
         }
->>>>>>> connectors
     }
 
     async fn produce(&self, from: usize, to: usize) {
@@ -145,14 +115,10 @@ impl Bench {
                 let n = *n;
                 async move {
                     let (key, value) = (format!("k{n}"), n.to_string());
-<<<<<<< HEAD
-                    let record = FutureRecord::to(&topic).partition((n % 2) as i32).key(&key).payload(&value);
-=======
                     let record = FutureRecord::to(&topic)
                         .partition((n % 2) as i32)
                         .key(&key)
                         .payload(&value);
->>>>>>> connectors
                     let record = FutureRecord { headers, ..record };
                     producer.send(record, Duration::from_secs(30)).await.unwrap();
                 }
@@ -173,15 +139,11 @@ impl Bench {
         }
         assert_eq!(self.ingress.count(), count);
         for (partition, offset) in last {
-<<<<<<< HEAD
-            assert_eq!(self.ingress.position(&partition), Some((offset + 1).to_string()), "of {partition}");
-=======
             assert_eq!(
                 self.ingress.position(&partition),
                 Some((offset + 1).to_string()),
                 "of {partition}"
             );
->>>>>>> connectors
         }
         assert_eq!(self.health.poison(), [""; 0]);
     }
@@ -200,27 +162,16 @@ impl Running {
     /// Stops it; ends within the time a consumer may take to close.
     async fn stop(self) {
         self.stop.cancel();
-<<<<<<< HEAD
-        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").unwrap().unwrap();
-=======
         tokio::time::timeout(Duration::from_secs(15), self.task)
             .await
             .expect("it stops")
             .unwrap()
             .unwrap();
->>>>>>> connectors
     }
 
     /// Drops the run wherever it is, as a crash would.
     async fn drop(self) {
         self.task.abort();
-<<<<<<< HEAD
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.task).await.expect("dropping does not wait");
-    }
-
-    async fn fails(self) -> SourceError {
-        tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("it ends").unwrap().unwrap_err()
-=======
         let _ = tokio::time::timeout(Duration::from_secs(5), self.task)
             .await
             .expect("dropping does not wait");
@@ -232,7 +183,6 @@ impl Running {
             .expect("it ends")
             .unwrap()
             .unwrap_err()
->>>>>>> connectors
     }
 }
 
@@ -248,12 +198,6 @@ mod battery {
         run.stop().await;
         bench.check_exactly(1000);
         assert_eq!(bench.health.state(), "running");
-<<<<<<< HEAD
-        assert!(bench.ingress.batches().iter().all(|batch| !batch.dedupe && batch.events.len() <= BATCH_RECORDS));
-        // The group was told: a consumer of the same group without Tidemill's positions has nothing to read.
-        let group: rdkafka::consumer::BaseConsumer =
-            config::client(&bench.spec(Start::Earliest)).unwrap().create().unwrap();
-=======
         assert!(
             bench
                 .ingress
@@ -266,19 +210,14 @@ mod battery {
             .unwrap()
             .create()
             .unwrap();
->>>>>>> connectors
         let told = tokio::task::spawn_blocking(move || {
             let mut list = TopicPartitionList::new();
             list.add_partition_range(&bench.topic, 0, 1);
             let told = group.committed_offsets(list, Duration::from_secs(10)).unwrap();
-<<<<<<< HEAD
-            told.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset).collect::<Vec<_>>()
-=======
             told.elements()
                 .iter()
                 .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset)
                 .collect::<Vec<_>>()
->>>>>>> connectors
         });
         assert_eq!(told.await.unwrap(), [Offset::Offset(500), Offset::Offset(500)]);
     }
@@ -306,10 +245,6 @@ mod battery {
         let run = bench.run(bench.spec(Start::Latest));
         bench.until_count(10).await;
         run.stop().await;
-<<<<<<< HEAD
-        let values: Vec<_> = bench.ingress.events().iter().map(|event| format!("{:?}", event.data)).collect();
-        assert!(values.contains(&"Json(10)".to_owned()) && !values.contains(&"Json(9)".to_owned()), "{values:?}");
-=======
         let values: Vec<_> = bench
             .ingress
             .events()
@@ -320,7 +255,6 @@ mod battery {
             values.contains(&"Json(10)".to_owned()) && !values.contains(&"Json(9)".to_owned()),
             "{values:?}"
         );
->>>>>>> connectors
         assert_eq!(bench.ingress.count(), 10);
     }
 
@@ -332,14 +266,10 @@ mod battery {
         bench.ingress.save(&format!("{}/1", bench.topic), "0");
         let run = bench.run(spec);
         // Held for longer than max.poll.interval.ms, told by the client's reports every two seconds.
-<<<<<<< HEAD
-        until("five reports", || bench.health.lags().iter().filter(|lag| **lag > 0).count() >= 5).await;
-=======
         until("five reports", || {
             bench.health.lags().iter().filter(|lag| **lag > 0).count() >= 5
         })
         .await;
->>>>>>> connectors
         assert_eq!(bench.ingress.count(), 0);
         bench.ingress.open();
         bench.until_count(4000).await;
@@ -350,14 +280,10 @@ mod battery {
 
     pub(super) async fn sets_poison_aside(bench: Bench) {
         bench.produce_with(0..4, None).await;
-<<<<<<< HEAD
-        let header = |key, value| Header { key, value: Some(value) };
-=======
         let header = |key, value| Header {
             key,
             value: Some(value),
         };
->>>>>>> connectors
         let good = OwnedHeaders::new()
             .insert(header("ce_specversion", "1.0"))
             .insert(header("ce_id", "7"))
@@ -374,12 +300,6 @@ mod battery {
         .await;
         run.stop().await;
         assert_eq!(bench.health.poison().len(), 4);
-<<<<<<< HEAD
-        assert!(bench.health.poison()[0].contains(&format!("{}/", bench.topic)), "{:?}", bench.health.poison());
-        assert!(bench.ingress.events().iter().all(|event| &*event.kind == "order"));
-    }
-
-=======
         assert!(
             bench.health.poison()[0].contains(&format!("{}/", bench.topic)),
             "{:?}",
@@ -413,7 +333,6 @@ mod battery {
         bench.check_exactly(2000);
     }
 
->>>>>>> connectors
     pub(super) async fn goes_on_after_a_refusal(bench: Bench) {
         bench.produce(0, 100).await;
         bench.ingress.save(&format!("{}/0", bench.topic), "0");
@@ -433,11 +352,6 @@ mod battery {
         let run = bench.run(bench.spec(Start::Timestamp(far)));
         until("the position is saved", || bench.ingress.positions().len() == 2).await;
         run.stop().await;
-<<<<<<< HEAD
-        assert_eq!(bench.ingress.position(&format!("{}/0", bench.topic)).as_deref(), Some("5"));
-        let early = Bench { ingress: Recorder::new(), ..bench };
-        let spec = Spec { group: "g-early".into(), ..early.spec(Start::Timestamp(Time(0))) };
-=======
         assert_eq!(
             bench.ingress.position(&format!("{}/0", bench.topic)).as_deref(),
             Some("5")
@@ -450,7 +364,6 @@ mod battery {
             group: "g-early".into(),
             ..early.spec(Start::Timestamp(Time(0)))
         };
->>>>>>> connectors
         let run = early.run(spec);
         early.until_count(10).await;
         run.stop().await;
@@ -461,15 +374,11 @@ mod battery {
         bench.produce(0, 10).await;
         bench.ingress.save(&format!("{}/0", bench.topic), "900");
         let error = bench.run(bench.spec(Start::Earliest)).fails().await;
-<<<<<<< HEAD
-        assert_eq!((&*error.code, error.permanent), ("kafka-position", true), "{error:?}");
-=======
         assert_eq!(
             (&*error.code, error.permanent),
             ("kafka-position", true),
             "{error:?}"
         );
->>>>>>> connectors
         assert_eq!(bench.ingress.count(), 0);
     }
 }
@@ -504,11 +413,7 @@ on_mock_and_real!(
     is_held_without_losing_its_group,
     sets_poison_aside,
     goes_on_after_a_refusal,
-<<<<<<< HEAD
-    begins_at_a_time,
-=======
     keeps_its_place_through_rebalances,
->>>>>>> connectors
     refuses_a_position_beyond_the_end,
 );
 
@@ -541,13 +446,6 @@ async fn a_wrong_address_is_told_and_may_be_tried_again() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     drop(taken);
-<<<<<<< HEAD
-    let bench =
-        Bench { servers: address, topic: "t".into(), ingress: Recorder::new(), health: Board::new() };
-    let error = bench.run(bench.spec(Start::Earliest)).fails().await;
-    assert_eq!((&*error.code, error.permanent), ("kafka-unreachable", false), "{error:?}");
-    assert!(bench.health.trouble().contains(&"kafka-unreachable".to_owned()), "{:?}", bench.health.trouble());
-=======
     let bench = Bench {
         servers: address,
         topic: "t".into(),
@@ -565,7 +463,6 @@ async fn a_wrong_address_is_told_and_may_be_tried_again() {
         "{:?}",
         bench.health.trouble()
     );
->>>>>>> connectors
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -575,14 +472,10 @@ async fn a_broker_that_goes_and_comes_back() {
     let run = bench.run(bench.spec(Start::Earliest));
     bench.until_count(10).await;
     cluster.broker_down(1).unwrap();
-<<<<<<< HEAD
-    until("the trouble shows", || bench.health.state().starts_with("kafka-unreachable")).await;
-=======
     until("the trouble shows", || {
         bench.health.state().starts_with("kafka-unreachable")
     })
     .await;
->>>>>>> connectors
     cluster.broker_up(1).unwrap();
     bench.produce(10, 20).await;
     bench.until_count(20).await;
@@ -591,11 +484,6 @@ async fn a_broker_that_goes_and_comes_back() {
     bench.check_exactly(20);
 }
 
-<<<<<<< HEAD
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passwords_are_judged_by_the_broker() {
-    let (Some(mut bench), Some(address)) = (Bench::real().await, variable("TIDEMILL_TEST_KAFKA_SASL")) else { return };
-=======
 /// The mock cluster does not look records up by time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_broker_is_asked_for_a_time() {
@@ -669,7 +557,6 @@ async fn passwords_are_judged_by_the_broker() {
     let (Some(mut bench), Some(address)) = (Bench::real().await, variable("TIDEMILL_TEST_KAFKA_SASL")) else {
         return;
     };
->>>>>>> connectors
     bench.produce(0, 10).await;
     bench.servers = address;
     let with = |mechanism: &str, user: &str, password: &str| Spec {
@@ -682,15 +569,11 @@ async fn passwords_are_judged_by_the_broker() {
     };
     for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
         let error = bench.run(with(mechanism, "app", "wrong")).fails().await;
-<<<<<<< HEAD
-        assert_eq!((&*error.code, error.permanent), ("kafka-auth", false), "{error:?}");
-=======
         assert_eq!(
             (&*error.code, error.permanent),
             ("kafka-auth", false),
             "{error:?}"
         );
->>>>>>> connectors
         assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
     }
     let run = bench.run(with("SCRAM-SHA-512", "scram", "scram-secret"));
@@ -705,12 +588,6 @@ fn bad_options_and_topics_are_refused_before_a_run() {
         let error = check(&spec).unwrap_err();
         assert!(error.permanent && error.message.contains(expected), "{error:?}");
     };
-<<<<<<< HEAD
-    let spec = || Spec { topics: vec!["t".into()], group: "g".into(), ..Spec::default() };
-    refused(Spec { topics: vec!["^t.*".into()], ..spec() }, "`^t.*`");
-    refused(Spec { options: vec![("group.id".into(), "x".into())], ..spec() }, "`group.id`");
-    refused(Spec { options: vec![("no.such.option".into(), "x".into())], ..spec() }, "no.such.option");
-=======
     let spec = || Spec {
         topics: vec!["t".into()],
         group: "g".into(),
@@ -737,21 +614,15 @@ fn bad_options_and_topics_are_refused_before_a_run() {
         },
         "no.such.option",
     );
->>>>>>> connectors
     check(&spec()).unwrap();
 }
 
 #[test]
 fn positions_are_read_from_their_rows() {
-<<<<<<< HEAD
-    let rows: Vec<(Arc<str>, Arc<str>)> =
-        vec![("a/b/3".into(), "7".into()), ("x".into(), "1".into()), ("t/0".into(), "?".into())];
-=======
     let rows: Vec<(Arc<str>, Arc<str>)> = vec![
         ("a/b/3".into(), "7".into()),
         ("x".into(), "1".into()),
         ("t/0".into(), "?".into()),
     ];
->>>>>>> connectors
     assert_eq!(parse(&rows), Positions::from([(("a/b".into(), 3), 7)]));
 }
