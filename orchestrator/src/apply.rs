@@ -86,7 +86,6 @@ enum Read {
 
 struct Document {
     read: Read,
-    span: Span,
     text: Arc<str>,
 }
 
@@ -137,20 +136,26 @@ fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -
     let is_manifest = node.get("kind").is_some() || node.get("apiVersion").is_some();
     let wants_workflow = matches!(request.expected, None | Some((DefinitionKind::Workflow, _)));
     let read = if is_manifest || !wants_workflow {
-        match manifest::parse(node, request.text, request.namespace) {
-            Ok(manifest) => Read::Manifest(Box::new(manifest)),
-            Err(found) => {
-                diagnostics.extend(found);
-                return None;
-            }
-        }
+        let (manifest, found) = manifest::check(node, request.text, request.namespace);
+        diagnostics.extend(found);
+        let manifest = manifest?;
+        diagnostics.extend(schedule(node, &manifest));
+        Read::Manifest(Box::new(manifest))
     } else {
         let checked = tidemill_dsl::workflow::check_node(node, request.text);
         diagnostics.extend(checked.diagnostics);
         Read::Workflow(checked.program?)
     };
     expect(node, &read, request, diagnostics);
-    Some(Document { read, span: node.span, text })
+    Some(Document { read, text })
+}
+
+/// A cron source's schedule must name a time zone that exists and times that come.
+pub fn schedule(node: &Node, manifest: &Manifest) -> Option<Diagnostic> {
+    let Manifest::Source(source) = manifest else { return None };
+    let error = tidemill_connectors::registry::schedule(source).err()?;
+    let place = node.get("spec").and_then(|s| s.get("cron")).map_or(node.span, |n| n.span);
+    Some(Diagnostic::error("E0512", place, error.message).at("/spec/cron").help(error.help))
 }
 
 /// Name and namespace of the document equal the path's.
