@@ -1,7 +1,8 @@
 //! `lifecycle: resident`: processes that stay and are called over a unix socket.
 //!
 //! Owns how many instances there are, which one takes a call, and the pauses after crashes. A call that finds no free
-//! instance waits in order of arrival (limit `function-queue`), up to its deadline.
+//! instance waits in order of arrival (limit `function-queue`), up to its deadline. An instance that takes one call at
+//! a time is ended when its call is cut off: nobody knows what it is still busy with.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,6 +68,8 @@ struct Member {
     instance: Arc<Instance>,
     in_flight: usize,
     last_used: Instant,
+    /// Was given a call at least once.
+    was_used: bool,
     draining: bool,
 }
 
@@ -74,6 +77,9 @@ struct Member {
 struct Slot {
     shared: Arc<Shared>,
     instance: Arc<Instance>,
+    /// The call has ended, well or badly; else it was cut off.
+    ended: bool,
+    /// There was an answer.
     answered: bool,
     held: bool,
 }
@@ -108,7 +114,7 @@ impl Resident {
         let running = fleet.members.iter().map(|member| {
             let state = match (member.draining, member.in_flight) {
                 (true, _) => InstanceState::Draining,
-                (false, 0) if member.instance.calls.load(Ordering::Relaxed) == 0 => InstanceState::Ready,
+                (false, 0) if !member.was_used => InstanceState::Ready,
                 (false, 0) => InstanceState::Idle,
                 (false, _) => InstanceState::Busy,
             };
@@ -145,6 +151,7 @@ impl Resident {
             answer = instance.line.send(request) => answer,
             () = instance.gone.cancelled() => return Err(lost(name, &instance, None)),
         };
+        slot.ended = true;
         match answer {
             Ok((parts, body)) => {
                 slot.answered = true;
@@ -204,9 +211,11 @@ impl Shared {
             .filter(|member| !member.draining && member.in_flight < most);
         let member = free.min_by_key(|member| member.in_flight)?;
         member.in_flight += 1;
+        member.was_used = true;
         Some(Slot {
             shared: self.clone(),
             instance: member.instance.clone(),
+            ended: false,
             answered: false,
             held: true,
         })
@@ -309,10 +318,12 @@ impl Shared {
         {
             let mut fleet = self.lock();
             fleet.starting.retain(|status| status.id != instance.id);
+            let instance = instance.clone();
             let member = Member {
-                instance: instance.clone(),
+                instance,
                 in_flight: 0,
                 last_used: mark(),
+                was_used: false,
                 draining: false,
             };
             fleet.members.push(member);
@@ -324,6 +335,7 @@ impl Shared {
             tokio::select! {
                 status = running.group.wait() => return (how_ended(status), true),
                 () = self.closing.cancelled() => return ("the function was stopped".to_owned(), false),
+                () = instance.retire.cancelled() => return ("its call was cut off".to_owned(), false),
                 () = tokio::time::sleep_until(check) => match self.idle_until(instance.id) {
                     Some(next) => check = next,
                     None => return ("it was idle".to_owned(), false),
@@ -430,6 +442,10 @@ impl Drop for Slot {
         {
             member.in_flight -= 1;
             member.last_used = mark();
+            if shared.config.concurrency <= 1 && !self.ended {
+                member.draining = true;
+                member.instance.retire.cancel();
+            }
         }
         shared.serve(&mut fleet);
     }
