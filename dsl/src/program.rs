@@ -284,10 +284,11 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// The literal `type`, if the filter states one: the key of the event index (D10).
+    /// The literal `type`, if the filter states one and it is no regular expression: the key of the event index
+    /// (D10).
     pub fn event_type(&self) -> Option<&str> {
         self.with.iter().find_map(|(name, test)| match test {
-            AttributeTest::Text { literal, .. } if &**name == "type" => Some(&**literal),
+            AttributeTest::Text { literal, pattern: None } if &**name == "type" => Some(&**literal),
             _ => None,
         })
     }
@@ -300,7 +301,7 @@ pub enum AttributeTest {
     Text {
         /// The text as written.
         literal: Arc<str>,
-        /// It, anchored and compiled.
+        /// It, anchored and compiled; none when the text has no special character but dots.
         pattern: Option<regex::Regex>,
     },
     /// Equality with a value that is no string.
