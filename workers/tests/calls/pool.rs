@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{self, Manifest};
 use tidemill_dsl::order::{Call, Order, Outcome};
 use tidemill_dsl::schema::Schema;
 use tidemill_dsl::value::Value;
@@ -11,6 +12,7 @@ use tidemill_workers::admission::Limits;
 use tidemill_workers::builtin::Builtin;
 use tidemill_workers::egress::Policy;
 use tidemill_workers::pool::{Answer, Pool};
+use tidemill_workers::process::DEFAULT_PATH;
 use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
 use tidemill_workers::{BoxFuture, Clock, Function};
 use tokio::runtime::Handle;
@@ -288,6 +290,33 @@ async fn a_worker_that_breaks_answers_with_an_error() {
     pool.perform(vec![calling("f", "1", 1, "null")]);
     eventually("it is answered", || visits(&answers) == [1]).await;
     assert_eq!(fault(answers.lock().unwrap()[0][0].outcome.clone()).status, 500);
+}
+
+#[tokio::test]
+async fn manifests_become_functions() {
+    let registry = registry();
+    let check = async |spec: &str, input: &str, expected: &str| {
+        let text = format!("kind: Function\nmetadata: {{name: f}}\nspec: {spec}\n");
+        let node = tidemill_dsl::yaml::parse(&text).unwrap();
+        let Ok(Manifest::Function(function)) = manifest::parse(&node, &text, "default") else {
+            panic!("no function: {text}");
+        };
+        registry.publish(
+            "default",
+            "f",
+            1,
+            FunctionSpec::from_manifest(&function, DEFAULT_PATH, &secrets()),
+        );
+        assert_eq!(
+            done(ask(&registry, "f", "1", input).await),
+            json(expected),
+            "{spec}"
+        );
+    };
+    check("{builtin: echo}", "[1]", "[1]").await;
+    check("{process: {command: [cat]}}", "[2]", "[2]").await;
+    let shell = r#"{process: {command: [sh, -c, 'printf "%s" "$N"'], environment: {N: "3"}}}"#;
+    check(shell, "null", "3").await;
 }
 
 /// Orders per second through the pool: echo on the spot, and a spawned call.
