@@ -46,6 +46,8 @@ pub struct Config {
     pub egress_rewrite: BTreeMap<String, String>,
     /// Folder that relative working directories and commands of processes start from; none: the server's own.
     pub process_dir: Option<PathBuf>,
+    /// PATH of the processes of functions.
+    pub process_path: String,
     /// How long a stop waits for calls in flight.
     pub drain: Duration,
 }
@@ -68,6 +70,7 @@ impl Config {
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),
             process_dir: None,
+            process_path: std::env::var("PATH").unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
             drain: Duration::from_secs(25),
         }
     }
