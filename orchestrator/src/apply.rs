@@ -7,6 +7,7 @@ use tidemill_dsl::diagnostic::{Diagnostic, Severity, Span};
 use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_dsl::program::Program;
+use tidemill_dsl::value::Value;
 use tidemill_dsl::yaml::{self, Node};
 use tidemill_store::{
     Batch, Class, Definition, DefinitionChange, DefinitionKind, OperatorChange, Part,
@@ -106,9 +107,16 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
     let mut draft = space.draft();
     let mut changes = Vec::new();
     let mut results = Vec::new();
+    let mut secrets = Vec::new();
     for document in &documents {
-        let result = place(rooms, &request, document, &mut draft, &mut changes)?;
-        results.push(result);
+        if let Read::Manifest(manifest) = &document.read
+            && let Manifest::Secret(secret) = &**manifest
+        {
+            secrets.push((secret.meta.name.clone(), secret_value(secret)?));
+            results.push(applied("Secret", secret.meta.name.clone(), None, Change::Updated, [0; 32]));
+            continue;
+        }
+        results.push(place(rooms, &request, document, &mut draft, &mut changes)?);
     }
     refer(&documents, &draft, &mut diagnostics);
     let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -117,15 +125,24 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
         return Err(Error::Refused(errors));
     }
     let revision = *rooms.catalog.watch().borrow();
-    if request.dry_run || changes.is_empty() && rooms.catalog.existing(request.namespace).is_some() {
+    let nothing = changes.is_empty() && secrets.is_empty() && draft.text == space.text;
+    if request.dry_run || nothing && rooms.catalog.existing(request.namespace).is_some() {
         return Ok(Outcome { revision, results, warnings });
     }
     let mut operator = Vec::new();
-    if rooms.catalog.existing(request.namespace).is_none() {
+    if rooms.catalog.existing(request.namespace).is_none() || draft.text != space.text {
         operator.push(namespace_change(rooms, request.namespace, &draft.text));
+    }
+    let at = (rooms.clock)();
+    for (name, value) in &secrets {
+        let sealed = Some(rooms.secrets.seal(request.namespace, name, value)?);
+        operator.push(OperatorChange::Secret { namespace: request.namespace.clone(), name: name.clone(), sealed, at });
     }
     let parts = vec![Part::Operator(operator), Part::Definitions(changes)];
     submit(rooms, Batch { class: Class::New, parts }).await?;
+    for (name, value) in secrets {
+        rooms.secrets.put(request.namespace, &name, Some(value), at);
+    }
     rooms.catalog.swap(request.namespace, Some(draft));
     Ok(Outcome { revision: revision + 1, results, warnings })
 }
@@ -235,6 +252,23 @@ fn place(
                 Ok(applied(manifest.kind(), manifest.name().clone(), None, Change::Updated, [0; 32]))
             }
         },
+    }
+}
+
+/// The value of a Secret manifest: in place, from the server's environment, or from a file the server reads.
+fn secret_value(secret: &manifest::SecretManifest) -> Result<Value, Error> {
+    let name = &secret.meta.name;
+    let as_value = |text: String| Value::parse(text.trim().as_bytes()).unwrap_or_else(|_| Value::text(text.trim_end()));
+    match &secret.origin {
+        manifest::SecretOrigin::Value(value) => Ok(value.clone()),
+        manifest::SecretOrigin::Env(variable) => crate::config::variable(variable).map(as_value).ok_or_else(|| {
+            let detail = format!("read secret `{name}`: the server has no environment variable `{variable}`");
+            Error::Unprocessable { code: "secret-absent", detail }
+        }),
+        manifest::SecretOrigin::File(path) => std::fs::read_to_string(&**path).map(as_value).map_err(|e| {
+            let detail = format!("read secret `{name}` from `{path}`: {e}");
+            Error::Unprocessable { code: "secret-absent", detail }
+        }),
     }
 }
 

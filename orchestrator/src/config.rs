@@ -52,6 +52,11 @@ pub struct Config {
     pub drain: Duration,
 }
 
+/// An environment variable of the server, for a Secret manifest that names one.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 impl Config {
     /// The defaults for a data folder.
     pub fn new(data_dir: PathBuf) -> Config {
