@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidemill_dsl::diagnostic::{Diagnostic, Severity, Span};
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, Target};
+use tidemill_dsl::manifest::{self, Manifest, Overlap, Target};
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_dsl::yaml::{self, Node};
@@ -88,6 +88,7 @@ enum Read {
 struct Document {
     read: Read,
     text: Arc<str>,
+    span: Span,
 }
 
 /// Checks and applies.
@@ -164,7 +165,9 @@ fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -
         Read::Workflow(checked.program?)
     };
     expect(node, &read, request, diagnostics);
-    Some(Document { read, text })
+    let overlap = node.get("spec").and_then(|s| s.get("overlap"));
+    let span = overlap.map_or(node.span, |n| n.span);
+    Some(Document { read, text, span })
 }
 
 /// A cron source's schedule must name a time zone that exists and times that come.
@@ -421,6 +424,11 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
                 _ => None,
             });
             diagnostics.extend(trigger.check_integration(source));
+            if let Overlap::Skip | Overlap::Replace = trigger.overlap {
+                let text = "`overlap: skip` and `overlap: replace` are not supported by this release";
+                let help = "use `queue` (one after another) or `allow`";
+                diagnostics.push(Diagnostic::error("E0513", document.span, text).at("/spec/overlap").help(help));
+            }
         }
     }
 }

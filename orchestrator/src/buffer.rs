@@ -313,8 +313,8 @@ impl Owner {
 
     fn allowance(&mut self, trigger: &TriggerEntry, now: Time) -> Result<(usize, Duration), Error> {
         let mut allowed = PAGE;
-        if let Some(limit) = trigger.spec.buffer.as_ref().and_then(|b| b.concurrency) {
-            allowed = allowed.min((limit as usize).saturating_sub(self.running.len()));
+        if let Some(limit) = trigger.concurrency() {
+            allowed = allowed.min(limit.saturating_sub(self.running.len()));
             if allowed == 0 {
                 return Ok((0, IDLE));
             }
