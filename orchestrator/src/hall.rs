@@ -2,7 +2,7 @@
 //! order. Every room is made here and only here.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct Hall {
     /// Its sources.
     pub sources: Arc<Sources>,
     ready: AtomicBool,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     drain: Duration,
 }
@@ -74,12 +74,12 @@ impl Hall {
             rooms: rooms.clone(),
             sources: Arc::new(Sources::default()),
             ready: AtomicBool::new(false),
-            threads: Vec::new(),
+            threads: Mutex::default(),
             tasks: Vec::new(),
             drain: config.drain,
         };
         rooms.stream.committed(rooms.store.last_pos()?);
-        hall.threads = threads(&rooms)?;
+        hall.threads = Mutex::new(threads(&rooms)?);
         rooms.dispatch.sync(&rooms);
         hall.tasks.push(tokio::spawn(listeners::run(rooms.clone())));
         let buffers = buffer::Supervisor::start(rooms.clone())?;
@@ -96,8 +96,9 @@ impl Hall {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed.
-    pub async fn stop(mut self) {
+    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed. A second
+    /// stop finds nothing left to do.
+    pub async fn stop(&self) {
         self.ready.store(false, Ordering::Release);
         self.sources.stop(self.drain).await;
         self.rooms.dispatch.drain(self.drain).await;
@@ -106,7 +107,7 @@ impl Hall {
         }
         self.rooms.timers.close();
         self.rooms.lanes.close();
-        let threads = std::mem::take(&mut self.threads);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let store = self.rooms.store.clone();
         let closing = tokio::task::spawn_blocking(move || {
             for thread in threads {

@@ -336,7 +336,9 @@ fn put_or_delete<K: Ord + Clone, V: Clone>(table: &mut super::table::Table<K, V>
 
 /// Removes an execution's summary and all that hangs on it, except its log and its timers (an ended one has none).
 pub(super) fn forget(state: &mut State, id: ExecutionId) {
-    state.executions.delete(&id);
+    if state.executions.delete(&id).is_none() {
+        return;
+    }
     state.states.delete(&id);
     state.start_keys.delete_where(|_, (execution, _)| *execution == id);
     state.subscriptions.delete_where(|(execution, _), _| *execution == id);
