@@ -5,6 +5,7 @@
 //! only thing it judges is the text.
 
 mod build;
+mod places;
 mod scalar;
 
 use std::sync::Arc;

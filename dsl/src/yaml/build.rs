@@ -1,11 +1,11 @@
 //! From parser events to trees, under budgets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Range, Tag};
 
+use super::places::{Places, join_surrogates};
 use super::{Entry, MAX_ALIASES, MAX_DEPTH, MAX_NODES, MAX_TEXT, MAX_WORKFLOW_DEPTH, Node, NodeKind, scalar};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
@@ -36,40 +36,6 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
     } else {
         Err(builder.mistakes)
     }
-}
-
-/// JSON writes characters beyond 16 bits as two `\u` escapes, which YAML does not know: in JSON text each such
-/// pair becomes one escape of YAML. None when there is nothing to do.
-fn join_surrogates(text: &str) -> Option<String> {
-    if !text.trim_start().starts_with(['{', '[']) || !text.contains("\\u") {
-        return None;
-    }
-    let unit = |at: usize| {
-        let escape = text.get(at..at + 6)?;
-        u32::from_str_radix(escape.strip_prefix("\\u")?, 16).ok()
-    };
-    let mut out = String::with_capacity(text.len());
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = text[at..].find('\\') {
-        let here = at + found;
-        at = here + 1 + text[here + 1..].chars().next().map_or(0, char::len_utf8);
-        let (Some(high), Some(low)) = (unit(here), unit(here + 6)) else {
-            continue;
-        };
-        if (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low) {
-            out.push_str(&text[copied..here]);
-            let _ = write!(
-                out,
-                "\\U{:08X}",
-                0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
-            );
-            at = here + 12;
-            copied = at;
-        }
-    }
-    out.push_str(&text[copied..]);
-    (copied > 0).then_some(out)
 }
 
 /// A list or map that is still open.
@@ -263,17 +229,16 @@ impl<'a> Builder<'a> {
     }
 
     fn key(&mut self, node: &Node) {
-        let (text, plain): (Arc<str>, bool) = match &node.kind {
-            NodeKind::Scalar { text, plain, .. } => (text.clone(), *plain),
-            _ => {
-                self.mistake(
-                    codes::KEY,
-                    node.span,
-                    "a list or map cannot be a key".to_owned(),
-                    None,
-                );
-                ("?".into(), false)
-            }
+        let (text, plain): (Arc<str>, bool) = if let NodeKind::Scalar { text, plain, .. } = &node.kind {
+            (text.clone(), *plain)
+        } else {
+            self.mistake(
+                codes::KEY,
+                node.span,
+                "a list or map cannot be a key".to_owned(),
+                None,
+            );
+            ("?".into(), false)
         };
         if plain && &*text == "<<" {
             let help = "write the keys out; merging is not part of YAML 1.2";
@@ -487,50 +452,5 @@ fn depth(node: &Node) -> usize {
         NodeKind::Scalar { .. } => 0,
         NodeKind::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         NodeKind::Map(entries) => 1 + entries.iter().map(|e| depth(&e.value)).max().unwrap_or(0),
-    }
-}
-
-/// From line and column to byte offset, in constant time: one line may be the whole text.
-struct Places {
-    /// Number of characters before each line.
-    lines: Vec<usize>,
-    /// Byte offset of every `STEP`th character.
-    steps: Vec<usize>,
-}
-
-const STEP: usize = 64;
-
-impl Places {
-    /// Line ends are LF, CR LF and CR.
-    fn of(text: &str) -> Places {
-        let mut places = Places {
-            lines: vec![0],
-            steps: Vec::with_capacity(text.len() / STEP + 1),
-        };
-        let bytes = text.as_bytes();
-        for (count, (at, c)) in text.char_indices().enumerate() {
-            if count % STEP == 0 {
-                places.steps.push(at);
-            }
-            if c == '\n' || (c == '\r' && bytes.get(at + 1) != Some(&b'\n')) {
-                places.lines.push(count + 1);
-            }
-        }
-        places
-    }
-
-    /// Lines count from 1, columns from 0; beyond the end is the end.
-    fn offset(&self, text: &str, line: usize, column: usize) -> usize {
-        let Some(before) = self.lines.get(line - 1) else {
-            return text.len();
-        };
-        let index = before + column;
-        let Some(start) = self.steps.get(index / STEP) else {
-            return text.len();
-        };
-        text[*start..]
-            .char_indices()
-            .nth(index % STEP)
-            .map_or(text.len(), |(i, _)| start + i)
     }
 }
