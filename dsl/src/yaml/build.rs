@@ -328,45 +328,8 @@ impl<'a> Builder<'a> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> NodeKind {
         let plain = style == ScalarStyle::Plain;
-        let wanted = tag.map(|t| {
-            if t.is_yaml_core_schema() {
-                t.suffix.as_str()
-            } else {
-                ""
-            }
-        });
-        let resolved = match (wanted, tag) {
-            (None, _) if plain => scalar::resolve(text),
-            (None | Some("str"), _) => Ok(Value::text(text)),
-            (Some("int" | "float" | "bool" | "null"), _) => scalar::resolve(text),
-            (_, Some(tag)) if format!("{}{}", tag.handle, tag.suffix) == "!" => Ok(Value::text(text)),
-            (_, tag) => {
-                self.own_tag(tag, span);
-                Ok(Value::text(text))
-            }
-        };
-        let fits = match (wanted, &resolved) {
-            (Some("int"), Ok(value)) => value.as_i64().is_some(),
-            (Some("float"), Ok(value)) => value.as_f64().is_some(),
-            (Some("bool"), Ok(value)) => value.as_bool().is_some(),
-            (Some("null"), Ok(value)) => value.is_null(),
-            _ => true,
-        };
-        if !fits {
-            self.mistake(
-                codes::TAG,
-                span,
-                format!("`{text}` is not what its tag says"),
-                None,
-            );
-        }
-        let value = resolved.unwrap_or_else(|why| {
-            self.mistake(
-                codes::NUMBER,
-                span,
-                format!("`{text}` cannot be read: {why}"),
-                Some("quote it to make it a string"),
-            );
+        let value = scalar::typed(text, plain, tag).unwrap_or_else(|(code, message, help)| {
+            self.mistake(code, span, message, help);
             Value::Null
         });
         NodeKind::Scalar {
@@ -377,21 +340,10 @@ impl<'a> Builder<'a> {
     }
 
     fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, span: Span) {
-        if tag.is_some_and(|t| !(t.is_yaml_core_schema() && t.suffix == own)) {
-            self.own_tag(tag, span);
+        if let Some(tag) = tag.filter(|t| !(t.is_yaml_core_schema() && t.suffix == own)) {
+            let (code, message, help) = scalar::foreign(tag);
+            self.mistake(code, span, message, help);
         }
-    }
-
-    fn own_tag(&mut self, tag: Option<&Tag>, span: Span) {
-        let name = tag
-            .map(|t| format!("{}{}", t.handle, t.suffix))
-            .unwrap_or_default();
-        self.mistake(
-            codes::TAG,
-            span,
-            format!("the tag `{name}` is not supported"),
-            Some("remove the tag"),
-        );
     }
 
     fn count(&mut self, nodes: usize, span: Span) {
