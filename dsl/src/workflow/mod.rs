@@ -64,12 +64,9 @@ pub fn check(text: &str) -> Checked {
 }
 
 /// Checks and compiles one document of a text that may hold several. Spans are places in the whole `text`; the
-/// digest is that of the document's own part, from its first character to its last.
+/// digest is that of the document's own part, `node.span`.
 pub fn check_node(node: &Node, text: &str) -> Checked {
-    let own = text
-        .get(node.span.start..node.span.end)
-        .unwrap_or(text)
-        .trim_end();
+    let own = text.get(node.span.start..node.span.end).unwrap_or(text);
     compile(node, text, own)
 }
 

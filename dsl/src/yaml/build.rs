@@ -41,6 +41,8 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
 /// A list or map that is still open.
 struct Open {
     start: Span,
+    /// Behind the last character of what it holds so far, aliases counted where they are used.
+    end: usize,
     anchor: usize,
     kind: OpenKind,
 }
@@ -121,7 +123,7 @@ impl<'a> Builder<'a> {
                 if !self.open.last().is_some_and(Open::awaits_key) {
                     self.count(1, span);
                 }
-                self.close(Node { span, kind }, anchor);
+                self.close(Node { span, kind }, anchor, span.end);
             }
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::SequenceStart(anchor, tag) => {
@@ -152,6 +154,7 @@ impl<'a> Builder<'a> {
         };
         self.open.push(Open {
             start: span,
+            end: span.start,
             anchor,
             kind,
         });
@@ -168,15 +171,9 @@ impl<'a> Builder<'a> {
 
     fn end(&mut self, range: Span) {
         let Some(open) = self.open.pop() else { return };
-        let (kind, last) = match open.kind {
-            OpenKind::List(items) => {
-                let last = items.last().map(|n| n.span.end);
-                (NodeKind::List(items), last)
-            }
-            OpenKind::Map { entries, .. } => {
-                let last = entries.last().map(|e| e.value.span.end.max(e.key_span.end));
-                (NodeKind::Map(entries), last)
-            }
+        let kind = match open.kind {
+            OpenKind::List(items) => NodeKind::List(items),
+            OpenKind::Map { entries, .. } => NodeKind::Map(entries),
         };
         let flow = self
             .text
@@ -185,17 +182,14 @@ impl<'a> Builder<'a> {
         let end = if flow {
             range.end
         } else {
-            last.unwrap_or(open.start.end)
+            open.end.max(open.start.start)
         };
-        let span = Span {
-            end: end.max(open.start.start),
-            ..open.start
-        };
-        self.close(Node { span, kind }, open.anchor);
+        let span = Span { end, ..open.start };
+        self.close(Node { span, kind }, open.anchor, end);
     }
 
-    /// Puts a finished node where it belongs.
-    fn close(&mut self, mut node: Node, anchor: usize) {
+    /// Puts a finished node where it belongs; `end` is where it ends at the place of its use.
+    fn close(&mut self, mut node: Node, anchor: usize, end: usize) {
         if anchor > 0 {
             let size = size(&node);
             self.anchors.insert(anchor, (node.clone(), size));
@@ -203,6 +197,7 @@ impl<'a> Builder<'a> {
         let Some(top) = self.open.last_mut() else {
             return self.document(node);
         };
+        top.end = top.end.max(end);
         match &mut top.kind {
             OpenKind::List(items) => items.push(node),
             OpenKind::Map {
@@ -272,7 +267,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn document(&mut self, node: Node) {
+    fn document(&mut self, mut node: Node) {
+        node.span = self.whole_lines(node.span);
         let deep = self.too_deep.take();
         if let Some((span, pointer)) = deep.filter(|_| node.get("document").is_none()) {
             let message = format!("lists and maps nest deeper than {MAX_DEPTH} (limit definition-depth)");
@@ -283,6 +279,24 @@ impl<'a> Builder<'a> {
         if !empty {
             self.documents.push(node);
         }
+    }
+
+    /// The place of a document with the indentation of its first line and the rest of its last, line end included:
+    /// they may be part of what it says.
+    fn whole_lines(&self, span: Span) -> Span {
+        let lead = self.text[..span.start].trim_end_matches(' ');
+        let start = if lead.is_empty() || lead.ends_with(['\n', '\r']) {
+            lead.len()
+        } else {
+            span.start
+        };
+        let rest = &self.text[span.end..];
+        let line_end = rest.find(['\r', '\n']).map_or(rest.len(), |at| {
+            at + if rest[at..].starts_with("\r\n") { 2 } else { 1 }
+        });
+        let begun = span.end > span.start && self.text[..span.end].ends_with(['\r', '\n']);
+        let end = if begun { span.end } else { span.end + line_end };
+        Span { start, end, ..span }
     }
 
     fn alias(&mut self, anchor: usize, span: Span) {
@@ -298,7 +312,7 @@ impl<'a> Builder<'a> {
             self.count(size, span);
             if !self.stop {
                 self.deepen(&node, span);
-                self.close(node, 0);
+                self.close(node, 0, span.end);
             }
             return;
         }
@@ -314,7 +328,7 @@ impl<'a> Builder<'a> {
             text: "".into(),
             plain: true,
         };
-        self.close(Node { span, kind }, 0);
+        self.close(Node { span, kind }, 0, span.end);
     }
 
     /// Aliases count towards the depth with what they stand for.
