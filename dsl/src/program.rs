@@ -292,6 +292,15 @@ impl EventFilter {
             _ => None,
         })
     }
+
+    /// The text of `type` as written, be it a regular expression or not: what decides whether lifecycle events are
+    /// meant (dsl.md section 12 "Events").
+    pub fn stated_type(&self) -> Option<&str> {
+        self.with.iter().find_map(|(name, test)| match test {
+            AttributeTest::Text { literal, .. } if &**name == "type" => Some(&**literal),
+            _ => None,
+        })
+    }
 }
 
 /// One test of an event filter.
@@ -301,7 +310,8 @@ pub enum AttributeTest {
     Text {
         /// The text as written.
         literal: Arc<str>,
-        /// It, anchored and compiled; none when the text has no special character but dots.
+        /// It, anchored and compiled; none when the text has no special character but dots, or is no regular
+        /// expression.
         pattern: Option<regex::Regex>,
     },
     /// Equality with a value that is no string.

@@ -86,6 +86,8 @@ pub struct Config {
     pub run_allow: Vec<String>,
     /// Folder that relative working directories and commands of processes start from; none: the server's own.
     pub process_dir: Option<PathBuf>,
+    /// PATH of the processes of functions.
+    pub process_path: String,
     /// How long a stop waits for calls in flight (at most 25 s).
     pub drain: Duration,
     /// What is logged, in the form of `tracing` directives: `info`, `tidemill=debug,warn`.
@@ -94,6 +96,11 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Whether every request needs credentials, also on a loopback address.
     pub auth_required: bool,
+}
+
+/// An environment variable of the server, for a Secret manifest that names one.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Config {
@@ -115,6 +122,7 @@ impl Config {
             egress_rewrite: BTreeMap::new(),
             run_allow: Vec::new(),
             process_dir: None,
+            process_path: std::env::var("PATH").unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
             drain: MAX_DRAIN,
             log_level: "info".into(),
             log_format: LogFormat::Text,
