@@ -6,6 +6,8 @@ mod apply;
 pub mod args;
 mod client;
 mod definitions;
+#[cfg(any())]
+mod dev;
 mod events;
 mod executions;
 pub mod exit;
@@ -15,6 +17,10 @@ mod local;
 mod logs;
 mod output;
 mod run;
+#[cfg(any())]
+mod serve;
+#[cfg(any())]
+mod service;
 mod settings;
 mod things;
 mod yaml;
@@ -51,6 +57,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
     match verb {
+        Verb::Serve(_) | Verb::Dev(_) => Ok(FAILURE),
         Verb::Run(args) => on_cores(run::run(&args, shared)),
         Verb::Lint(args) => lint::run(&args, shared),
         Verb::Apply(args) => on_one(apply::run(&args, shared)),

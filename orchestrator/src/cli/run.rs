@@ -2,7 +2,7 @@
 //!
 //! Owns the order of things and the folder that lives as long as the run. Nothing is kept.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,8 +128,7 @@ async fn perform(
         let (name, value) = input::pair(secret, "a secret")?;
         rooms.secrets.put(&wanted.namespace, &name.into(), Some(input::secret(value)), (rooms.clock)());
     }
-    let dir = args.file.parent().unwrap_or(Path::new("."));
-    match local::apply(rooms, set, shared.namespace(), dir).await {
+    match local::apply(rooms, set, shared.namespace()).await {
         Ok(done) if !done.warnings.is_empty() => output::note(set.render(&done.warnings).trim_end()),
         Ok(_) => {}
         Err(Refused::Mistakes(found)) => return Err(refused(set, &found)),
