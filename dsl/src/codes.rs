@@ -17,7 +17,7 @@ pub struct Code {
 
 /// The explanation of a code; letter case does not count.
 pub fn explain(code: &str) -> Option<&'static Code> {
-    CODES.iter().find(|c| c.code.eq_ignore_ascii_case(code))
+    CODES.iter().chain(crate::manifest::codes::CODES).find(|c| c.code.eq_ignore_ascii_case(code))
 }
 
 macro_rules! codes {
@@ -77,6 +77,9 @@ codes! {
     "$secrets may be read only in `with` of call and run, and in `authentication`. Everywhere else the value would end up in the history. Pass the secret to the call that needs it."
     EXPR_NEEDED "E0404" "an expression is expected"
     "The place takes a runtime expression, as text."
+
+    UNCLOSED "W0451" "an expression is not closed"
+    "A `${` without its `}` is text like any other. If an expression is meant, close it; the last character of a whole expression is the brace that closes it."
 
     NO_KIND "E0501" "the task has no kind"
     "A task has exactly one of: call, do, emit, for, fork, listen, raise, run, set, switch, try, wait."

@@ -3,10 +3,43 @@
 //! Owns the envelope and its forms. The transports read and write it through the functions here; nothing here
 //! knows a transport's client.
 
+mod attribute;
+mod envelope;
+mod fault;
+pub mod http;
+pub mod kafka;
+mod payload;
+
 use std::sync::Arc;
+
+pub(crate) use attribute::is_name as is_attribute_name;
+pub use attribute::{LIFECYCLE, is_reserved};
+pub use fault::{EventError, Refusal};
+pub use payload::is_json;
 
 use crate::ids::Time;
 use crate::value::{Map, Value};
+
+/// The one version of the specification that is read and written.
+pub const SPEC_VERSION: &str = "1.0";
+
+/// How much may come in at once (security.md 5b).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one event (limit `event-size`).
+    pub event: usize,
+    /// Events of one batch (limit `event-batch`).
+    pub batch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            event: 1024 * 1024,
+            batch: 100,
+        }
+    }
+}
 
 /// A CloudEvent 1.0.
 #[derive(Clone, Debug, PartialEq)]

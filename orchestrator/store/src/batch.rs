@@ -48,10 +48,10 @@ pub enum Part {
 }
 
 /// What a lane decided in one turn.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShardPart {
-    /// Epoch under which each touched shard is owned; a stale one refuses the batch (invariant 13). Empty on stores
-    /// that have a single owner.
+    /// Epoch under which each touched shard is owned; a stale one refuses the batch (invariant 13): the store remembers
+    /// the highest it has seen of each shard. Empty on stores that have a single owner.
     pub epochs: Vec<(Shard, u64)>,
     /// Appends.
     pub transitions: Vec<Transition>,
@@ -89,7 +89,8 @@ pub struct IngressPart {
     pub binding: Arc<str>,
     /// In order of arrival.
     pub arrivals: Vec<Arrival>,
-    /// Whether duplicates are judged by the seen key; false where the position is the test (Kafka, cron: D8).
+    /// Whether duplicates are judged by the seen key; false where the position is the test (Kafka, cron: D8). The key
+    /// is kept in both cases: events are found by it.
     pub seen: bool,
     /// Positions of the source to resume from, saved in this very commit.
     pub checkpoints: Vec<Checkpoint>,
@@ -207,16 +208,17 @@ pub struct DeliveryKey {
     pub pos: u64,
 }
 
-/// A change of a buffer.
+/// A change of a buffer. One that the delivery's state does not allow, or of a delivery that is gone, changes nothing.
 #[derive(Clone, Debug)]
 pub enum BufferChange {
     /// A delivery enters (redrive; arrivals carry theirs themselves). Its state follows from its key.
     Enqueue(Delivery),
     /// Ready -> in flight.
     Take(DeliveryKey),
-    /// Done with: removed; the next of its key becomes ready.
+    /// Done with: removed, whatever its state; the next of its key (by position) becomes ready.
     Finish(DeliveryKey),
-    /// In flight -> ready again with a later instant, the next attempt and its new pending execution.
+    /// In flight or parked -> ready again with a later instant, the next attempt and its new pending execution. It keeps
+    /// its place in its order key.
     Again {
         /// Which.
         key: DeliveryKey,
@@ -418,7 +420,8 @@ pub enum OperatorChange {
         checkpoint: Checkpoint,
     },
     /// One slice of retention: events accepted, and executions ended, before this instant are removed, at most `rows`
-    /// log and event rows in this transaction. The completion tells whether more is left.
+    /// log and event rows in this transaction. The completion tells whether more is left. Dead letters that were
+    /// redriven or purged go with the events; the last slice also forgets the event keys of days before `events`.
     Retain {
         /// Executions ended before.
         executions: Time,

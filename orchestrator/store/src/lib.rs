@@ -14,10 +14,24 @@
 //! Holds no decisions and knows no HTTP. May import the record types of the engine, never its deciding part.
 
 pub mod batch;
+pub mod memory;
 pub mod read;
+// pub mod sqlite;
+
+use tidemill_dsl::ids::Time;
 
 pub use batch::*;
+pub use memory::MemoryStore;
 pub use read::*;
+// pub use sqlite::SqliteStore;
+
+/// Version of the stored form (D13). A store of a later one is not opened; an earlier one is migrated.
+pub const FORMAT: u32 = 1;
+
+/// The day of an instant, counted from the epoch: event keys are kept by day (D8).
+pub(crate) fn day(at: Time) -> i64 {
+    at.0.div_euclid(86_400_000)
+}
 
 /// A store. All methods may be called from any thread; reads block the calling thread on disk.
 pub trait Store: Read + Send + Sync + 'static {

@@ -27,18 +27,18 @@ pub trait Read {
     fn transitions(&self, execution: ExecutionId, sequence: u64, limit: usize) -> ReadResult<Vec<Transition>>;
     /// One summary.
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>>;
-    /// A page of summaries.
+    /// A page of summaries, without results: `result` is none in a list.
     fn executions(&self, query: &ExecutionQuery) -> ReadResult<Vec<ExecutionRow>>;
     /// How many summaries a query has (ignores its page).
     fn count_executions(&self, query: &ExecutionQuery) -> ReadResult<u64>;
-    /// Executions that a restart must look at: pending ones without a delivery, and running ones. In id order, after
-    /// `after`.
+    /// Executions that a restart must look at: pending ones without a delivery, and running or suspended ones (a
+    /// waiting one is woken by its timer or subscription). In id order, after `after`, without results.
     fn unfinished(&self, after: Option<ExecutionId>, limit: usize) -> ReadResult<Vec<ExecutionRow>>;
     /// The execution that holds a start key.
     fn start_key(&self, namespace: &str, workflow: &str, key: &str) -> ReadResult<Option<(ExecutionId, [u8; 32])>>;
     /// Executions begun by an event (all attempts, all triggers), in id order.
     fn caused_by(&self, namespace: &str, binding: &str, source: &str, id: &str) -> ReadResult<Vec<ExecutionRow>>;
-    /// Children of an execution.
+    /// Children of an execution, in id order.
     fn children(&self, parent: ExecutionId) -> ReadResult<Vec<ExecutionRow>>;
 
     /// Timers due up to `until`, in order, after `after`.
@@ -50,15 +50,19 @@ pub trait Read {
 
     /// Events in order of position after `after`: of one type if given, accepted after `since` if given.
     fn events(&self, query: &EventQuery) -> ReadResult<Vec<StoredEvent>>;
-    /// The event of (source, id), one per binding that has it.
+    /// The event of (source, id), one per binding that has it (the latest where a binding has it twice), in order of
+    /// binding.
     fn event(&self, namespace: &str, source: &str, id: &str) -> ReadResult<Vec<StoredEvent>>;
 
     /// Log rows after a position, in order (the stream reads these); `lifecycle` alone if asked.
     fn stream(&self, after: u64, lifecycle: bool, limit: usize) -> ReadResult<Vec<(u64, Transition)>>;
-    /// Position of the last row of log or events.
+    /// The last position given: of log, events, deliveries and dead letters.
     fn last_pos(&self) -> ReadResult<u64>;
-    /// Lowest position that retention has left (1 if nothing was ever removed).
+    /// The position from which on retention has removed nothing of the log (1 if it never removed anything): a stream
+    /// that resumes below it has a gap. Rows of executions that have not ended stay below it.
     fn first_pos(&self) -> ReadResult<u64>;
+    /// The same for the events.
+    fn first_event(&self) -> ReadResult<u64>;
 
     /// Deliveries of a trigger in one state that may be taken at `now`: by priority, then position.
     fn deliveries(&self, query: &DeliveryQuery) -> ReadResult<Vec<StoredDelivery>>;
@@ -124,6 +128,13 @@ pub struct ExecutionRow {
     pub tags: Vec<(Arc<str>, Arc<str>)>,
 }
 
+impl ExecutionRow {
+    /// The instant lists go by: the start, or the creation of one not begun.
+    pub fn listed(&self) -> Time {
+        self.started.unwrap_or(self.created)
+    }
+}
+
 /// Which executions: all given conditions hold. Order: by (started or else created, id).
 #[derive(Clone, Debug, Default)]
 pub struct ExecutionQuery {
@@ -137,9 +148,9 @@ pub struct ExecutionQuery {
     pub trigger: Option<Arc<str>>,
     /// Every one of these tags.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
-    /// Started at or after.
+    /// Started (or created, if not begun) at or after.
     pub since: Option<Time>,
-    /// Started before.
+    /// Started (or created, if not begun) before.
     pub until: Option<Time>,
     /// Oldest first instead of newest first.
     pub ascending: bool,

@@ -1,0 +1,71 @@
+//! The configuration: flags over environment over one TOML file over defaults. The only place that reads the
+//! environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::catalog::Mode;
+
+/// What a commit must survive before it is acknowledged (promise 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: flushed to the disk. The default.
+    Power,
+    /// A crash of the process only: handed to the operating system.
+    Process,
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where `/metrics` listens.
+    pub metrics_listen: SocketAddr,
+    /// The SQLite database file.
+    pub database: PathBuf,
+    /// The data folder: database, lock, reserve, key.
+    pub data_dir: PathBuf,
+    /// What a commit survives.
+    pub durability: Durability,
+    /// How changed texts of a workflow version are taken.
+    pub mode: Mode,
+    /// Lanes: threads on which decisions run.
+    pub lanes: usize,
+    /// How long ended executions are kept.
+    pub retain_executions: Duration,
+    /// How long events are kept (at least 24 h).
+    pub retain_events: Duration,
+    /// Networks (CIDR) and hosts that calls may reach beside public ones.
+    pub egress_allow: Vec<String>,
+    /// Whether calls may reach loopback (`dev`).
+    pub egress_loopback: bool,
+    /// Hosts whose calls go elsewhere: host -> base URL.
+    pub egress_rewrite: BTreeMap<String, String>,
+    /// How long a stop waits for calls in flight.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// The defaults for a data folder.
+    pub fn new(data_dir: PathBuf) -> Config {
+        let day = Duration::from_secs(24 * 3600);
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8484)),
+            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 8485)),
+            database: data_dir.join("tidemill.db"),
+            data_dir,
+            durability: Durability::Power,
+            mode: Mode::Serve,
+            lanes: std::thread::available_parallelism().map_or(2, usize::from),
+            retain_executions: 7 * day,
+            retain_events: 7 * day,
+            egress_allow: Vec::new(),
+            egress_loopback: false,
+            egress_rewrite: BTreeMap::new(),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
