@@ -13,6 +13,7 @@ use crate::decode::{get_birth, get_ended, get_kept, get_work, known};
 use crate::encode::{put_birth, put_ended, put_kept, put_list, put_work};
 use crate::execution::{Attempts, Closed, Execution, Frame, Phase, Slot, State};
 use crate::history::Record;
+use crate::record::Birth;
 
 /// The format of snapshots.
 const FORMAT: u8 = 1;
@@ -55,6 +56,13 @@ impl Execution {
         out.w.bytes
     }
 
+    /// The facts of birth that a snapshot holds: they name the program that [`Execution::from_snapshot`] needs.
+    pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Birth, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        format(&mut reader)?;
+        get_birth(&mut reader)
+    }
+
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.
     pub fn from_snapshot(program: &Program, bytes: &[u8]) -> Result<Execution, DecodeError> {
         let mut source = In {
@@ -71,6 +79,14 @@ impl Execution {
             return Err(DecodeError("a snapshot does not fit its definition"));
         }
         Ok(x)
+    }
+}
+
+fn format(reader: &mut Reader<'_>) -> Read<()> {
+    if reader.byte()? == FORMAT {
+        Ok(())
+    } else {
+        Err(DecodeError("the format of a snapshot is unknown"))
     }
 }
 
@@ -203,9 +219,7 @@ struct In<'a> {
 
 impl In<'_> {
     fn execution(&mut self) -> Read<Execution> {
-        if self.r.byte()? != FORMAT {
-            return Err(DecodeError("the format of a snapshot is unknown"));
-        }
+        format(&mut self.r)?;
         let birth = Arc::new(get_birth(&mut self.r)?);
         self.known.push(birth.input.clone());
         let mut x = Execution::unborn(birth);

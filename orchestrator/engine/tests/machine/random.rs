@@ -50,15 +50,27 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
         Move::Done(at, value) if !calls.is_empty() => {
             let call = calls[at % calls.len()];
             let outcome = Outcome::Done(json(&value.to_string()));
-            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+            run.feed(Input::Outcome {
+                visit: call.visit,
+                attempt: call.attempt,
+                outcome,
+            });
         }
         Move::Fail(at) if !calls.is_empty() => {
             let call = calls[at % calls.len()];
             let outcome = Outcome::Failed(Fault::communication(503, "down"));
-            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+            run.feed(Input::Outcome {
+                visit: call.visit,
+                attempt: call.attempt,
+                outcome,
+            });
         }
         Move::Stale(visit, attempt) => {
-            run.feed(Input::Outcome { visit: *visit, attempt: *attempt, outcome: Outcome::Done(json("0")) });
+            run.feed(Input::Outcome {
+                visit: *visit,
+                attempt: *attempt,
+                outcome: Outcome::Done(json("0")),
+            });
         }
         Move::Pass(millis) => {
             run.pass(i64::from(*millis));
@@ -73,7 +85,11 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
                 _ => None,
             });
             if let Some((visit, child)) = started {
-                let ended = if *well { Ended::Completed(json("1")) } else { Ended::Cancelled };
+                let ended = if *well {
+                    Ended::Completed(json("1"))
+                } else {
+                    Ended::Cancelled
+                };
                 run.feed(Input::ChildEnded { visit, child, ended });
             }
         }
@@ -81,7 +97,11 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
         Move::Suspend => drop(run.suspend()),
         Move::Resume => drop(run.resume()),
         Move::Retry(input, from) => {
-            let from = from.map(|at| run.program.tasks[at % run.program.tasks.len()].reference.to_string());
+            let from = from.map(|at| {
+                run.program.tasks[at % run.program.tasks.len()]
+                    .reference
+                    .to_string()
+            });
             run.retry(input.then_some("{\"again\":1}"), from.as_deref());
         }
         Move::Done(..) | Move::Fail(_) => {}
