@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod buffer;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliveries;

@@ -24,7 +24,7 @@ const DEAD: &[Column] = &[
 pub(super) async fn send(args: &SendArgs, shared: &Shared) -> Outcome {
     let client = Client::new(shared)?;
     let event = match &args.file {
-        Some(file) => input::json(Some(&format!("@{}", file.display())).filter(|_| file.as_os_str() != "-").map_or(Some("-"), |name| Some(name)), Value::Null)?,
+        Some(file) => input::json(Some(&input::read(file)?), Value::Null)?,
         None => made(args)?,
     };
     let media = match &event {

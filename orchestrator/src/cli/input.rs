@@ -60,9 +60,11 @@ pub(super) fn pair<'a>(text: &'a str, what: &str) -> Result<(&'a str, &'a str), 
     })
 }
 
-/// JSON if it is that, else text.
-pub(super) fn json_or_text(text: &str) -> Value {
-    Value::parse(text.as_bytes()).unwrap_or_else(|_| Value::text(text.trim_end_matches(['\n', '\r'])))
+/// The value of a secret: a JSON object, list or string if it is one, else the text (so `4711` stays a text).
+pub(super) fn secret(text: &str) -> Value {
+    let json = text.trim_start().starts_with(['{', '[', '"']);
+    let value = if json { Value::parse(text.as_bytes()).ok() } else { None };
+    value.unwrap_or_else(|| Value::text(text.trim_end_matches(['\n', '\r'])))
 }
 
 #[cfg(test)]
@@ -84,8 +86,11 @@ mod tests {
 
     #[test]
     fn secrets_are_json_or_text() {
-        assert_eq!(json_or_text("t0p\n"), Value::text("t0p"));
-        assert_eq!(json_or_text(r#"{"token":"x"}"#).to_string(), r#"{"token":"x"}"#);
+        let check = |text: &str, expected: &str| assert_eq!(secret(text).to_string(), expected, "{text}");
+        check("t0p\n", r#""t0p""#);
+        check("4711", r#""4711""#);
+        check("{broken", r#""{broken""#);
+        check(r#"{"token": "x"}"#, r#"{"token":"x"}"#);
     }
 
     #[test]

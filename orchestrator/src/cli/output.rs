@@ -53,7 +53,7 @@ pub(super) fn object(form: Option<Form>, value: &Value, name: &str) {
 
 fn table(items: &[Value], columns: &[Column]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| column.0));
     for item in items {
         table.add_row(columns.iter().map(|column| cell(item.pointer(column.1))));

@@ -1,9 +1,9 @@
 //! `trigger`, `source`, `function`, `buffer`, `secret`: what is declared, and how it is.
 
 use reqwest::Method;
+use tidemill_connectors::cron::Dialect;
 use tidemill_connectors::cron::schedule::Schedule;
 use tidemill_dsl::ids::Time;
-use tidemill_dsl::manifest::Dialect;
 use tidemill_dsl::value::Value;
 
 use super::args::{BufferVerb, FunctionVerb, SecretVerb, Shared, SourceVerb, TriggerVerb};
@@ -133,7 +133,7 @@ pub(super) async fn secret(verb: SecretVerb, shared: &Shared) -> Outcome {
         SecretVerb::List => list(&client, shared, "secrets", &[("NAME", "/name"), ("UPDATED", "/updatedAt")]).await,
         SecretVerb::Delete { name } => delete(&client, shared, ("secrets", "secret", &name)).await,
         SecretVerb::Set { name, from } => {
-            let value = input::json_or_text(&input::read(&from)?);
+            let value = input::secret(&input::read(&from)?);
             client.call(Method::PUT, &["secrets", &name], &[], Body::Json(value)).await?;
             output::note(&format!("secret {name}: written; it is used from the next call on"));
             Ok(OK)

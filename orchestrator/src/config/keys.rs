@@ -65,14 +65,14 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The setting of a path.
-pub fn find(path: &str) -> Option<&'static Key> {
+pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
 /// The variable that sets it: `TIDEMILL_SECTION__KEY`.
-pub fn variable(key: &Key) -> String {
+pub(super) fn variable(key: &Key) -> String {
     format!("{PREFIX}{}", key.path.to_uppercase().replace('.', "__"))
 }
 
 /// What every variable of the service begins with.
-pub const PREFIX: &str = "TIDEMILL_";
+pub(super) const PREFIX: &str = "TIDEMILL_";
