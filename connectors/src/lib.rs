@@ -3,6 +3,7 @@
 //! A connector knows neither stores nor triggers nor workflows. `Ingress::accept(...).await` is the acknowledgement
 //! *and* the back-pressure: it returns only when the events are stored.
 
+pub mod registry;
 pub mod cron;
 pub mod http;
 pub mod kafka;

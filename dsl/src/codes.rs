@@ -78,6 +78,9 @@ codes! {
     EXPR_NEEDED "E0404" "an expression is expected"
     "The place takes a runtime expression, as text."
 
+    UNCLOSED "W0451" "an expression is not closed"
+    "A `${` without its `}` is text like any other. If an expression is meant, close it; the last character of a whole expression is the brace that closes it."
+
     NO_KIND "E0501" "the task has no kind"
     "A task has exactly one of: call, do, emit, for, fork, listen, raise, run, set, switch, try, wait."
     TWO_KINDS "E0502" "the task has two kinds"

@@ -14,7 +14,7 @@ use crate::value::Value;
 
 /// Largest text, bytes (limit `definition-size`).
 pub const MAX_TEXT: usize = 1024 * 1024;
-/// Most values and keys of a text, those of expanded aliases included (limit `definition-values`).
+/// Most values of a text, lists and maps and those of expanded aliases included (limit `definition-values`).
 pub const MAX_NODES: usize = 20_000;
 /// Deepest nesting of lists and maps in a manifest (limit `definition-depth`).
 pub const MAX_DEPTH: usize = 64;

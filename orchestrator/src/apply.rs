@@ -137,7 +137,7 @@ fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -
     let is_manifest = node.get("kind").is_some() || node.get("apiVersion").is_some();
     let wants_workflow = matches!(request.expected, None | Some((DefinitionKind::Workflow, _)));
     let read = if is_manifest || !wants_workflow {
-        match manifest::parse(node, request.text) {
+        match manifest::parse(node, request.text, request.namespace) {
             Ok(manifest) => Read::Manifest(Box::new(manifest)),
             Err(found) => {
                 diagnostics.extend(found);
@@ -159,7 +159,12 @@ fn expect(node: &Node, read: &Read, request: &Request<'_>, diagnostics: &mut Vec
         Read::Workflow(p) => {
             ("document", Some(p.document.namespace.clone()), p.document.name.clone(), DefinitionKind::Workflow)
         }
-        Read::Manifest(m) => ("metadata", m.namespace(), m.name(), kind_of(m).unwrap_or(DefinitionKind::Workflow)),
+        Read::Manifest(m) => (
+            "metadata",
+            Some(m.namespace().clone()),
+            m.name().clone(),
+            kind_of(m).unwrap_or(DefinitionKind::Workflow),
+        ),
     };
     let at = |key: &str| {
         node.get(section).and_then(|s| s.get(key)).map_or(node.span, |n| n.span)
@@ -222,7 +227,7 @@ fn place(
                     return Err(Error::bad("kind-unsupported", detail));
                 };
                 draft.text = document.text.clone();
-                Ok(applied(manifest.kind(), manifest.name(), None, Change::Updated, [0; 32]))
+                Ok(applied(manifest.kind(), manifest.name().clone(), None, Change::Updated, [0; 32]))
             }
         },
     }
@@ -289,7 +294,7 @@ fn place_manifest(
     draft: &mut Space,
     changes: &mut Vec<DefinitionChange>,
 ) -> Result<Applied, Error> {
-    let name = manifest.name();
+    let name = manifest.name().clone();
     let digest: [u8; 32] = Sha256::digest(manifest.to_value().to_json()).into();
     let current = draft.manifest(kind, &name).cloned();
     if_match(request, current.as_ref().map(|c| c.definition.digest))?;
@@ -346,28 +351,37 @@ fn lowered(rooms: &Rooms, namespace: &Namespace, trigger: &manifest::Trigger) ->
     }))
 }
 
-/// Triggers refer to what exists: their source and their target.
+/// Manifests refer to what exists, in the set or before it.
 fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic>) {
     for document in documents {
         let Read::Manifest(manifest) = &document.read else { continue };
-        let Manifest::Trigger(trigger) = &**manifest else { continue };
-        if let Some(source) = &trigger.source
-            && draft.manifest(DefinitionKind::Source, source).is_none()
-        {
-            let text = format!("there is no source `{source}`");
-            let help = "apply the source in the same set, or before the trigger";
-            diagnostics.push(Diagnostic::error("E0510", document.span, text).at("/spec/source").help(help));
-        }
-        let missing = match &trigger.target {
-            Target::Workflow { name, version } => {
-                draft.workflow(name, version.as_deref()).is_none().then(|| format!("workflow `{name}`"))
+        for reference in manifest.references() {
+            let name = &*reference.name;
+            let found = match reference.kind {
+                "Source" => draft.manifest(DefinitionKind::Source, name).is_some(),
+                "Workflow" => draft.workflow(name, reference.version.as_deref()).is_some(),
+                "Function" => {
+                    let version = reference.version.as_deref().and_then(|v| v.parse().ok());
+                    draft.function(name, version).is_some()
+                }
+                "Connection" => draft.manifest(DefinitionKind::Connection, name).is_some(),
+                _ => true,
+            };
+            if !found {
+                let kind = reference.kind.to_lowercase();
+                let version = reference.version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default();
+                let text = format!("there is no {kind} `{name}`{version}");
+                let help = format!("apply the {kind} in the same set, or before this");
+                diagnostics.push(Diagnostic::error("E0510", reference.span, text).at(reference.pointer).help(help));
             }
-            Target::Function { name, .. } => draft.function(name, None).is_none().then(|| format!("function `{name}`")),
-        };
-        if let Some(missing) = missing {
-            let help = "apply the target in the same set, or before the trigger";
-            let found = Diagnostic::error("E0511", document.span, format!("there is no {missing}"));
-            diagnostics.push(found.at("/spec/target").help(help));
+        }
+        if let Manifest::Trigger(trigger) = &**manifest {
+            let source = trigger.source.as_ref().and_then(|name| draft.manifest(DefinitionKind::Source, name));
+            let source = source.and_then(|entry| match &*entry.manifest {
+                Manifest::Source(source) => Some(&**source),
+                _ => None,
+            });
+            diagnostics.extend(trigger.check_integration(source));
         }
     }
 }

@@ -75,7 +75,7 @@ impl Buffers {
             let Some(spec) = space.trigger(name).and_then(|t| t.spec.buffer.as_ref()) else { continue };
             let buffer = all.entry((namespace.clone(), name.clone())).or_default();
             let waiting = buffer.waiting.load(Ordering::Relaxed);
-            if waiting + count <= spec.capacity || (waiting == 0 && spec.when_full == WhenFull::Wait) {
+            if waiting + count <= u64::from(spec.capacity) || (waiting == 0 && spec.when_full == WhenFull::Wait) {
                 continue;
             }
             metrics::counter!("tidemill_buffer_full_total", "trigger" => name.to_string()).increment(1);
@@ -228,7 +228,7 @@ fn rate_of(trigger: &TriggerEntry) -> Option<(f64, f64)> {
     let rate = spec.rate?;
     let per_second = rate.count / rate.per.as_secs_f64();
     // Without a stated burst a tenth of a second's tokens may pile up: enough to make up for a late wake-up.
-    let burst = spec.burst.map_or_else(|| (per_second / 10.0).max(1.0), |b| b as f64);
+    let burst = spec.burst.map_or_else(|| (per_second / 10.0).max(1.0), f64::from);
     Some((per_second, burst.max(1.0)))
 }
 

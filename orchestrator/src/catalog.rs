@@ -9,7 +9,7 @@ use semver::Version;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::{self, Manifest, RetryPolicy, Target};
-use tidemill_dsl::matcher::{MatchRule, Matcher};
+use tidemill_dsl::matcher::Matcher;
 use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
 use tokio::sync::watch;
@@ -210,18 +210,14 @@ impl Space {
             let trigger = Arc::new(TriggerEntry {
                 name: definition.name.clone(),
                 namespace: definition.namespace.clone(),
-                spec: spec.clone(),
+                spec: (**spec).clone(),
                 generation: definition.generation,
                 paused: definition.paused,
                 lowered: lower(&definition.namespace, spec),
             });
             rules.push((
                 self.order.len(),
-                MatchRule {
-                    source: spec.source.clone(),
-                    filters: spec.filters.clone(),
-                    enabled: spec.enabled && !definition.paused,
-                },
+                spec.rule(definition.paused),
             ));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
@@ -245,7 +241,8 @@ pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Opti
     match &trigger.target {
         Target::Workflow { .. } => None,
         Target::Function { name, version } => {
-            Some(manifest::lower_function_target(namespace, name, version.as_deref(), trigger.retry.as_ref()))
+            let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
+            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
         }
     }
 }
@@ -375,5 +372,5 @@ fn parse(definition: &Definition) -> Option<Parsed> {
         return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
     }
     let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
-    manifest::parse(&document, &definition.text).ok().map(|m| Parsed::Manifest(Arc::new(m)))
+    manifest::parse(&document, &definition.text, &definition.namespace).ok().map(|m| Parsed::Manifest(Arc::new(m)))
 }

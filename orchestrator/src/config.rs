@@ -44,6 +44,8 @@ pub struct Config {
     pub egress_loopback: bool,
     /// Hosts whose calls go elsewhere: host -> base URL.
     pub egress_rewrite: BTreeMap<String, String>,
+    /// Folder that relative working directories and commands of processes start from; none: the server's own.
+    pub process_dir: Option<PathBuf>,
     /// How long a stop waits for calls in flight.
     pub drain: Duration,
 }
@@ -65,6 +67,7 @@ impl Config {
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),
+            process_dir: None,
             drain: Duration::from_secs(25),
         }
     }

@@ -1,9 +1,11 @@
 //! What becomes of a delivery whose execution ended: done, tried again, or a dead letter. And redrive: the way back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemill_dsl::event::StoredEvent;
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{self, ErrorClass};
 use tidemill_engine::record::Ended;
 use tidemill_store::{
     AttemptRecord, Batch, BufferChange, Class, Create, DeadLetter, DeadState, DeliveryKey, Part, StoredDelivery,
@@ -58,6 +60,10 @@ pub async fn judge(
             return Ok(Verdict::Again { create: Box::new(create), not_before, attempt });
         }
     }
+    if trigger.is_some_and(|t| matches!(t.spec.dead_letter, manifest::DeadLetter::Drop)) {
+        metrics::counter!("tidemill_dead_letters_dropped_total").increment(1);
+        return Ok(Verdict::Done);
+    }
     let attempts = attempts_of(rooms, end).await?;
     let key = delivery.and_then(|d| d.delivery.key.clone());
     let base = match trigger {
@@ -93,14 +99,13 @@ fn again_at(
     fault: &tidemill_dsl::fault::Fault,
 ) -> Option<Time> {
     let policy = trigger.retries()?;
-    if policy.permanent(fault.status) {
+    if ErrorClass::of(fault) == ErrorClass::Permanent {
         return None;
     }
-    let seed = end.execution.0;
-    let delay = policy.delay(end.cause.attempt, &seed)?;
-    let at = end.at.plus(delay);
-    let oldest = policy.max_age.map(|age| accepted.plus(age));
-    oldest.is_none_or(|oldest| at <= oldest).then_some(at)
+    let age = Duration::from_millis((end.at.0 - accepted.0).max(0) as u64);
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&end.execution.0[8..]);
+    policy.next(end.cause.attempt, age, u64::from_be_bytes(seed)).map(|delay| end.at.plus(delay))
 }
 
 async fn event_of(rooms: &Arc<Rooms>, end: &DeliveryEnded) -> Result<Option<StoredEvent>, Error> {

@@ -53,9 +53,9 @@ impl Hall {
     /// Opens everything over a store and takes up what was under way. Must be called on the runtime.
     pub async fn open(config: &Config, store: Arc<dyn Store>, clock: Clock) -> Result<Hall, Error> {
         let catalog = Catalog::load(store.clone(), config.mode)?;
-        let secrets = Secrets::open(&secret_key(&config.data_dir)?, store.secrets()?)?;
+        let secrets = Arc::new(Secrets::open(&secret_key(&config.data_dir)?, store.secrets()?)?);
         let lanes = Lanes::new(config.lanes);
-        let dispatch = Dispatch::new(config, lanes.clone())?;
+        let dispatch = Dispatch::new(config, lanes.clone(), secrets.clone())?;
         let rooms = Arc::new(Rooms {
             clock,
             store,

@@ -189,14 +189,14 @@ pub async fn history(
         .ok_or_else(|| Error::not_found("workflow revision", format!("{}:{}", row.workflow, row.version)))?;
     let store = rooms.store.clone();
     let read = tokio::task::spawn_blocking(move || -> Result<Vec<Entry>, Error> {
-        let mut expander = Expander::new(program);
+        let mut expander = Expander::new();
         let mut entries = Vec::new();
         let mut sequence = 0;
         loop {
             // Values refer back, so a page is expanded from the first transition on.
             let page = store.transitions(id, sequence, PAGE)?;
             for transition in &page {
-                let own = expander.expand(transition).map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
+                let own = expander.feed(&program, transition).map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
                 entries.extend(own.into_iter().filter(|e| e.sequence > after));
                 sequence = transition.first + u64::from(transition.count);
             }

@@ -43,7 +43,7 @@ pub struct Rooms {
     /// Who waits for an execution's end.
     pub waiters: Waiters,
     /// Secrets.
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     /// The post-commit stream.
     pub stream: Stream,
 }
@@ -54,8 +54,8 @@ impl Rooms {
         let (snapshot, transitions) = self.store.log(id)?;
         let bad = |e: tidemill_engine::DecodeError| Error::Unavailable(format!("cannot read the log of {id}: {e}"));
         let birth = match (&snapshot, transitions.first()) {
-            (Some(snapshot), _) => tidemill_engine::birth_of_snapshot(&snapshot.body).map_err(bad)?,
-            (None, Some(first)) => tidemill_engine::birth_of(first).map_err(bad)?,
+            (Some(snapshot), _) => Execution::birth_of_snapshot(&snapshot.body).map_err(bad)?,
+            (None, Some(first)) => Arc::new(tidemill_engine::birth_of(first).map_err(bad)?),
             (None, None) => return Ok(None),
         };
         let program = self

@@ -254,7 +254,7 @@ impl Driver {
         match verdict {
             Some(Verdict::Applied | Verdict::Stale) => turn.released.replies.push(reply),
             Some(Verdict::Refused(why)) => {
-                let _ = reply.send(Err(Error::conflict("state", why)));
+                let _ = reply.send(Err(Error::conflict("state", &*why)));
             }
             None => {
                 let _ = reply.send(Err(Error::not_found("execution", id.to_string())));

@@ -234,7 +234,7 @@ impl Sources {
                     rooms: rooms.clone(),
                     sources: self.clone(),
                     key: key.clone(),
-                    spec: spec.clone(),
+                    spec: (**spec).clone(),
                     stop: stop.clone(),
                     gauge: gauge.clone(),
                 };

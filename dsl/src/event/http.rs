@@ -385,6 +385,24 @@ mod tests {
         assert_eq!((error.refusal, error.index), (Refusal::Invalid, None));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_request_is_read_or_refused(
+            name in "(ce-)?[a-zA-Z0-9-]{0,6}",
+            value: Vec<u8>,
+            kind in "(application/cloudevents(-batch)?(\\+json)?|application/json|text/.|)",
+            body: Vec<u8>,
+        ) {
+            let least = LEAST.iter().map(|(name, value)| (*name, value.as_bytes()));
+            let headers: Vec<_> = least.chain([(&*name, &*value), ("content-type", kind.as_bytes())]).collect();
+            if let Ok(events) = read(headers.iter().copied(), &body, Limits::default()) {
+                for event in events {
+                    proptest::prop_assert_eq!(Event::parse(&event.to_json()), Ok(event));
+                }
+            }
+        }
+    }
+
     #[test]
     fn batches_are_whole_or_nothing() {
         let kind: (&str, &[u8]) = ("content-type", b"application/cloudevents-batch+json");

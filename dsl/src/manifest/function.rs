@@ -49,6 +49,17 @@ pub struct FunctionLimits {
     pub cpu: Option<f64>,
 }
 
+impl FunctionLimits {
+    /// Takes over what the kind's own limits state.
+    fn narrow(&mut self, own: FunctionLimits) {
+        self.concurrency = own.concurrency.or(self.concurrency);
+        self.queue = own.queue.or(self.queue);
+        self.queue_age = own.queue_age.or(self.queue_age);
+        self.memory = own.memory.or(self.memory);
+        self.cpu = own.cpu.or(self.cpu);
+    }
+}
+
 /// The kinds of this release.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FunctionKind {

@@ -3,6 +3,8 @@
 //! Owns its text. A trigger's function target is run as a workflow with one call whose retries follow the policy
 //! (manifests.md, Trigger), so that deliveries have one path. Equal arguments give equal text.
 
+use std::time::Duration;
+
 use sha2::Digest as _;
 
 use super::retry::{Backoff, ErrorClass, RetryPolicy};
@@ -104,8 +106,14 @@ fn millis(count: u128) -> Value {
     )])
 }
 
-/// An expression that gives the delay of the attempt just failed, times `share`.
+/// An expression that gives the delay of the attempt just failed, times `share`. Every backoff but the linear one
+/// reaches its last delay within a few hundred steps, so that a table says it.
 fn looked_up(backoff: &Backoff, retries: u32, share: f64) -> Value {
+    if let Backoff::Linear { initial, step, max } = backoff {
+        let [initial, step, max] = [initial, step, max].map(Duration::as_millis);
+        let delay = format!("[{initial} + {step} * ($context.attempt - 1), {max}] | min * {share} | floor");
+        return Value::text(format!("${{ {{milliseconds: ({delay})}} }}"));
+    }
     let mut table: Vec<u64> = Vec::new();
     for n in 1..=retries.min(1000) {
         let delay = (backoff.delay(n).as_millis() as f64 * share) as u64;
@@ -130,6 +138,8 @@ fn permanent() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expr::{Arguments, Template};
+    use crate::program::{Kind, Program};
 
     fn lowered(preset: &str) -> String {
         function_workflow(
@@ -183,6 +193,104 @@ mod tests {
                 "[100,200,400,800,1600,3200,6400,12800,25600,42000][",
             ],
         );
+    }
+
+    struct Failed {
+        attempt: i64,
+        status: i64,
+    }
+
+    impl Arguments for Failed {
+        fn get(&self, name: &str) -> Option<Value> {
+            match name {
+                "context" => Some(Value::object([("attempt", Value::from(self.attempt))])),
+                "error" => Some(Value::object([("status", Value::from(self.status))])),
+                _ => Some(Value::Null),
+            }
+        }
+    }
+
+    fn compiled(policy: &RetryPolicy) -> std::sync::Arc<Program> {
+        let text = function_workflow("default", "charge", None, policy);
+        let checked = crate::workflow::check(&text);
+        assert_eq!(checked.diagnostics, [], "{text}");
+        checked.program.unwrap()
+    }
+
+    #[test]
+    fn what_is_lowered_waits_as_the_policy_says() {
+        let seconds = Duration::from_secs;
+        let linear = Backoff::Linear {
+            initial: seconds(1),
+            step: seconds(10),
+            max: seconds(60),
+        };
+        let own = RetryPolicy {
+            attempts: Some(50),
+            backoff: linear,
+            ..RetryPolicy::day()
+        };
+        let presets = ["fast", "day", "webhook", "aws"].map(|name| RetryPolicy::preset(name).unwrap());
+        for policy in presets.into_iter().chain([own]) {
+            let program = compiled(&policy);
+            let Kind::Try(attempts) = &program.task(program.list(program.root).tasks[0]).kind else {
+                panic!("no try")
+            };
+            let retry = attempts.retry.as_ref().unwrap();
+            let eval = |template: &Template, attempt: u32| {
+                let failed = Failed {
+                    attempt: attempt.into(),
+                    status: 500,
+                };
+                crate::duration::parse_value(&template.eval(&Value::Null, &failed).unwrap()).unwrap()
+            };
+            for attempt in [1, 2, 3, 7, 9, 10, 11, 40, 49] {
+                let Some(least) = policy.delay(attempt, 0) else {
+                    continue;
+                };
+                assert_eq!(
+                    eval(retry.delay.as_ref().unwrap(), attempt),
+                    least,
+                    "{policy:?} {attempt}"
+                );
+                let most = retry
+                    .jitter
+                    .as_ref()
+                    .map_or(Duration::ZERO, |(_, to)| eval(to, attempt));
+                assert_eq!(most, least.mul_f64(policy.jitter), "{policy:?} {attempt}");
+            }
+            let count = retry
+                .count
+                .as_ref()
+                .and_then(Template::constant)
+                .and_then(Value::as_i64);
+            assert_eq!(count, Some(i64::from(policy.retries())));
+        }
+    }
+
+    #[test]
+    fn permanent_errors_are_not_retried() {
+        let program = compiled(&RetryPolicy::day());
+        let Kind::Try(attempts) = &program.task(program.list(program.root).tasks[0]).kind else {
+            panic!("no try")
+        };
+        let except = attempts
+            .retry
+            .as_ref()
+            .and_then(|retry| retry.except_when.clone())
+            .unwrap();
+        for (status, expected) in [
+            (400, true),
+            (404, true),
+            (422, true),
+            (408, false),
+            (429, false),
+            (503, false),
+        ] {
+            let denied = except.eval(&Value::Null, &Failed { attempt: 1, status }).unwrap();
+            assert_eq!(denied, Value::Bool(expected), "{status}");
+        }
+        compiled(&RetryPolicy::preset("none").unwrap());
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn bad_sources_by_code_and_line() {
         check(
             &format!("  cron: {{schedule: '* * * * *'}}\n  event:\n    {line}"),
             expected,
-        )
+        );
     };
     event("type: ''", "E1007:6");
     event("source: 'a b'", "E1007:6");
@@ -675,16 +675,53 @@ fn documents_are_told_apart_by_their_first_key() {
 
 #[test]
 fn overrides_replace_attributes() {
-    let source =
-        source("  cron: {schedule: '* * * * *'}\n  event: {type: mine, subject: s, extensions: {tenant: t}}");
-    let event = crate::event::Event::parse(
-        br#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":1}}"#,
-    );
-    let event = event.unwrap();
+    let json = br#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"old","data":{"a":1}}"#;
+    let event = crate::event::Event::parse(json).unwrap();
     assert_eq!(
         EventOverrides::default().apply(&event, &Value::Null),
         Ok(event.clone())
     );
-    assert_eq!(source.event.attributes.len(), 2);
-    assert!(!source.event.is_empty());
+    let check = |overrides: &str, expected: Result<&str, &str>| {
+        let source = source(&format!(
+            "  cron: {{schedule: '* * * * *'}}\n  event: {overrides}"
+        ));
+        let record =
+            Value::parse(br#"{"body":{"id":7,"kind":"order"},"headers":{"x-tenant":"acme"}}"#).unwrap();
+        match (source.event.apply(&event, &record), expected) {
+            (Ok(event), Ok(expected)) => assert_eq!(event.to_value().to_string(), expected),
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (got, _) => panic!("{overrides}: {got:?}"),
+        }
+    };
+    check(
+        "{type: '${ \"shop.\" + .body.kind }', id: '${ .body.id }', subject: '${ null }', extensions: {tenant: '${ .headers[\"x-tenant\"] }', n: '${ .body.id }'}}",
+        Ok(
+            r#"{"specversion":"1.0","id":"7","source":"/s","type":"shop.order","tenant":"acme","n":7,"data":{"a":1}}"#,
+        ),
+    );
+    check(
+        "{subject: 'order ${ .body.id }'}",
+        Ok(r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"order 7","data":{"a":1}}"#),
+    );
+    check("{type: '${ .body.none }'}", Err("lacks `type`"));
+    check(
+        "{time: '${ .body.kind }'}",
+        Err("`time` is no RFC 3339 timestamp"),
+    );
+    check("{id: '${ .body | error }'}", Err("event.id"));
+}
+
+#[test]
+fn bad_expressions_are_placed() {
+    let text = whole(
+        "Trigger",
+        "  target: {workflow: w}\n  input:\n    a: [1, '${ .data. }']\n  tags: {x: '${ $nothing }'}",
+    );
+    assert_eq!(mistakes(&text), "E0401:6 E0401:7");
+    let (_, found) = found(&text);
+    assert_eq!(
+        (found[0].pointer.as_str(), found[1].pointer.as_str()),
+        ("/spec/input/a/1", "/spec/tags/x")
+    );
+    assert!(found[0].span.column > 13, "{:?}", found[0].span);
 }

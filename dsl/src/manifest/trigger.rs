@@ -123,6 +123,15 @@ pub enum Overlap {
     Replace,
 }
 
+impl Overlap {
+    const WORDS: [(&'static str, Overlap); 4] = [
+        ("allow", Overlap::Allow),
+        ("skip", Overlap::Skip),
+        ("queue", Overlap::Queue),
+        ("replace", Overlap::Replace),
+    ];
+}
+
 pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
     let mut reader = open(spec, sink, "the spec of a Trigger")?;
     let enabled = reader.flag("enabled", true);
@@ -139,15 +148,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
     let target = reader.need("target");
     let input = optional(reader.take("input"), |place| read::template(&place, sink));
     let tags = optional(reader.take("tags"), |place| read_tags(&place, sink));
-    let overlap = reader.choice(
-        "overlap",
-        &[
-            ("allow", Overlap::Allow),
-            ("skip", Overlap::Skip),
-            ("queue", Overlap::Queue),
-            ("replace", Overlap::Replace),
-        ],
-    );
+    let overlap = reader.choice("overlap", &Overlap::WORDS);
     let buffer = optional(reader.take("buffer"), |place| read_buffer(place, sink));
     let retry = optional(reader.take("retry"), |place| retry::read(place, sink));
     let dead_letter = reader.take("deadLetter");
@@ -189,6 +190,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
 }
 
 /// Reads what may be there: absent is `Some(None)`, a mistake `None`.
+#[expect(clippy::option_option, reason = "absent, mistaken and there are three cases")]
 fn optional<'a, T>(place: Option<Place<'a>>, read: impl FnOnce(Place<'a>) -> Option<T>) -> Option<Option<T>> {
     place.map_or(Some(None), |place| read(place).map(Some))
 }

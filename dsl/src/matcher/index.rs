@@ -168,7 +168,7 @@ impl Branch {
                 Test::Prefix => way.lengths.iter().for_each(|length| go(value.get(..*length))),
                 Test::Suffix => {
                     way.lengths.iter().for_each(|length| {
-                        go(value.len().checked_sub(*length).and_then(|at| value.get(at..)))
+                        go(value.len().checked_sub(*length).and_then(|at| value.get(at..)));
                     });
                 }
             }

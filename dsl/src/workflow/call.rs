@@ -31,7 +31,11 @@ impl<'a> Compiler<'a> {
             return self.http(&with, at).map(|call| Kind::Http(Box::new(call)));
         }
         if let Some((_, code)) = BUILT_IN.iter().find(|(built_in, _)| **built_in == *name) {
-            self.later(place, code, format!("`call: {name}` is not supported by this release"));
+            self.later(
+                place,
+                code,
+                format!("`call: {name}` is not supported by this release"),
+            );
             return None;
         }
         let with = with.map(|p| at.object(&p));
@@ -40,20 +44,34 @@ impl<'a> Compiler<'a> {
                 self.calls.push((caller, number, place.clone()));
             }
             let with = super::given(with)?;
-            return Some(Kind::Local(LocalCall { body: self.functions[number], with }));
+            return Some(Kind::Local(LocalCall {
+                body: self.functions[number],
+                with,
+            }));
         }
         if name.contains("://") {
-            self.later(place, codes::LATER_FUNCTION_URL, "functions by URL are not supported by this release".to_owned());
+            self.later(
+                place,
+                codes::LATER_FUNCTION_URL,
+                "functions by URL are not supported by this release".to_owned(),
+            );
             return None;
         }
         let (name, version) = self.published(&name, place)?;
-        Some(Kind::Function(FunctionCall { name, version, with: super::given(with)? }))
+        Some(Kind::Function(FunctionCall {
+            name,
+            version,
+            with: super::given(with)?,
+        }))
     }
 
     /// `NAME:VERSION@CATALOG`; only the server's own catalog, `default`, is open in this release.
     fn published(&self, text: &str, place: &Place) -> Option<(Arc<str>, Arc<str>)> {
         let Some((function, catalog)) = text.split_once('@') else {
-            let d = place.error(codes::UNKNOWN_NAME, format!("no function `{text}` is declared under `use.functions`"));
+            let d = place.error(
+                codes::UNKNOWN_NAME,
+                format!("no function `{text}` is declared under `use.functions`"),
+            );
             let built_in = BUILT_IN.iter().map(|(name, _)| *name);
             let names = self.uses.functions.entries.iter().map(|(name, _)| &**name);
             let d = with_guess(d, text, names.chain(built_in).chain(["http"]));
@@ -65,17 +83,28 @@ impl<'a> Compiler<'a> {
             crate::ids::is_label(name) && !version.is_empty() && !version.contains([':', '/', ' '])
         });
         let Some((name, version)) = parts else {
-            let d = place.error(codes::WRONG_NAME, format!("`{text}` names no function of a catalog"));
-            self.sink.push(d.help("write `name:version@catalog`, for example `charge:2@default`"));
+            let d = place.error(
+                codes::WRONG_NAME,
+                format!("`{text}` names no function of a catalog"),
+            );
+            self.sink
+                .push(d.help("write `name:version@catalog`, for example `charge:2@default`"));
             return None;
         };
         if catalog == "default" {
             return Some((name.into(), version.into()));
         }
         if self.uses.has_catalog(catalog) {
-            self.later(place, codes::LATER_CATALOGS, format!("the catalog `{catalog}` is not supported by this release"));
+            self.later(
+                place,
+                codes::LATER_CATALOGS,
+                format!("the catalog `{catalog}` is not supported by this release"),
+            );
         } else {
-            let d = place.error(codes::UNKNOWN_CATALOG, format!("no catalog `{catalog}` is declared under `use.catalogs`"));
+            let d = place.error(
+                codes::UNKNOWN_CATALOG,
+                format!("no catalog `{catalog}` is declared under `use.catalogs`"),
+            );
             self.sink.push(d.help("the catalog of this server is `default`"));
         }
         None

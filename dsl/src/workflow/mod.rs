@@ -56,14 +56,20 @@ pub struct Checked {
 pub fn check(text: &str) -> Checked {
     match yaml::parse(text) {
         Ok(node) => compile(&node, text, text),
-        Err(diagnostics) => Checked { program: None, diagnostics },
+        Err(diagnostics) => Checked {
+            program: None,
+            diagnostics,
+        },
     }
 }
 
 /// Checks and compiles one document of a text that may hold several. Spans are places in the whole `text`; the
 /// digest is that of the document's own part, from its first character to its last.
 pub fn check_node(node: &Node, text: &str) -> Checked {
-    let own = text.get(node.span.start..node.span.end).unwrap_or(text).trim_end();
+    let own = text
+        .get(node.span.start..node.span.end)
+        .unwrap_or(text)
+        .trim_end();
     compile(node, text, own)
 }
 
@@ -73,7 +79,10 @@ fn compile(node: &Node, text: &str, own: &str) -> Checked {
     let diagnostics = sink.into_diagnostics();
     let refused = diagnostics.iter().any(|d| d.severity == Severity::Error);
     debug_assert_eq!(refused, program.is_none());
-    Checked { program: program.filter(|_| !refused).map(Arc::new), diagnostics }
+    Checked {
+        program: program.filter(|_| !refused).map(Arc::new),
+        diagnostics,
+    }
 }
 
 /// A task that was met: what stands in the text, and what it became.
@@ -105,15 +114,32 @@ impl<'a> Compiler<'a> {
         let before = At::new(sink, &outermost, Where::WorkflowInput);
         let input = values::intake(&mut reader, before);
         let timeout = compiler.uses.timeout(&mut reader, before);
-        let output = values::shape(&mut reader, "output", At::new(sink, &outermost, Where::WorkflowOutput));
+        let output = values::shape(
+            &mut reader,
+            "output",
+            At::new(sink, &outermost, Where::WorkflowOutput),
+        );
         compiler.functions();
-        let root = reader.need("do").and_then(|p| compiler.list(&p, None, &outermost));
+        let root = reader
+            .need("do")
+            .and_then(|p| compiler.list(&p, None, &outermost));
         evaluate(&mut reader);
-        reader.refuse("schedule", codes::LATER_SCHEDULE, "`schedule` is not supported by this release");
+        reader.refuse(
+            "schedule",
+            codes::LATER_SCHEDULE,
+            "`schedule` is not supported by this release",
+        );
         reader.finish();
         compiler.uses.check_unused(sink);
         compiler.recursion();
-        let parts = Parts { document: document?, digest, input, output, timeout, secrets };
+        let parts = Parts {
+            document: document?,
+            digest,
+            input,
+            output,
+            timeout,
+            secrets,
+        };
         compiler.finish(parts, root?)
     }
 
@@ -134,11 +160,22 @@ impl<'a> Compiler<'a> {
         let bodies = self.uses.functions.entries.clone();
         for (name, place) in &bodies {
             let id = self.reserve(place.clone());
-            self.lists.push(List { tasks: vec![id], owner: None });
+            self.lists.push(List {
+                tasks: vec![id],
+                owner: None,
+            });
             self.functions.push(id);
-            if name.contains([':', '@', '/']) || call::BUILT_IN.iter().any(|b| b.0 == &**name) || &**name == "http" {
-                let d = place.key_error(codes::RESERVED_NAME, format!("`{name}` cannot be the name of a function"));
-                self.sink.push(d.help("names of functions are free of `:`, `@` and `/`, and not those of built-in calls"));
+            if name.contains([':', '@', '/'])
+                || call::BUILT_IN.iter().any(|b| b.0 == &**name)
+                || &**name == "http"
+            {
+                let d = place.key_error(
+                    codes::RESERVED_NAME,
+                    format!("`{name}` cannot be the name of a function"),
+                );
+                self.sink.push(d.help(
+                    "names of functions are free of `:`, `@` and `/`, and not those of built-in calls",
+                ));
             }
         }
         for (number, (name, place)) in bodies.iter().enumerate() {
@@ -156,7 +193,11 @@ impl<'a> Compiler<'a> {
             for (from, to, place) in &self.calls {
                 if inside(*from) && inside(*to) && (circle.len() > 1 || from == to) {
                     let name = |n: usize| &*self.uses.functions.entries[n].0;
-                    let message = format!("the function `{}` calls itself by way of `{}`", name(*from), name(*to));
+                    let message = format!(
+                        "the function `{}` calls itself by way of `{}`",
+                        name(*from),
+                        name(*to)
+                    );
                     self.sink.push(place.error(codes::RECURSION, message));
                 }
             }
@@ -175,9 +216,27 @@ impl<'a> Compiler<'a> {
         }
         let (places, tasks): (Vec<_>, Vec<_>) = self.drafts.into_iter().map(|d| (d.place, d.task)).unzip();
         let tasks = tasks.into_iter().collect::<Option<Vec<_>>>()?;
-        let Parts { document, digest, input, output, timeout, secrets } = parts;
+        let Parts {
+            document,
+            digest,
+            input,
+            output,
+            timeout,
+            secrets,
+        } = parts;
         let (lists, definition) = (self.lists, self.definition);
-        let program = Program { document, digest, definition, input, output, timeout, secrets, root, lists, tasks };
+        let program = Program {
+            document,
+            digest,
+            definition,
+            input,
+            output,
+            timeout,
+            secrets,
+            root,
+            lists,
+            tasks,
+        };
         for finding in check::findings(&program) {
             let place = &places[finding.task.0 as usize];
             let d = Diagnostic::warning(finding.code, place.key, finding.message).at(place.pointer.clone());
@@ -209,7 +268,16 @@ fn document(reader: &mut Reader) -> Option<Document> {
     let tags = document.object("tags").unwrap_or_default();
     let metadata = document.object("metadata").unwrap_or_default();
     document.finish();
-    Some(Document { dsl: dsl?, namespace: namespace?, name: name?, version: version?, title, summary, tags, metadata })
+    Some(Document {
+        dsl: dsl?,
+        namespace: namespace?,
+        name: name?,
+        version: version?,
+        title,
+        summary,
+        tags,
+        metadata,
+    })
 }
 
 fn dsl_version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
@@ -218,7 +286,10 @@ fn dsl_version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if version.is_some_and(|v| v.major == 1 && v.minor == 0 && v.pre.is_empty()) {
         return Some(text);
     }
-    let d = place.error(codes::DSL_VERSION, format!("version `{text}` of the language is not supported"));
+    let d = place.error(
+        codes::DSL_VERSION,
+        format!("version `{text}` of the language is not supported"),
+    );
     sink.push(d.help("write `dsl: '1.0.3'`"));
     None
 }
@@ -243,26 +314,39 @@ fn version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
         return None;
     };
     if semver::Version::parse(text).is_err() {
-        sink.push(place.error(codes::VERSION, format!("`{text}` is no semantic version")).help(help));
+        sink.push(
+            place
+                .error(codes::VERSION, format!("`{text}` is no semantic version"))
+                .help(help),
+        );
         return None;
     }
     Some(text.into())
 }
 
 fn evaluate(reader: &mut Reader) {
-    let Some(mut evaluate) = reader.map("evaluate", "`evaluate`") else { return };
+    let Some(mut evaluate) = reader.map("evaluate", "`evaluate`") else {
+        return;
+    };
     let sink = evaluate.sink();
     if let Some(place) = evaluate.take("language")
         && let Some(language) = place.text(sink)
         && &*language != "jq"
     {
         let message = format!("expression language `{language}` is not supported by this release");
-        sink.push(place.error(codes::LATER_LANGUAGE, message).help("the language is `jq`"));
+        sink.push(
+            place
+                .error(codes::LATER_LANGUAGE, message)
+                .help("the language is `jq`"),
+        );
     }
     if let Some(place) = evaluate.take("mode")
         && place.choice(sink, &[("strict", false), ("loose", true)]) == Some(true)
     {
-        let d = place.error(codes::LATER_LOOSE, "mode `loose` is not supported by this release");
+        let d = place.error(
+            codes::LATER_LOOSE,
+            "mode `loose` is not supported by this release",
+        );
         sink.push(d.help("write expressions as `${ ... }`"));
     }
     evaluate.finish();
@@ -270,12 +354,25 @@ fn evaluate(reader: &mut Reader) {
 
 /// The one of these keys that stands in the map, with its value. None or a second one is reported; none is not
 /// when `other` says that something else stands for it.
-fn one_of<'a>(reader: &mut Reader<'a, '_>, keys: &[&'static str], other: bool) -> Option<(&'static str, Place<'a>)> {
-    let mut found: Vec<_> = keys.iter().filter_map(|key| Some((*key, reader.take(key)?))).collect();
+fn one_of<'a>(
+    reader: &mut Reader<'a, '_>,
+    keys: &[&'static str],
+    other: bool,
+) -> Option<(&'static str, Place<'a>)> {
+    let mut found: Vec<_> = keys
+        .iter()
+        .filter_map(|key| Some((*key, reader.take(key)?)))
+        .collect();
     found.sort_by_key(|(_, place)| place.key.start);
-    let list = keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+    let list = keys
+        .iter()
+        .map(|k| format!("`{k}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let mistake = match found.as_slice() {
-        [(first, _), (second, place), ..] => Some((place, format!("`{first}` and `{second}` exclude each other"))),
+        [(first, _), (second, place), ..] => {
+            Some((place, format!("`{first}` and `{second}` exclude each other")))
+        }
         [(key, place)] if other => Some((place, format!("`{key}` stands beside a key that excludes it"))),
         _ => None,
     };

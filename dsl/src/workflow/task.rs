@@ -11,8 +11,9 @@ use super::scope::{Scope, Where};
 use super::values::{At, intake, shape};
 
 /// The keys that make a task what it is (dsl.md section 2.2).
-pub(super) const KINDS: [&str; 12] =
-    ["call", "do", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait"];
+pub(super) const KINDS: [&str; 12] = [
+    "call", "do", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait",
+];
 
 /// Keys that stand beside some of them.
 const COMPANIONS: [&str; 4] = ["with", "while", "catch", "foreach"];
@@ -29,9 +30,16 @@ impl<'a> Compiler<'a> {
     /// Compiles the task at `index` of its list into its draft.
     pub(super) fn task(&mut self, place: &Place<'a>, names: &Names, index: usize, scope: &Scope) {
         let sink = self.sink;
-        let Some(mut reader) = Reader::open(place.clone(), sink, "the task") else { return };
+        let Some(mut reader) = Reader::open(place.clone(), sink, "the task") else {
+            return;
+        };
         let (name, id) = names.tasks[index].clone();
-        let site = Site { id, index, names, scope };
+        let site = Site {
+            id,
+            index,
+            names,
+            scope,
+        };
         let before = At::new(sink, scope, Where::Before);
         let body = At::new(sink, scope, Where::Body);
         let condition = reader.take("if").and_then(|p| before.condition(&p));
@@ -41,15 +49,23 @@ impl<'a> Compiler<'a> {
         let timeout = self.uses.timeout(&mut reader, body);
         reader.object("metadata");
         let following = names.following(index);
-        let then = reader.take("then").map_or(Some(following), |p| names.target(&p, index, sink));
+        let then = reader
+            .take("then")
+            .map_or(Some(following), |p| names.target(&p, index, sink));
         let kind = self.kind(&mut reader, &site);
         reader.finish();
-        let (Some(kind), Some(then)) = (kind, then) else { return };
+        let (Some(kind), Some(then)) = (kind, then) else {
+            return;
+        };
         self.drafts[id.0 as usize].task = Some(Task {
             name,
             reference: place.pointer.as_str().into(),
             list: names.list,
-            definition: self.definition.pointer(&place.pointer).cloned().unwrap_or_default(),
+            definition: self
+                .definition
+                .pointer(&place.pointer)
+                .cloned()
+                .unwrap_or_default(),
             condition,
             input,
             output,
@@ -102,7 +118,8 @@ fn only_kind(reader: &mut Reader) -> Option<&'static str> {
     if let [first, second, ..] = found.as_slice() {
         let message = format!("the task has two kinds: `{}` and `{}`", first.0, second.0);
         let pointer = crate::yaml::join(&reader.place().pointer, second.0);
-        let d = crate::diagnostic::Diagnostic::error(codes::TWO_KINDS, second.1.key_span, message).at(pointer);
+        let d =
+            crate::diagnostic::Diagnostic::error(codes::TWO_KINDS, second.1.key_span, message).at(pointer);
         sink.push(d.help("split it into two tasks"));
         for key in KINDS.iter().chain(&COMPANIONS) {
             reader.take(key);
@@ -111,7 +128,10 @@ fn only_kind(reader: &mut Reader) -> Option<&'static str> {
     }
     let Some((kind, _)) = found.first() else {
         let near = |key: &str| crate::diagnostic::nearest(key, KINDS).is_some();
-        let misspelt = node.entries().iter().any(|e| near(&e.key) && !reader.asked(&e.key));
+        let misspelt = node
+            .entries()
+            .iter()
+            .any(|e| near(&e.key) && !reader.asked(&e.key));
         if misspelt {
             COMPANIONS.iter().for_each(|key| drop(reader.take(key)));
         } else {
@@ -126,14 +146,24 @@ fn only_kind(reader: &mut Reader) -> Option<&'static str> {
 fn set(place: &Place, at: At) -> Option<Kind> {
     match &place.node.kind {
         NodeKind::Map(entries) if entries.is_empty() => {
-            at.sink.push(place.key_error(codes::EMPTY, "`set` is empty").help("name at least one value to set"));
+            at.sink.push(
+                place
+                    .key_error(codes::EMPTY, "`set` is empty")
+                    .help("name at least one value to set"),
+            );
             None
         }
         NodeKind::Map(_) => at.template(place).map(Kind::Set),
         _ => match place.node.as_str() {
-            Some(text) if text.contains("${") => at.template(place).map(Kind::Set),
             Some(_) => {
-                let d = place.error(codes::EXPR_NEEDED, "`set` is a map or one expression, not a literal");
+                let template = at.template(place)?;
+                if template.constant().is_none() {
+                    return Some(Kind::Set(template));
+                }
+                let d = place.error(
+                    codes::EXPR_NEEDED,
+                    "`set` is a map or one expression, not a literal",
+                );
                 at.sink.push(d.help("write an expression as `${ ... }`"));
                 None
             }

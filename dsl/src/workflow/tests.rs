@@ -13,6 +13,8 @@ fn workflow(body: &str) -> String {
 
 /// The diagnostics as `CODE line:column message`.
 fn told(checked: &Checked) -> Vec<String> {
-    let line = |d: &crate::diagnostic::Diagnostic| format!("{} {}:{} {}", d.code, d.span.line, d.span.column, d.message);
+    let line = |d: &crate::diagnostic::Diagnostic| {
+        format!("{} {}:{} {}", d.code, d.span.line, d.span.column, d.message)
+    };
     checked.diagnostics.iter().map(line).collect()
 }

@@ -13,7 +13,12 @@ use super::values::{At, variable};
 
 impl<'a> Compiler<'a> {
     /// `try` with the `catch` that stands beside it.
-    pub(super) fn try_catch(&mut self, place: &Place<'a>, task: &mut Reader<'a, 'a>, site: &Site) -> Option<Kind> {
+    pub(super) fn try_catch(
+        &mut self,
+        place: &Place<'a>,
+        task: &mut Reader<'a, 'a>,
+        site: &Site,
+    ) -> Option<Kind> {
         let sink = self.sink;
         let body = self.list(place, Some(site.id), site.scope);
         let mut catch = task.need_map("catch", "`catch`")?;
@@ -30,10 +35,23 @@ impl<'a> Compiler<'a> {
         let when = catch.take("when").and_then(|p| inside.condition(&p));
         let except_when = catch.take("exceptWhen").and_then(|p| inside.condition(&p));
         let retry = catch.take("retry").and_then(|p| self.uses.retry(&p, inside));
-        let then = catch.take("then").and_then(|p| site.names.target(&p, site.index, sink));
-        let handler = catch.take("do").and_then(|p| self.list(&p, Some(site.id), &scope));
+        let then = catch
+            .take("then")
+            .and_then(|p| site.names.target(&p, site.index, sink));
+        let handler = catch
+            .take("do")
+            .and_then(|p| self.list(&p, Some(site.id), &scope));
         catch.finish();
-        let parts = Try { body: body?, with, variable, when, except_when, retry, handler, then };
+        let parts = Try {
+            body: body?,
+            with,
+            variable,
+            when,
+            except_when,
+            retry,
+            handler,
+            then,
+        };
         (sink.len() == before).then(|| Kind::Try(Box::new(parts)))
     }
 }
@@ -42,7 +60,11 @@ impl<'a> Compiler<'a> {
 fn filter(place: &Place, at: At) -> Option<Template> {
     let mut reader = Reader::open(place.clone(), at.sink, "an error filter")?;
     if place.node.entries().is_empty() {
-        at.sink.push(place.key_error(codes::EMPTY, "the error filter is empty").help("leave `with` out to catch every error"));
+        at.sink.push(
+            place
+                .key_error(codes::EMPTY, "the error filter is empty")
+                .help("leave `with` out to catch every error"),
+        );
     }
     let before = at.sink.len();
     for key in ["type", "instance", "title", "detail"] {
@@ -50,5 +72,9 @@ fn filter(place: &Place, at: At) -> Option<Template> {
     }
     reader.take("status").and_then(|p| status(&p, at));
     reader.finish();
-    if at.sink.len() == before { at.template(place) } else { None }
+    if at.sink.len() == before {
+        at.template(place)
+    } else {
+        None
+    }
 }

@@ -89,6 +89,12 @@ enum OpenKind {
     },
 }
 
+impl Open {
+    fn awaits_key(&self) -> bool {
+        matches!(self.kind, OpenKind::Map { key: None, .. })
+    }
+}
+
 struct Builder<'a> {
     text: &'a str,
     places: Places,
@@ -146,7 +152,9 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(_) => self.anchors.clear(),
             Event::Scalar(text, style, anchor, tag) => {
                 let kind = self.scalar(&text, style, tag.as_deref(), span);
-                self.count(1, span);
+                if !self.open.last().is_some_and(Open::awaits_key) {
+                    self.count(1, span);
+                }
                 self.close(Node { span, kind }, anchor);
             }
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -457,7 +465,12 @@ impl<'a> Builder<'a> {
 
     fn point(&self, mark: Marker) -> Span {
         let at = self.places.offset(self.text, mark.line().max(1), mark.col());
-        Span { line: mark.line().max(1) as u32, column: mark.col() as u32 + 1, start: at, end: at }
+        Span {
+            line: mark.line().max(1) as u32,
+            column: mark.col() as u32 + 1,
+            start: at,
+            end: at,
+        }
     }
 }
 
@@ -465,7 +478,7 @@ fn size(node: &Node) -> usize {
     1 + match &node.kind {
         NodeKind::Scalar { .. } => 0,
         NodeKind::List(items) => items.iter().map(size).sum(),
-        NodeKind::Map(entries) => entries.iter().map(|e| 1 + size(&e.value)).sum(),
+        NodeKind::Map(entries) => entries.iter().map(|e| size(&e.value)).sum(),
     }
 }
 
@@ -490,7 +503,10 @@ const STEP: usize = 64;
 impl Places {
     /// Line ends are LF, CR LF and CR.
     fn of(text: &str) -> Places {
-        let mut places = Places { lines: vec![0], steps: Vec::with_capacity(text.len() / STEP + 1) };
+        let mut places = Places {
+            lines: vec![0],
+            steps: Vec::with_capacity(text.len() / STEP + 1),
+        };
         let bytes = text.as_bytes();
         for (count, (at, c)) in text.char_indices().enumerate() {
             if count % STEP == 0 {
@@ -505,9 +521,16 @@ impl Places {
 
     /// Lines count from 1, columns from 0; beyond the end is the end.
     fn offset(&self, text: &str, line: usize, column: usize) -> usize {
-        let Some(before) = self.lines.get(line - 1) else { return text.len() };
+        let Some(before) = self.lines.get(line - 1) else {
+            return text.len();
+        };
         let index = before + column;
-        let Some(start) = self.steps.get(index / STEP) else { return text.len() };
-        text[*start..].char_indices().nth(index % STEP).map_or(text.len(), |(i, _)| start + i)
+        let Some(start) = self.steps.get(index / STEP) else {
+            return text.len();
+        };
+        text[*start..]
+            .char_indices()
+            .nth(index % STEP)
+            .map_or(text.len(), |(i, _)| start + i)
     }
 }

@@ -191,8 +191,14 @@ fn places_inside_strings() {
 
 #[test]
 fn json_of_any_layout() {
-    assert_eq!(value("{\n\t\"a\": 1,\n\t\"b\":[\n\t\t{\"c\":null}\n\t]\n}\n").to_string(), r#"{"a":1,"b":[{"c":null}]}"#);
-    let wide = format!("{{\"a\":[{}1],\"é\":\"ü\"}}", "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",".repeat(19_000));
+    assert_eq!(
+        value("{\n\t\"a\": 1,\n\t\"b\":[\n\t\t{\"c\":null}\n\t]\n}\n").to_string(),
+        r#"{"a":1,"b":[{"c":null}]}"#
+    );
+    let wide = format!(
+        "{{\"a\":[{}1],\"é\":\"ü\"}}",
+        "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",".repeat(19_000)
+    );
     let node = parse(&wide).unwrap();
     let span = node.get("é").unwrap().span;
     assert_eq!(&wide[span.start..span.end], "\"ü\"");

@@ -55,7 +55,7 @@ pub use limits::{MAX_BYTES, MAX_VISITS};
 pub use prepare::{idempotency_key, prepare};
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
-pub use transition::{created, fold, transition};
+pub use transition::{created, fold, summary, transition};
 
 use crate::history::Record;
 use crate::machine::Machine;

@@ -13,6 +13,7 @@ use crate::decode::{get_birth, get_ended, get_kept, get_work, known};
 use crate::encode::{put_birth, put_ended, put_kept, put_list, put_work};
 use crate::execution::{Attempts, Closed, Execution, Frame, Phase, Slot, State};
 use crate::history::Record;
+use crate::record::Birth;
 
 /// The format of snapshots.
 const FORMAT: u8 = 1;
@@ -53,6 +54,12 @@ impl Execution {
         out.w.number(self.heard.len() as u64);
         self.heard.iter().for_each(|pos| out.w.number(*pos));
         out.w.bytes
+    }
+
+    /// The facts of birth that a snapshot holds: they name the program that [`Execution::from_snapshot`] needs.
+    pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Arc<Birth>, DecodeError> {
+        let mut source = In { r: Reader::new(bytes), known: Vec::new() };
+        source.execution().map(|x| x.birth)
     }
 
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.

@@ -43,7 +43,7 @@ fn row(execution: &Execution, records: &[Record], first: u64, time: Time) -> Tra
 }
 
 /// The summary of an execution as it is now.
-pub(crate) fn summary(execution: &Execution) -> Summary {
+pub fn summary(execution: &Execution) -> Summary {
     Summary {
         execution: execution.birth.id,
         status: execution.status(),

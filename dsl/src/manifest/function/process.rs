@@ -79,11 +79,7 @@ pub(super) fn read(place: Place, sink: &Sink, limits: &mut FunctionLimits) -> Op
         .take("environment")
         .map_or(Some(Vec::new()), |place| settings(&place, sink, check_variable));
     if let Some(own) = reader.take("limits").and_then(|place| read_limits(place, sink)) {
-        limits.concurrency = own.concurrency.or(limits.concurrency);
-        limits.queue = own.queue.or(limits.queue);
-        limits.queue_age = own.queue_age.or(limits.queue_age);
-        limits.memory = own.memory.or(limits.memory);
-        limits.cpu = own.cpu.or(limits.cpu);
+        limits.narrow(own);
     }
     let min = reader.take("minInstances");
     let min_instances = min

@@ -81,11 +81,7 @@ pub(super) fn read(place: Place, sink: &Sink) -> Option<EventOverrides> {
 /// Reads one attribute; a literal is judged now.
 fn one(name: &str, place: &Place, sink: &Sink) -> Option<Template> {
     let template = read::template(place, sink)?;
-    let literal = template
-        .constant()
-        .filter(|value| value.as_str().is_none_or(|text| !text.contains("${")))
-        .cloned();
-    let Some(literal) = literal else {
+    let Some(literal) = template.constant().cloned() else {
         return Some(template);
     };
     match replaced(&sample(), [(name, literal)]) {

@@ -7,7 +7,10 @@ use super::{check, told};
 
 fn kit() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here.ancestors().map(|a| a.join("shared/conformance/open-workflow")).find(|p| p.is_dir());
+    let found = here
+        .ancestors()
+        .map(|a| a.join("shared/conformance/open-workflow"))
+        .find(|p| p.is_dir());
     if found.is_none() {
         eprintln!("SKIPPED: shared/conformance/open-workflow is not beside the project");
     }
@@ -16,7 +19,9 @@ fn kit() -> Option<PathBuf> {
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    let mut files: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == extension)).collect();
+    let mut files: Vec<_> = entries
+        .filter(|p| p.extension().is_some_and(|e| e == extension))
+        .collect();
     files.sort();
     files
 }
@@ -30,7 +35,12 @@ fn examples_compile_or_name_what_is_not_run_yet() {
         let checked = check(&fs::read_to_string(file).unwrap());
         compiled += usize::from(checked.program.is_some());
         for d in &checked.diagnostics {
-            assert!(d.code.starts_with("E09") || d.code.starts_with('W'), "{}: {:?}", file.display(), told(&checked));
+            assert!(
+                d.code.starts_with("E09") || d.code.starts_with('W'),
+                "{}: {:?}",
+                file.display(),
+                told(&checked)
+            );
         }
     }
     eprintln!("{compiled} of {} examples compile", examples.len());
@@ -48,7 +58,10 @@ fn definitions(feature: &str) -> Vec<String> {
         let open = lines.next().unwrap();
         let indent = open.len() - open.trim_start().len();
         let body = lines.by_ref().take_while(|l| l.trim() != "\"\"\"");
-        found.push(body.map(|l| format!("{}\n", l.get(indent..).unwrap_or(""))).collect());
+        found.push(
+            body.map(|l| format!("{}\n", l.get(indent..).unwrap_or("")))
+                .collect(),
+        );
     }
     found
 }
@@ -62,7 +75,12 @@ fn kit_definitions_compile() {
             count += 1;
             let checked = check(&text);
             let openapi = checked.diagnostics.iter().all(|d| d.code == "E0902");
-            assert!(checked.program.is_some() || openapi, "{}: {:?}", file.display(), told(&checked));
+            assert!(
+                checked.program.is_some() || openapi,
+                "{}: {:?}",
+                file.display(),
+                told(&checked)
+            );
         }
     }
     assert!(count >= 12, "{count}");
