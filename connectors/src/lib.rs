@@ -3,12 +3,11 @@
 //! A connector knows neither stores nor triggers nor workflows. `Ingress::accept(...).await` is the acknowledgement
 //! *and* the back-pressure: it returns only when the events are stored.
 
-pub mod registry;
 pub mod cron;
 pub mod http;
 pub mod kafka;
 mod offer;
-pub mod overrides;
+pub mod registry;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidemill_dsl::diagnostic::{Diagnostic, Severity, Span};
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, Target};
+use tidemill_dsl::manifest::{self, Manifest, Overlap, Target};
 use tidemill_dsl::program::Program;
+use tidemill_dsl::value::Value;
 use tidemill_dsl::yaml::{self, Node};
 use tidemill_store::{
     Batch, Class, Definition, DefinitionChange, DefinitionKind, OperatorChange, Part,
@@ -86,8 +87,8 @@ enum Read {
 
 struct Document {
     read: Read,
-    span: Span,
     text: Arc<str>,
+    span: Span,
 }
 
 /// Checks and applies.
@@ -107,9 +108,16 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
     let mut draft = space.draft();
     let mut changes = Vec::new();
     let mut results = Vec::new();
+    let mut secrets = Vec::new();
     for document in &documents {
-        let result = place(rooms, &request, document, &mut draft, &mut changes)?;
-        results.push(result);
+        if let Read::Manifest(manifest) = &document.read
+            && let Manifest::Secret(secret) = &**manifest
+        {
+            secrets.push((secret.meta.name.clone(), secret_value(secret)?));
+            results.push(applied("Secret", secret.meta.name.clone(), None, Change::Updated, [0; 32]));
+            continue;
+        }
+        results.push(place(rooms, &request, document, &mut draft, &mut changes)?);
     }
     refer(&documents, &draft, &mut diagnostics);
     let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -118,15 +126,24 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
         return Err(Error::Refused(errors));
     }
     let revision = *rooms.catalog.watch().borrow();
-    if request.dry_run || changes.is_empty() && rooms.catalog.existing(request.namespace).is_some() {
+    let nothing = changes.is_empty() && secrets.is_empty() && draft.text == space.text;
+    if request.dry_run || nothing && rooms.catalog.existing(request.namespace).is_some() {
         return Ok(Outcome { revision, results, warnings });
     }
     let mut operator = Vec::new();
-    if rooms.catalog.existing(request.namespace).is_none() {
+    if rooms.catalog.existing(request.namespace).is_none() || draft.text != space.text {
         operator.push(namespace_change(rooms, request.namespace, &draft.text));
+    }
+    let at = (rooms.clock)();
+    for (name, value) in &secrets {
+        let sealed = Some(rooms.secrets.seal(request.namespace, name, value)?);
+        operator.push(OperatorChange::Secret { namespace: request.namespace.clone(), name: name.clone(), sealed, at });
     }
     let parts = vec![Part::Operator(operator), Part::Definitions(changes)];
     submit(rooms, Batch { class: Class::New, parts }).await?;
+    for (name, value) in secrets {
+        rooms.secrets.put(request.namespace, &name, Some(value), at);
+    }
     rooms.catalog.swap(request.namespace, Some(draft));
     Ok(Outcome { revision: revision + 1, results, warnings })
 }
@@ -137,20 +154,28 @@ fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -
     let is_manifest = node.get("kind").is_some() || node.get("apiVersion").is_some();
     let wants_workflow = matches!(request.expected, None | Some((DefinitionKind::Workflow, _)));
     let read = if is_manifest || !wants_workflow {
-        match manifest::parse(node, request.text, request.namespace) {
-            Ok(manifest) => Read::Manifest(Box::new(manifest)),
-            Err(found) => {
-                diagnostics.extend(found);
-                return None;
-            }
-        }
+        let (manifest, found) = manifest::check(node, request.text, request.namespace);
+        diagnostics.extend(found);
+        let manifest = manifest?;
+        diagnostics.extend(schedule(node, &manifest));
+        Read::Manifest(Box::new(manifest))
     } else {
         let checked = tidemill_dsl::workflow::check_node(node, request.text);
         diagnostics.extend(checked.diagnostics);
         Read::Workflow(checked.program?)
     };
     expect(node, &read, request, diagnostics);
-    Some(Document { read, span: node.span, text })
+    let overlap = node.get("spec").and_then(|s| s.get("overlap"));
+    let span = overlap.map_or(node.span, |n| n.span);
+    Some(Document { read, text, span })
+}
+
+/// A cron source's schedule must name a time zone that exists and times that come.
+pub fn schedule(node: &Node, manifest: &Manifest) -> Option<Diagnostic> {
+    let Manifest::Source(source) = manifest else { return None };
+    let error = tidemill_connectors::registry::schedule(source).err()?;
+    let place = node.get("spec").and_then(|s| s.get("cron")).map_or(node.span, |n| n.span);
+    Some(Diagnostic::error("E0512", place, error.message).at("/spec/cron").help(error.help))
 }
 
 /// Name and namespace of the document equal the path's.
@@ -230,6 +255,23 @@ fn place(
                 Ok(applied(manifest.kind(), manifest.name().clone(), None, Change::Updated, [0; 32]))
             }
         },
+    }
+}
+
+/// The value of a Secret manifest: in place, from the server's environment, or from a file the server reads.
+fn secret_value(secret: &manifest::SecretManifest) -> Result<Value, Error> {
+    let name = &secret.meta.name;
+    let as_value = |text: String| Value::parse(text.trim().as_bytes()).unwrap_or_else(|_| Value::text(text.trim_end()));
+    match &secret.origin {
+        manifest::SecretOrigin::Value(value) => Ok(value.clone()),
+        manifest::SecretOrigin::Env(variable) => crate::config::variable(variable).map(as_value).ok_or_else(|| {
+            let detail = format!("read secret `{name}`: the server has no environment variable `{variable}`");
+            Error::Unprocessable { code: "secret-absent", detail }
+        }),
+        manifest::SecretOrigin::File(path) => std::fs::read_to_string(&**path).map(as_value).map_err(|e| {
+            let detail = format!("read secret `{name}` from `{path}`: {e}");
+            Error::Unprocessable { code: "secret-absent", detail }
+        }),
     }
 }
 
@@ -382,6 +424,11 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
                 _ => None,
             });
             diagnostics.extend(trigger.check_integration(source));
+            if let Overlap::Skip | Overlap::Replace = trigger.overlap {
+                let text = "`overlap: skip` and `overlap: replace` are not supported by this release";
+                let help = "use `queue` (one after another) or `allow`";
+                diagnostics.push(Diagnostic::error("E0513", document.span, text).at("/spec/overlap").help(help));
+            }
         }
     }
 }

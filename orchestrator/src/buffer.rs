@@ -313,8 +313,8 @@ impl Owner {
 
     fn allowance(&mut self, trigger: &TriggerEntry, now: Time) -> Result<(usize, Duration), Error> {
         let mut allowed = PAGE;
-        if let Some(limit) = trigger.spec.buffer.as_ref().and_then(|b| b.concurrency) {
-            allowed = allowed.min((limit as usize).saturating_sub(self.running.len()));
+        if let Some(limit) = trigger.concurrency() {
+            allowed = allowed.min(limit.saturating_sub(self.running.len()));
             if allowed == 0 {
                 return Ok((0, IDLE));
             }
@@ -370,9 +370,16 @@ impl Owner {
         }
         let mut parts = Vec::new();
         let mut changes = Vec::new();
-        let (mut gone, mut again) = (0, 0);
+        let (mut gone, mut again, mut left) = (0, 0, 0);
         for end in &ends {
-            let Some(delivery) = self.running.get(&end.execution).cloned() else { continue };
+            let Some(delivery) = self.running.get(&end.execution).cloned() else {
+                // Ended before it was let out (cancelled while pending): it leaves the backlog.
+                if let Some(pos) = self.backlog_of(end.execution).await? {
+                    changes.push(BufferChange::Finish(self.key(pos)));
+                    left += 1;
+                }
+                continue;
+            };
             let outcome = deliveries::judge(&self.rooms, end, Some(&delivery)).await;
             gone += 1;
             match outcome {
@@ -413,7 +420,16 @@ impl Owner {
         }
         self.buffer.in_flight.fetch_sub(gone, Ordering::Relaxed);
         self.buffer.waiting.fetch_add(again, Ordering::Relaxed);
+        self.buffer.waiting.fetch_sub(left, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The position of an execution's delivery that was not let out yet.
+    async fn backlog_of(&self, execution: ExecutionId) -> Result<Option<u64>, Error> {
+        let store = self.rooms.store.clone();
+        let found = deliveries::blocking(move || store.delivery_of(execution)).await?;
+        let waiting = |d: &StoredDelivery| matches!(d.state, DeliveryState::Ready | DeliveryState::Blocked);
+        Ok(found.filter(waiting).map(|d| d.pos))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use semver::Version;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, RetryPolicy, Target};
+use tidemill_dsl::manifest::{self, Manifest, Overlap, RetryPolicy, Target};
 use tidemill_dsl::matcher::Matcher;
 use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
@@ -62,9 +62,17 @@ pub struct TriggerEntry {
 }
 
 impl TriggerEntry {
-    /// Whether its deliveries are stored in a buffer: it states one, or it states retries of its own.
+    /// Whether its deliveries are stored in a buffer: it states one, retries of its own, or `overlap: queue`.
     pub fn buffered(&self) -> bool {
-        self.spec.buffer.is_some() || self.retries().is_some()
+        self.spec.buffer.is_some() || self.retries().is_some() || self.spec.overlap == Overlap::Queue
+    }
+
+    /// How many of its executions may be open; `overlap: queue` is one, unless an order key says it per key.
+    pub fn concurrency(&self) -> Option<usize> {
+        let buffer = self.spec.buffer.as_ref();
+        let stated = buffer.and_then(|b| b.concurrency).map(|n| n as usize);
+        let keyed = buffer.is_some_and(|b| b.order_by.is_some());
+        if self.spec.overlap == Overlap::Queue && !keyed { Some(1) } else { stated }
     }
 
     /// Retries of deliveries. A function target's retries are its lowered workflow's.

@@ -46,8 +46,15 @@ pub struct Config {
     pub egress_rewrite: BTreeMap<String, String>,
     /// Folder that relative working directories and commands of processes start from; none: the server's own.
     pub process_dir: Option<PathBuf>,
+    /// PATH of the processes of functions.
+    pub process_path: String,
     /// How long a stop waits for calls in flight.
     pub drain: Duration,
+}
+
+/// An environment variable of the server, for a Secret manifest that names one.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Config {
@@ -68,6 +75,7 @@ impl Config {
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),
             process_dir: None,
+            process_path: std::env::var("PATH").unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
             drain: Duration::from_secs(25),
         }
     }

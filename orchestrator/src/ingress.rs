@@ -96,6 +96,7 @@ impl Ingress {
     /// Accepts events; returns after the commit.
     pub async fn accept(&self, rooms: &Rooms, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
         let Offer { namespace, binding, events, checkpoints, dedupe, patient } = offer;
+        rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         let (mut part, planned) = loop {
             let space = rooms.catalog.space(&namespace);
@@ -117,7 +118,6 @@ impl Ingress {
         };
         part.seen = dedupe;
         part.checkpoints = checkpoints;
-        rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let (tx, rx) = tokio::sync::oneshot::channel();
         rooms.store.submit(
             Batch { class: Class::New, parts: vec![Part::Ingress(part)] },

@@ -289,6 +289,10 @@ impl Driver {
         }
         self.effects(id, decision, turn);
         self.deciding = None;
+        // A late input for an execution that had ended: it was folded for nothing and leaves memory again.
+        if self.slots.get(&id).is_some_and(|s| s.undurable == 0 && s.execution.status().ended()) {
+            self.slots.remove(&id);
+        }
         Some(verdict)
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidemill_connectors as connectors;
+use tidemill_connectors::registry::Lookup;
 use tidemill_connectors::{Arrivals, BoxFuture, Context, Receipt, Refused, SourceError};
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::manifest::{self, Manifest};
@@ -319,11 +320,7 @@ impl Supervised {
 
     async fn once(&self) -> Result<Option<()>, SourceError> {
         let (namespace, name) = self.key.clone();
-        let secrets = self.rooms.secrets.of(&namespace);
-        let resolve = |name: &str| tidemill_dsl::expr::Arguments::get(&secrets, name);
-        let Some(source) = connectors::registry::build(&namespace, &name, &self.spec, &resolve)? else {
-            return Ok(None);
-        };
+        let Some(source) = build(&self.rooms, &namespace, &self.spec)? else { return Ok(None) };
         let store = self.rooms.store.clone();
         let (n, s) = (namespace.clone(), name.clone());
         let saved = blocking(move || store.checkpoints(&n, &s)).await.map_err(|e| SourceError {
@@ -343,6 +340,37 @@ impl Supervised {
         };
         source.run(context).await.map(Some)
     }
+}
+
+/// The connector of a source, with the secrets and connections of its namespace.
+fn build(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    spec: &manifest::Source,
+) -> Result<Option<Box<dyn connectors::Source>>, SourceError> {
+    with_lookup(rooms, namespace, |lookup| connectors::registry::build(spec, lookup))
+}
+
+/// The route of an http source; none for other kinds. Secrets are read now.
+pub fn route(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    spec: &manifest::Source,
+) -> Result<Option<connectors::http::Spec>, SourceError> {
+    with_lookup(rooms, namespace, |lookup| connectors::registry::route(spec, lookup))
+}
+
+fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Lookup<'_>) -> T) -> T {
+    let secrets = rooms.secrets.of(namespace);
+    let space = rooms.catalog.space(namespace);
+    let secret = |name: &str| tidemill_dsl::expr::Arguments::get(&secrets, name);
+    let connection = |name: &str| match &*space.manifest(DefinitionKind::Connection, name)?.manifest {
+        Manifest::Connection(connection) => match &connection.kind {
+            manifest::ConnectionKind::Kafka(kafka) => Some(kafka.clone()),
+        },
+        _ => None,
+    };
+    build(&Lookup { secret: &secret, connection: &connection })
 }
 
 /// The ingress as a connector sees it.
