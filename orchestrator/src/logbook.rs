@@ -129,7 +129,6 @@ pub struct Walk<'a> {
 }
 
 /// What a walk has found.
-#[derive(Default)]
 pub struct Found<T> {
     /// By falling key.
     pub items: Vec<(u64, T)>,

@@ -358,7 +358,8 @@ impl Batches {
         let began = crate::clock::tick();
         let mut taken: u64 = 0;
         loop {
-            match *state.borrow_and_update() {
+            let now = *state.borrow_and_update();
+            match now {
                 State::Running => {}
                 State::Completed | State::Cancelled => return Ok(()),
                 State::Paused => {

@@ -3,7 +3,7 @@
 //! Owns the reading of path parameters, bodies and preconditions into types; ids and names are parsed here, at the
 //! edge.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -40,8 +40,8 @@ pub struct Call {
     pub query: Query,
     /// The body, read.
     pub body: Bytes,
-    /// The body, for routes that read it themselves.
-    pub unread: Option<Body>,
+    /// The body, for routes that read it themselves (in a lock, which no one shares, because a body is not `Sync`).
+    pub unread: Mutex<Option<Body>>,
     /// Ends streams.
     pub closing: Option<Closing>,
     /// Trace id.

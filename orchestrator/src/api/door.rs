@@ -116,7 +116,7 @@ async fn admitted(
         state,
         params,
         query,
-        unread,
+        unread: std::sync::Mutex::new(unread),
         trace,
     };
     let response = (route.run)(call).await;
@@ -164,7 +164,7 @@ fn sized(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The path's namespace, as a type: nothing else names one.
-fn namespace(route: &Route, params: &[(String, String)]) -> Result<Option<std::sync::Arc<str>>, Problem> {
+fn namespace(route: &Route, params: &[(String, String)]) -> Result<Option<Arc<str>>, Problem> {
     if route.scope == Scope::Cluster {
         return Ok(None);
     }

@@ -182,7 +182,7 @@ fn listed(row: &StoredEvent) -> Listed {
 }
 
 fn told(rooms: &Rooms, namespace: &str, wanted: &Wanted, kind: &str) -> Result<logbook::Found<Listed>, Error> {
-    let Some(entry_kind) = lifecycle::entry_of(kind) else { return Ok(logbook::Found::default()) };
+    let Some(entry_kind) = lifecycle::entry_of(kind) else { return Ok(logbook::Found { items: Vec::new(), rest: None }) };
     let walk = Walk {
         namespace,
         lifecycle: lifecycle::is_of_workflow(kind),
