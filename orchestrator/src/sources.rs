@@ -132,6 +132,11 @@ impl Gauge {
         });
     }
 
+    /// Its state now.
+    pub fn state(&self) -> State {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).state
+    }
+
     /// Counts accepted events.
     pub fn counted(&self, receipt: &Receipt) {
         let now = (self.clock)();

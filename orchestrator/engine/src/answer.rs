@@ -11,7 +11,6 @@ use tidemill_dsl::value::Value;
 use crate::Verdict;
 use crate::execution::{Frame, State};
 use crate::history::{Kept, Record};
-use crate::limits::measure;
 use crate::machine::{Machine, Raw};
 use crate::record::{Due, Ended};
 use crate::scope::Site;
@@ -30,9 +29,9 @@ impl Machine<'_> {
             return Verdict::Stale;
         }
         let outcome = match outcome {
-            Outcome::Done(value) => match measure(&value) {
-                Ok(_) => Outcome::Done(value),
-                Err(detail) => Outcome::Failed(Fault::runtime(detail)),
+            Outcome::Done(value) => match self.weigh(value) {
+                Ok(value) => Outcome::Done(value),
+                Err(fault) => Outcome::Failed(Fault::runtime(fault.detail.unwrap_or_default())),
             },
             failed @ Outcome::Failed(_) => failed,
         };
@@ -107,12 +106,14 @@ pub(crate) fn child(machine: &mut Machine<'_>, visit: Visit, ended: Ended) {
         return;
     };
     let result = step::run::outcome(ended, &machine.program.task(frame.task).reference);
+    let result = result.and_then(|value| machine.weigh(value));
     settle(machine, visit, result);
 }
 
 /// Uses a consumed event: the output is an array, even for one.
 pub(crate) fn event(machine: &mut Machine<'_>, visit: Visit, value: Value) {
-    settle(machine, visit, Ok(Value::array([value])));
+    let value = machine.weigh(Value::array([value]));
+    settle(machine, visit, value);
 }
 
 /// Ends a task with the answer from outside; the error's instance is the task.

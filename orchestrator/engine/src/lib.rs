@@ -52,7 +52,7 @@ pub use codec::DecodeError;
 pub use decode::{birth_of, decode};
 pub use execution::{Awaited, Execution, OpenCall, WaitingFor};
 pub use limits::{MAX_BYTES, MAX_VISITS};
-pub use prepare::{idempotency_key, prepare};
+pub use prepare::prepare;
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
 pub use transition::{created, fold, summary, transition};
@@ -227,7 +227,7 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
         execution.transitions += 1;
     }
     let after = (execution.status(), execution.started, execution.ended);
-    let summary = (before != after).then(|| transition::summary(execution));
+    let summary = (before != after).then(|| summary(execution));
     let more = execution.more();
     Decision {
         records,

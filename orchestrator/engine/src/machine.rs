@@ -12,7 +12,7 @@ use tidemill_dsl::program::{Kind, Next, Program, Shape, TaskId};
 use tidemill_dsl::value::Value;
 
 use crate::apply::apply;
-use crate::execution::{Execution, ROOT, State};
+use crate::execution::{Execution, Frame, ROOT, State};
 use crate::history::{Begin, Export, Output, Record, Work};
 use crate::limits::{MAX_BYTES, MAX_NESTING, MAX_VISITS, measure};
 use crate::record::{Due, DueChange, Subscription, SubscriptionChange};
@@ -358,7 +358,13 @@ impl<'a> Machine<'a> {
         } else if matches!(raw, Raw::Flow) && same(&value, &plain) {
             Output::Flow
         } else {
-            Output::Inline(self.weigh(value.clone())?)
+            // A raw value was weighed when it was made or came in.
+            let made = task.output.transform.is_some();
+            Output::Inline(if made {
+                self.weigh(value.clone())?
+            } else {
+                value.clone()
+            })
         };
         let value = if matches!(output, Output::Input) {
             site.input.clone()
@@ -474,18 +480,24 @@ impl<'a> Machine<'a> {
             let Some(frame) = self.x.open_frame(inner) else {
                 continue;
             };
-            let stop = match &frame.state {
-                State::Call => Some(Effect::Abort { visit: inner }),
-                State::Child => Some(Effect::CancelChild {
-                    child: self.x.child_id(inner, frame.started),
-                }),
-                _ => None,
-            };
-            self.effects.extend(stop.filter(|_| !self.x.keeps_answer(inner)));
+            let stop = self.stop(frame);
+            self.effects.extend(stop);
             let rest = self.forget(inner);
             self.emit(Record::Cancelled { visit: inner, rest });
         }
         rest
+    }
+
+    /// What cuts off the call or the child that a visit waits for.
+    pub(crate) fn stop(&self, frame: &Frame) -> Option<Effect> {
+        let effect = match &frame.state {
+            State::Call => Effect::Abort { visit: frame.visit },
+            State::Child => Effect::CancelChild {
+                child: self.x.child_id(frame.visit, frame.started),
+            },
+            _ => return None,
+        };
+        (!self.x.keeps_answer(frame.visit)).then_some(effect)
     }
 
     /// Drops what was left to do in a visit; gives the next task of a list, so that a retry can go on there.

@@ -57,9 +57,10 @@ impl Execution {
     }
 
     /// The facts of birth that a snapshot holds: they name the program that [`Execution::from_snapshot`] needs.
-    pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Arc<Birth>, DecodeError> {
-        let mut source = In { r: Reader::new(bytes), known: Vec::new() };
-        source.execution().map(|x| x.birth)
+    pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Birth, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        format(&mut reader)?;
+        get_birth(&mut reader)
     }
 
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.
@@ -78,6 +79,14 @@ impl Execution {
             return Err(DecodeError("a snapshot does not fit its definition"));
         }
         Ok(x)
+    }
+}
+
+fn format(reader: &mut Reader<'_>) -> Read<()> {
+    if reader.byte()? == FORMAT {
+        Ok(())
+    } else {
+        Err(DecodeError("the format of a snapshot is unknown"))
     }
 }
 
@@ -210,9 +219,7 @@ struct In<'a> {
 
 impl In<'_> {
     fn execution(&mut self) -> Read<Execution> {
-        if self.r.byte()? != FORMAT {
-            return Err(DecodeError("the format of a snapshot is unknown"));
-        }
+        format(&mut self.r)?;
         let birth = Arc::new(get_birth(&mut self.r)?);
         self.known.push(birth.input.clone());
         let mut x = Execution::unborn(birth);

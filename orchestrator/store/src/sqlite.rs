@@ -14,6 +14,7 @@ mod ingest;
 mod operator;
 mod pool;
 mod prepare;
+mod queries;
 mod retention;
 mod schema;
 mod seen;
@@ -97,7 +98,7 @@ struct Running {
 }
 
 /// How long the writer waits for a lock another process holds (a backup, for example).
-pub(self) const BUSY: Duration = Duration::from_secs(10);
+const BUSY: Duration = Duration::from_secs(10);
 
 impl SqliteStore {
     /// Opens or creates the database at `path`, in a folder that is made if missing and locked while the store is open.
@@ -129,7 +130,11 @@ impl SqliteStore {
         let thread = std::thread::Builder::new().name("store-writer".into());
         let writer = thread.spawn(move || writer.run()).map_err(io)?;
         let running = Mutex::new(Some(Running { writer, lock }));
-        Ok(SqliteStore { shared, pool: Pool::new(path.to_owned()), running })
+        Ok(SqliteStore {
+            shared,
+            pool: Pool::new(path.to_owned()),
+            running,
+        })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> ReadResult<T> {
@@ -172,7 +177,13 @@ impl Drop for SqliteStore {
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let io = |error| OpenError::Io(folder.to_owned(), error);
     let path = folder.join("lock");
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(io)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(folder.to_owned())),

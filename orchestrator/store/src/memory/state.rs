@@ -10,11 +10,9 @@ use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Due, Subscription, Transition};
 
 use super::table::Table;
-use crate::batch::{
-    DeadLetter, Definition, DefinitionKind, DeliveryKey, InboxKey, StateSnapshot,
-};
-use crate::read::{ExecutionRow, StoredDelivery};
 use crate::FORMAT;
+use crate::batch::{DeadLetter, Definition, DefinitionKind, DeliveryKey, InboxKey, StateSnapshot};
+use crate::read::{ExecutionRow, StoredDelivery};
 
 /// Identity of an event: namespace, binding, source, id.
 pub(super) type EventKey = (Namespace, Arc<str>, Arc<str>, Arc<str>);

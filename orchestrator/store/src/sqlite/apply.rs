@@ -41,7 +41,9 @@ impl Positions {
     /// As stored: the saved counters, or what the tables hold if that is more.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Positions> {
         let saved = |name: &str| {
-            let found = conn.query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| codec::number(row, 0));
+            let found = conn.query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| {
+                codec::number(row, 0)
+            });
             found.optional().map(Option::unwrap_or_default)
         };
         Ok(Positions {
@@ -54,9 +56,11 @@ impl Positions {
     /// Saves the counters. Needed only where rows with positions were removed: else the tables tell.
     pub(super) fn save(self, conn: &Connection) -> rusqlite::Result<()> {
         let mut save = conn.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2)")?;
-        for (name, value) in
-            [("pos", self.pos), ("removed_log", self.removed_log), ("removed_event", self.removed_event)]
-        {
+        for (name, value) in [
+            ("pos", self.pos),
+            ("removed_log", self.removed_log),
+            ("removed_event", self.removed_event),
+        ] {
             save.execute(params![name, value as i64])?;
         }
         Ok(())
@@ -69,7 +73,8 @@ pub(super) fn last_pos(conn: &Connection) -> rusqlite::Result<u64> {
         ifnull((SELECT value FROM counter WHERE name = 'pos'), 0), ifnull((SELECT max(pos) FROM log), 0),
         ifnull((SELECT max(pos) FROM event), 0), ifnull((SELECT max(pos) FROM delivery), 0),
         ifnull((SELECT max(id) FROM dead_letter), 0))";
-    conn.prepare_cached(sql)?.query_row([], |row| codec::number(row, 0))
+    conn.prepare_cached(sql)?
+        .query_row([], |row| codec::number(row, 0))
 }
 
 /// What a transaction has written so far.
@@ -94,13 +99,25 @@ pub(super) struct Applying<'c> {
 
 impl<'c> Applying<'c> {
     /// Begins at the given positions; the transaction is already open.
-    pub(super) fn new(conn: &'c Connection, at: Positions, seen: &'c mut SeenDays) -> rusqlite::Result<Applying<'c>> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        at: Positions,
+        seen: &'c mut SeenDays,
+    ) -> rusqlite::Result<Applying<'c>> {
         let log = conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
         let summary = conn.prepare_cached(
             "UPDATE execution SET status = ?2, started = ?3, ended = ?4, listed = ifnull(?3, created), result = ?5
              WHERE id = ?1",
         )?;
-        Ok(Applying { conn, at, seen, tally: Tally::default(), save: false, log, summary })
+        Ok(Applying {
+            conn,
+            at,
+            seen,
+            tally: Tally::default(),
+            save: false,
+            log,
+            summary,
+        })
     }
 
     /// The next position.
@@ -166,7 +183,10 @@ impl<'c> Applying<'c> {
         for snapshot in &part.states {
             let sql = "INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4)";
             let (next, transitions) = (snapshot.next as i64, snapshot.transitions as i64);
-            self.run(sql, params![snapshot.execution.0, next, transitions, snapshot.body])?;
+            self.run(
+                sql,
+                params![snapshot.execution.0, next, transitions, snapshot.body],
+            )?;
             self.tally.bytes += snapshot.body.len() as u64;
         }
         self.due(&part.due)?;
@@ -192,7 +212,16 @@ impl<'c> Applying<'c> {
     fn append(&mut self, t: &Transition) -> rusqlite::Result<()> {
         let pos = self.next();
         let (first, life) = (t.first as i64, t.lifecycle);
-        self.log.execute(params![pos, t.execution.0, &*t.namespace, first, t.count, t.time.0, life, t.body])?;
+        self.log.execute(params![
+            pos,
+            t.execution.0,
+            &*t.namespace,
+            first,
+            t.count,
+            t.time.0,
+            life,
+            t.body
+        ])?;
         self.tally.rows += 1;
         self.tally.transitions += 1;
         self.tally.bytes += t.body.len() as u64;
@@ -201,7 +230,9 @@ impl<'c> Applying<'c> {
 
     fn summarise(&mut self, s: &Summary, result: Option<&[u8]>) -> rusqlite::Result<()> {
         let (started, ended) = (s.started.map(|t| t.0), s.ended.map(|t| t.0));
-        let changed = self.summary.execute(params![s.execution.0, s.status as u8, started, ended, result])?;
+        let changed = self
+            .summary
+            .execute(params![s.execution.0, s.status as u8, started, ended, result])?;
         self.tally.rows += changed as u64;
         Ok(())
     }
@@ -210,7 +241,9 @@ impl<'c> Applying<'c> {
         let row = |due: &Due| (due.at.0, due.execution.0, due.visit, due.kind as u8);
         for change in changes {
             match change {
-                DueChange::Set(due) => self.run("INSERT OR IGNORE INTO due VALUES (?1, ?2, ?3, ?4)", row(due))?,
+                DueChange::Set(due) => {
+                    self.run("INSERT OR IGNORE INTO due VALUES (?1, ?2, ?3, ?4)", row(due))?
+                }
                 DueChange::Clear(due) => self.run(
                     "DELETE FROM due WHERE at = ?1 AND exec = ?2 AND visit = ?3 AND kind = ?4",
                     row(due),
@@ -224,10 +257,22 @@ impl<'c> Applying<'c> {
         match change {
             SubscriptionChange::Add(s) => {
                 let sql = "INSERT OR REPLACE INTO subscription VALUES (?1, ?2, ?3, ?4, ?5)";
-                self.run(sql, params![s.execution.0, s.visit, &*s.namespace, s.kind.as_deref(), s.since.0])?;
+                self.run(
+                    sql,
+                    params![
+                        s.execution.0,
+                        s.visit,
+                        &*s.namespace,
+                        s.kind.as_deref(),
+                        s.since.0
+                    ],
+                )?;
             }
             SubscriptionChange::Remove(execution, visit) => {
-                self.run("DELETE FROM subscription WHERE exec = ?1 AND visit = ?2", params![execution.0, visit])?;
+                self.run(
+                    "DELETE FROM subscription WHERE exec = ?1 AND visit = ?2",
+                    params![execution.0, visit],
+                )?;
             }
         }
         Ok(())
@@ -247,7 +292,17 @@ impl<'c> Applying<'c> {
         let (birth, summary) = (&*create.birth, &create.summary);
         if let Some(key) = &create.key {
             let sql = "INSERT OR IGNORE INTO start_key VALUES (?1, ?2, ?3, ?4, ?5)";
-            if self.run(sql, params![&*birth.namespace, &*birth.workflow, &*key.key, birth.id.0, key.body])? == 0 {
+            if self.run(
+                sql,
+                params![
+                    &*birth.namespace,
+                    &*birth.workflow,
+                    &*key.key,
+                    birth.id.0,
+                    key.body
+                ],
+            )? == 0
+            {
                 return Err(self.taken(create, key)?);
             }
         }
@@ -299,8 +354,13 @@ impl<'c> Applying<'c> {
         let (execution, body): ([u8; 16], [u8; 32]) = self
             .conn
             .prepare_cached(sql)?
-            .query_row(params![ns, workflow, &*key.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .query_row(params![ns, workflow, &*key.key], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
         let same_body = body == key.body;
-        Ok(Stop::Refused(Refusal::KeyTaken { execution: ExecutionId(execution), same_body }))
+        Ok(Stop::Refused(Refusal::KeyTaken {
+            execution: ExecutionId(execution),
+            same_body,
+        }))
     }
 }

@@ -6,9 +6,9 @@
 
 use std::ffi::c_int;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -47,7 +47,9 @@ impl Checkpointer {
     pub(super) fn start(path: &Path, page_size: u64, total: u64) -> rusqlite::Result<Checkpointer> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
-        conn.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL; PRAGMA cache_size = -256")?;
+        conn.execute_batch(
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL; PRAGMA cache_size = -256",
+        )?;
         let (wake, woken) = sync_channel(1);
         let progress = Arc::new(Progress::default());
         let seen = progress.clone();
@@ -55,7 +57,13 @@ impl Checkpointer {
         let thread = thread.spawn(move || move_bulk(&conn, &woken, &seen)).ok();
         let threshold = (total / SHARE).clamp(LEAST, MOST) / page_size;
         let frames = Arc::new(AtomicU64::new(0));
-        Ok(Checkpointer { wake: Some(wake), thread, progress, frames, threshold })
+        Ok(Checkpointer {
+            wake: Some(wake),
+            thread,
+            progress,
+            frames,
+            threshold,
+        })
     }
 
     /// Watches the commits of the writer's connection: each tells how many frames the log file has.
@@ -86,7 +94,7 @@ impl Checkpointer {
     }
 
     /// Moves everything and cuts the log file off, if nobody reads it: gives its space back.
-    pub(super) fn reclaim(&self, conn: &Connection) {
+    pub(super) fn reclaim(conn: &Connection) {
         let _ = conn.busy_timeout(Duration::ZERO);
         let _ = run(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
         let _ = conn.busy_timeout(BUSY);
@@ -98,7 +106,7 @@ impl Checkpointer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.reclaim(conn);
+        Checkpointer::reclaim(conn);
     }
 }
 
@@ -116,5 +124,7 @@ fn passive(conn: &Connection) -> rusqlite::Result<u64> {
 }
 
 fn run(conn: &Connection, sql: &str) -> rusqlite::Result<u64> {
-    conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(2)).map(|frames| frames.max(0) as u64)
+    conn.prepare_cached(sql)?
+        .query_row([], |row| row.get::<_, i64>(2))
+        .map(|frames| frames.max(0) as u64)
 }

@@ -32,13 +32,17 @@ impl Applying<'_> {
             }
         }
         while left > 0 {
-            let Some(pos) = self.next_event(events)? else { break };
+            let Some(pos) = self.next_event(events)? else {
+                break;
+            };
             self.run("DELETE FROM event WHERE pos = ?1", [pos])?;
             self.at.removed_event = pos as u64;
             left -= 1;
         }
         while left > 0 {
-            let Some(id) = self.next_letter(events)? else { break };
+            let Some(id) = self.next_letter(events)? else {
+                break;
+            };
             self.run("DELETE FROM dead_letter WHERE id = ?1", [id])?;
             left -= 1;
         }
@@ -57,29 +61,43 @@ impl Applying<'_> {
         sql: &str,
         params: impl rusqlite::Params,
     ) -> rusqlite::Result<Option<T>> {
-        self.conn.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()
+        self.conn
+            .prepare_cached(sql)?
+            .query_row(params, |row| row.get(0))
+            .optional()
     }
 
     fn next_ended(&self, before: Time) -> rusqlite::Result<Option<[u8; 16]>> {
-        let sql = "SELECT id FROM execution WHERE ended IS NOT NULL AND ended < ?1 ORDER BY ended, id LIMIT 1";
+        let sql =
+            "SELECT id FROM execution WHERE ended IS NOT NULL AND ended < ?1 ORDER BY ended, id LIMIT 1";
         self.one(sql, [before.0])
     }
 
     fn next_event(&self, before: Time) -> rusqlite::Result<Option<i64>> {
         let sql = "SELECT pos, accepted FROM event ORDER BY pos LIMIT 1";
-        let first = self.conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, codec::time(row, 1)?)));
-        Ok(first.optional()?.filter(|(_, accepted)| *accepted < before).map(|(pos, _)| pos))
+        let first = self
+            .conn
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok((row.get(0)?, codec::time(row, 1)?)));
+        Ok(first
+            .optional()?
+            .filter(|(_, accepted)| *accepted < before)
+            .map(|(pos, _)| pos))
     }
 
     fn next_letter(&self, before: Time) -> rusqlite::Result<Option<i64>> {
-        self.one("SELECT id FROM dead_letter WHERE state <> 0 AND at < ?1 ORDER BY at, id LIMIT 1", [before.0])
+        self.one(
+            "SELECT id FROM dead_letter WHERE state <> 0 AND at < ?1 ORDER BY at, id LIMIT 1",
+            [before.0],
+        )
     }
 
     /// Removes the summary and at most `left` rows of the log; gives what is left of `left`.
     fn remove_execution(&mut self, id: [u8; 16], left: u32) -> rusqlite::Result<u32> {
         self.forget(id)?;
         self.run("INSERT OR IGNORE INTO removal VALUES (?1)", [id])?;
-        let sql = "SELECT max(pos), count(*) FROM (SELECT pos FROM log WHERE exec = ?1 ORDER BY pos LIMIT ?2)";
+        let sql =
+            "SELECT max(pos), count(*) FROM (SELECT pos FROM log WHERE exec = ?1 ORDER BY pos LIMIT ?2)";
         let (last, count): (Option<i64>, u32) = self
             .conn
             .prepare_cached(sql)?
@@ -88,7 +106,10 @@ impl Applying<'_> {
             self.run("DELETE FROM log WHERE exec = ?1 AND pos <= ?2", params![id, last])?;
             self.at.removed_log = self.at.removed_log.max(last as u64);
         }
-        if self.one::<i64>("SELECT pos FROM log WHERE exec = ?1 LIMIT 1", [id])?.is_none() {
+        if self
+            .one::<i64>("SELECT pos FROM log WHERE exec = ?1 LIMIT 1", [id])?
+            .is_none()
+        {
             self.run("DELETE FROM removal WHERE exec = ?1", [id])?;
         }
         Ok(left - count)
@@ -102,7 +123,9 @@ impl Applying<'_> {
             let (key, tags): (Option<String>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
             Ok((ns, workflow, key, codec::read_tags(tags.as_deref())?))
         });
-        let Some((ns, workflow, key, tags)) = gone.optional()? else { return Ok(()) };
+        let Some((ns, workflow, key, tags)) = gone.optional()? else {
+            return Ok(());
+        };
         self.tally.rows += 1;
         if let Some(key) = key {
             let sql = "DELETE FROM start_key WHERE ns = ?1 AND workflow = ?2 AND key = ?3";
@@ -125,8 +148,17 @@ impl Applying<'_> {
             self.run(&format!("DELETE FROM {table} WHERE exec {mine}"), [namespace])?;
         }
         let tables = [
-            "execution", "start_key", "tag", "subscription", "event", "delivery", "bucket", "dead_letter", "checkpoint",
-            "definition", "secret",
+            "execution",
+            "start_key",
+            "tag",
+            "subscription",
+            "event",
+            "delivery",
+            "bucket",
+            "dead_letter",
+            "checkpoint",
+            "definition",
+            "secret",
         ];
         for table in tables {
             self.run(&format!("DELETE FROM {table} WHERE ns = ?1"), [namespace])?;

@@ -2,162 +2,73 @@
 //!
 //! Owns the SQL of every read but the lists of executions. Changes nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 use tidemill_dsl::event::StoredEvent;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Shard, Time};
 use tidemill_dsl::value::Value;
-use tidemill_engine::record::{Due, Subscription, TimerKind, Transition};
+use tidemill_engine::record::{Due, Subscription, Transition};
 
 use super::SqliteStore;
-use super::codec::{self, KeyText};
-use super::{apply, executions, seen};
+use super::queries::{
+    all, buffer_row, counter, dead_letters, due_row, event, events, first, holder, snapshot,
+};
+use super::{apply, codec, executions};
 use crate::batch::{Checkpoint, DeadLetter, Definition, InboxItem, InboxKey, StateSnapshot};
 use crate::read::{
-    BufferRow, DeadQuery, DeliveryQuery, EventQuery, ExecutionQuery, ExecutionRow, Read, ReadResult, StoredDelivery,
+    BufferRow, DeadQuery, DeliveryQuery, EventQuery, ExecutionQuery, ExecutionRow, Read, ReadResult,
+    SealedSecret, StoredDelivery,
 };
-
-/// All rows of a statement.
-fn all<T>(
-    conn: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    conn.prepare_cached(sql)?.query_map(params, row)?.collect()
-}
-
-/// The first row of a statement.
-fn first<T>(
-    conn: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Option<T>> {
-    conn.prepare_cached(sql)?.query_row(params, row).optional()
-}
-
-fn counter(conn: &Connection, name: &str) -> rusqlite::Result<u64> {
-    let sql = "SELECT value FROM counter WHERE name = ?1";
-    Ok(first(conn, sql, [name], |row| codec::number(row, 0))?.unwrap_or_default())
-}
-
-fn snapshot(conn: &Connection, execution: ExecutionId) -> rusqlite::Result<Option<StateSnapshot>> {
-    let sql = "SELECT next, transitions, body FROM state WHERE exec = ?1";
-    first(conn, sql, [execution.0], |row| {
-        let (next, transitions) = (codec::number(row, 0)?, codec::number(row, 1)?);
-        Ok(StateSnapshot { execution, next, transitions, body: row.get(2)? })
-    })
-}
-
-/// The position of the transition that holds a sequence, or of the first after it: found by halving, as sequences rise
-/// with positions within an execution.
-fn holder(conn: &Connection, execution: ExecutionId, sequence: u64) -> rusqlite::Result<i64> {
-    let ends = "SELECT (SELECT min(pos) FROM log WHERE exec = ?1), (SELECT max(pos) FROM log WHERE exec = ?1)";
-    let mut ends = conn.prepare_cached(ends)?;
-    let (low, high): (Option<i64>, Option<i64>) =
-        ends.query_row([execution.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (Some(mut low), Some(mut high)) = (low, high.map(|high| high + 1)) else { return Ok(0) };
-    let at = "SELECT pos, first + count FROM log WHERE exec = ?1 AND pos >= ?2 ORDER BY pos LIMIT 1";
-    let mut at = conn.prepare_cached(at)?;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let found = at.query_row(params![execution.0, middle], |row| Ok((row.get::<_, i64>(0)?, codec::number(row, 1)?)));
-        match found.optional()? {
-            Some((pos, end)) if end <= sequence => low = pos + 1,
-            _ => high = middle,
-        }
-    }
-    Ok(low)
-}
-
-fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<StoredEvent>> {
-    let (order, behind) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
-    let kind = if query.kind.is_some() { " AND type = ?2" } else { " AND ?2 IS NULL" };
-    let after = if query.after.is_some() { format!(" AND pos {behind} ?3") } else { " AND ?3 IS NULL".into() };
-    let table = if query.kind.is_some() { "event INDEXED BY event_type" } else { "event NOT INDEXED" };
-    let sql = format!(
-        "SELECT {} FROM {table} WHERE ns = ?1{kind}{after} AND accepted >= ?4 AND accepted < ?5
-         ORDER BY pos {order} LIMIT ?6",
-        codec::EVENT
-    );
-    let since = query.since.map_or(i64::MIN, |t| t.0);
-    let until = query.until.map_or(i64::MAX, |t| t.0);
-    let (kind, after) = (query.kind.as_deref(), query.after.map(|pos| pos as i64));
-    let row = params![&*query.namespace, kind, after, since, until, query.limit as i64];
-    all(conn, &sql, row, codec::event)
-}
-
-fn event(conn: &Connection, namespace: &str, source: &str, id: &str) -> rusqlite::Result<Vec<StoredEvent>> {
-    let days = seen::days(conn)?;
-    if days.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys = seen::union(&days, "SELECT pos FROM seen_D WHERE ns = ?1 AND source = ?2 AND id = ?3");
-    let sql = format!("SELECT {} FROM event WHERE pos IN ({keys}) ORDER BY pos", codec::EVENT);
-    let found = all(conn, &sql, params![namespace, KeyText::new(source), KeyText::new(id)], codec::event)?;
-    let latest: BTreeMap<Arc<str>, StoredEvent> = found.into_iter().map(|e| (e.binding.clone(), e)).collect();
-    Ok(latest.into_values().collect())
-}
-
-fn due_row(row: &Row<'_>) -> rusqlite::Result<Due> {
-    Ok(Due {
-        at: codec::time(row, 0)?,
-        execution: codec::id(row, 1)?,
-        visit: row.get(2)?,
-        kind: TimerKind::of_byte(row.get(3)?).ok_or(rusqlite::types::FromSqlError::InvalidType)?,
-    })
-}
-
-fn buffer_row(row: &Row<'_>) -> rusqlite::Result<BufferRow> {
-    Ok(BufferRow {
-        namespace: codec::text(row, 0)?,
-        trigger: codec::text(row, 1)?,
-        waiting: codec::number(row, 2)?,
-        in_flight: codec::number(row, 3)?,
-        parked: codec::number(row, 4)?,
-        oldest: row.get::<_, Option<i64>>(5)?.map(|pos| pos as u64),
-    })
-}
-
-fn dead_letters(conn: &Connection, query: &DeadQuery) -> rusqlite::Result<Vec<DeadLetter>> {
-    let sql = format!(
-        "SELECT {} FROM dead_letter WHERE ns = ?1 AND id < ?2 AND (?3 IS NULL OR trigger = ?3)
-         AND (?4 IS NULL OR cause = ?4) AND (?5 IS NULL OR state = ?5) ORDER BY id DESC LIMIT ?6",
-        codec::DEAD_LETTER
-    );
-    let before = query.before.map_or(i64::MAX, |id| id as i64);
-    let (trigger, cause, state) = (query.trigger.as_deref(), query.cause.as_deref(), query.state.map(|s| s as u8));
-    let row = params![&*query.namespace, before, trigger, cause, state, query.limit as i64];
-    all(conn, &sql, row, codec::dead_letter)
-}
 
 impl Read for SqliteStore {
     fn log(&self, execution: ExecutionId) -> ReadResult<(Option<StateSnapshot>, Vec<Transition>)> {
-        let sql = format!("SELECT {} FROM log WHERE exec = ?1 ORDER BY pos LIMIT -1 OFFSET ?2", codec::TRANSITION);
+        let sql = format!(
+            "SELECT {} FROM log WHERE exec = ?1 ORDER BY pos LIMIT -1 OFFSET ?2",
+            codec::TRANSITION
+        );
         self.read(|conn| {
             let snapshot = snapshot(conn, execution)?;
             let folded = snapshot.as_ref().map_or(0, |s| s.transitions as i64);
-            let rest = all(conn, &sql, params![execution.0, folded], |row| codec::transition(row, 0))?;
+            let rest = all(conn, &sql, params![execution.0, folded], |row| {
+                codec::transition(row, 0)
+            })?;
             Ok((snapshot, rest))
         })
     }
 
-    fn transitions(&self, execution: ExecutionId, sequence: u64, limit: usize) -> ReadResult<Vec<Transition>> {
+    fn transitions(
+        &self,
+        execution: ExecutionId,
+        sequence: u64,
+        limit: usize,
+    ) -> ReadResult<Vec<Transition>> {
         let sql = format!(
             "SELECT {} FROM log WHERE exec = ?1 AND pos >= ?2 ORDER BY pos LIMIT ?3",
             codec::TRANSITION
         );
         self.read(|conn| {
             let from = holder(conn, execution, sequence)?;
-            all(conn, &sql, params![execution.0, from, limit as i64], |row| codec::transition(row, 0))
+            all(conn, &sql, params![execution.0, from, limit as i64], |row| {
+                codec::transition(row, 0)
+            })
         })
     }
 
+    fn log_rows(&self, execution: ExecutionId, after: u64, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
+        let sql = format!(
+            "SELECT pos, {} FROM log WHERE exec = ?1 AND pos > ?2 ORDER BY pos LIMIT ?3",
+            codec::TRANSITION
+        );
+        let row = |row: &Row<'_>| Ok((codec::number(row, 0)?, codec::transition(row, 1)?));
+        self.read(|conn| all(conn, &sql, params![execution.0, after as i64, limit as i64], row))
+    }
+
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>> {
-        let sql = format!("SELECT {}, result FROM execution WHERE id = ?1 AND ns = ?2", codec::EXECUTION);
+        let sql = format!(
+            "SELECT {}, result FROM execution WHERE id = ?1 AND ns = ?2",
+            codec::EXECUTION
+        );
         self.read(|conn| first(conn, &sql, params![id.0, namespace], codec::execution))
     }
 
@@ -179,24 +90,47 @@ impl Read for SqliteStore {
         self.read(|conn| all(conn, &sql, params![after, limit as i64], codec::execution))
     }
 
-    fn start_key(&self, namespace: &str, workflow: &str, key: &str) -> ReadResult<Option<(ExecutionId, [u8; 32])>> {
+    fn start_key(
+        &self,
+        namespace: &str,
+        workflow: &str,
+        key: &str,
+    ) -> ReadResult<Option<(ExecutionId, [u8; 32])>> {
         let sql = "SELECT exec, body FROM start_key WHERE ns = ?1 AND workflow = ?2 AND key = ?3";
         self.read(|conn| {
-            first(conn, sql, params![namespace, workflow, key], |row| Ok((codec::id(row, 0)?, row.get(1)?)))
+            first(conn, sql, params![namespace, workflow, key], |row| {
+                Ok((codec::id(row, 0)?, row.get(1)?))
+            })
         })
     }
 
-    fn caused_by(&self, namespace: &str, binding: &str, source: &str, id: &str) -> ReadResult<Vec<ExecutionRow>> {
+    fn caused_by(
+        &self,
+        namespace: &str,
+        binding: &str,
+        source: &str,
+        id: &str,
+    ) -> ReadResult<Vec<ExecutionRow>> {
         let sql = format!(
             "SELECT {}, result FROM execution INDEXED BY execution_event
              WHERE event = ?4 AND source = ?3 AND binding = ?2 AND ns = ?1 ORDER BY id",
             codec::EXECUTION
         );
-        self.read(|conn| all(conn, &sql, params![namespace, binding, source, id], codec::execution))
+        self.read(|conn| {
+            all(
+                conn,
+                &sql,
+                params![namespace, binding, source, id],
+                codec::execution,
+            )
+        })
     }
 
     fn children(&self, parent: ExecutionId) -> ReadResult<Vec<ExecutionRow>> {
-        let sql = format!("SELECT {}, result FROM execution WHERE parent = ?1 ORDER BY id", codec::EXECUTION);
+        let sql = format!(
+            "SELECT {}, result FROM execution WHERE parent = ?1 ORDER BY id",
+            codec::EXECUTION
+        );
         self.read(|conn| all(conn, &sql, [parent.0], codec::execution))
     }
 
@@ -206,7 +140,14 @@ impl Read for SqliteStore {
         let (at, exec, visit, kind) = after.map_or((i64::MIN, Vec::new(), 0, 0), |due| {
             (due.at.0, due.execution.0.to_vec(), due.visit, due.kind as u8)
         });
-        self.read(|conn| all(conn, sql, params![at, exec, visit, kind, until.0, limit as i64], due_row))
+        self.read(|conn| {
+            all(
+                conn,
+                sql,
+                params![at, exec, visit, kind, until.0, limit as i64],
+                due_row,
+            )
+        })
     }
 
     fn subscriptions(&self) -> ReadResult<Vec<Subscription>> {
@@ -228,8 +169,15 @@ impl Read for SqliteStore {
         let sql = "SELECT shard, exec, number, body FROM inbox ORDER BY shard, exec, number";
         self.read(|conn| {
             all(conn, sql, [], |row| {
-                let key = InboxKey { shard: Shard(row.get(0)?), from: codec::id(row, 1)?, number: row.get(2)? };
-                Ok(InboxItem { key, body: row.get(3)? })
+                let key = InboxKey {
+                    shard: Shard(row.get(0)?),
+                    from: codec::id(row, 1)?,
+                    number: row.get(2)?,
+                };
+                Ok(InboxItem {
+                    key,
+                    body: row.get(3)?,
+                })
             })
         })
     }
@@ -243,8 +191,15 @@ impl Read for SqliteStore {
     }
 
     fn stream(&self, after: u64, lifecycle: bool, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
-        let from = if lifecycle { "log INDEXED BY log_life WHERE life = 1 AND" } else { "log NOT INDEXED WHERE" };
-        let sql = format!("SELECT pos, {} FROM {from} pos > ?1 ORDER BY pos LIMIT ?2", codec::TRANSITION);
+        let from = if lifecycle {
+            "log INDEXED BY log_life WHERE life = 1 AND"
+        } else {
+            "log NOT INDEXED WHERE"
+        };
+        let sql = format!(
+            "SELECT pos, {} FROM {from} pos > ?1 ORDER BY pos LIMIT ?2",
+            codec::TRANSITION
+        );
         let row = |row: &Row<'_>| Ok((codec::number(row, 0)?, codec::transition(row, 1)?));
         self.read(|conn| all(conn, &sql, [after as i64, limit as i64], row))
     }
@@ -279,13 +234,20 @@ impl Read for SqliteStore {
     }
 
     fn delivery_of(&self, execution: ExecutionId) -> ReadResult<Option<StoredDelivery>> {
-        let sql = format!("SELECT {} FROM delivery WHERE exec = ?1 ORDER BY ns, trigger, pos", codec::DELIVERY);
+        let sql = format!(
+            "SELECT {} FROM delivery WHERE exec = ?1 ORDER BY ns, trigger, pos",
+            codec::DELIVERY
+        );
         self.read(|conn| first(conn, &sql, [execution.0], codec::delivery))
     }
 
     fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>> {
         let sql = "SELECT tokens, at FROM bucket WHERE ns = ?1 AND trigger = ?2";
-        self.read(|conn| first(conn, sql, [namespace, trigger], |row| Ok((row.get(0)?, codec::time(row, 1)?))))
+        self.read(|conn| {
+            first(conn, sql, [namespace, trigger], |row| {
+                Ok((row.get(0)?, codec::time(row, 1)?))
+            })
+        })
     }
 
     fn dead_letters(&self, query: &DeadQuery) -> ReadResult<Vec<DeadLetter>> {
@@ -293,7 +255,10 @@ impl Read for SqliteStore {
     }
 
     fn dead_letter(&self, namespace: &str, id: u64) -> ReadResult<Option<DeadLetter>> {
-        let sql = format!("SELECT {} FROM dead_letter WHERE id = ?1 AND ns = ?2", codec::DEAD_LETTER);
+        let sql = format!(
+            "SELECT {} FROM dead_letter WHERE id = ?1 AND ns = ?2",
+            codec::DEAD_LETTER
+        );
         self.read(|conn| first(conn, &sql, params![id as i64, namespace], codec::dead_letter))
     }
 
@@ -320,7 +285,11 @@ impl Read for SqliteStore {
         let sql = "SELECT source, part, value FROM checkpoint WHERE ns = ?1 AND source = ?2 ORDER BY part";
         let row = |row: &Row<'_>| {
             let (source, partition) = (codec::text(row, 0)?, codec::text(row, 1)?);
-            Ok(Checkpoint { source, partition, value: codec::text(row, 2)? })
+            Ok(Checkpoint {
+                source,
+                partition,
+                value: codec::text(row, 2)?,
+            })
         };
         self.read(|conn| all(conn, sql, [namespace, source], row))
     }
@@ -331,10 +300,16 @@ impl Read for SqliteStore {
         self.read(|conn| all(conn, sql, [], row))
     }
 
-    fn secrets(&self) -> ReadResult<Vec<(Namespace, Arc<str>, Vec<u8>, Time)>> {
+    fn secrets(&self) -> ReadResult<Vec<SealedSecret>> {
         let sql = "SELECT ns, name, sealed, at FROM secret ORDER BY ns, name";
-        let row =
-            |row: &Row<'_>| Ok((codec::text(row, 0)?, codec::text(row, 1)?, row.get(2)?, codec::time(row, 3)?));
+        let row = |row: &Row<'_>| {
+            Ok((
+                codec::text(row, 0)?,
+                codec::text(row, 1)?,
+                row.get(2)?,
+                codec::time(row, 3)?,
+            ))
+        };
         self.read(|conn| all(conn, sql, [], row))
     }
 
@@ -344,8 +319,14 @@ impl Read for SqliteStore {
     }
 
     fn meta(&self, key: &str) -> ReadResult<Option<Value>> {
-        let found: Option<Vec<u8>> = self
-            .read(|conn| first(conn, "SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)))?;
-        found.map(|json| Value::parse(&json)).transpose().map_err(|e| crate::ReadError(e.to_string().into()))
+        let found: Option<Vec<u8>> = self.read(|conn| {
+            first(conn, "SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+        })?;
+        found
+            .map(|json| Value::parse(&json))
+            .transpose()
+            .map_err(|e| crate::ReadError(e.to_string().into()))
     }
 }

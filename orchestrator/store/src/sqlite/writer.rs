@@ -16,8 +16,8 @@ use super::prepare::Prepared;
 use super::retention;
 use super::seen::SeenDays;
 use super::space::Space;
-use crate::batch::{Class, Committed, OperatorChange, Part, Refusal};
 use crate::Counters;
+use crate::batch::{Class, Committed, OperatorChange, Part, Refusal};
 
 /// Records in one transaction (limit `commit-records`); a single batch may have more.
 const RECORDS: usize = 8192;
@@ -55,7 +55,10 @@ struct Queue {
 impl Shared {
     /// Nothing waits; `full` tells whether new work is refused from the start.
     pub(super) fn new(full: bool) -> Shared {
-        Shared { full: AtomicBool::new(full), ..Shared::default() }
+        Shared {
+            full: AtomicBool::new(full),
+            ..Shared::default()
+        }
     }
 
     /// Hands a batch over, or gives it back if the writer takes no more.
@@ -140,7 +143,7 @@ impl Writer {
             if group.is_empty() {
                 self.idle();
             } else {
-                let retain = group.iter().any(|prepared| retains(prepared));
+                let retain = group.iter().any(retains);
                 self.commit(group);
                 self.vacuum |= retain;
                 self.checkpointer.after_commit(&self.conn);
@@ -163,7 +166,10 @@ impl Writer {
                 return Some(VecDeque::new());
             }
             if shared.full() {
-                let waited = shared.filled.wait_timeout(queue, RETRY).unwrap_or_else(PoisonError::into_inner);
+                let waited = shared
+                    .filled
+                    .wait_timeout(queue, RETRY)
+                    .unwrap_or_else(PoisonError::into_inner);
                 queue = waited.0;
                 self.look();
             } else {
@@ -189,7 +195,7 @@ impl Writer {
     fn look(&mut self) -> bool {
         let low = self.space.low();
         if self.shared.full.swap(low, Ordering::Relaxed) != low && low {
-            self.checkpointer.reclaim(&self.conn);
+            Checkpointer::reclaim(&self.conn);
         }
         low
     }
@@ -197,7 +203,7 @@ impl Writer {
     fn idle(&mut self) {
         self.vacuum = retention::shrink(&self.conn).unwrap_or(false);
         if !self.vacuum {
-            self.checkpointer.reclaim(&self.conn);
+            Checkpointer::reclaim(&self.conn);
         }
     }
 
@@ -224,7 +230,7 @@ impl Writer {
                     careful = false;
                     self.space.refuted();
                     self.shared.full.store(true, Ordering::Relaxed);
-                    self.checkpointer.reclaim(&self.conn);
+                    Checkpointer::reclaim(&self.conn);
                     if !group.iter().any(|p| p.batch.class == Class::New) && !self.wait_for_space() {
                         return finish(group, |_| Err(Refusal::Full));
                     }
@@ -243,7 +249,10 @@ impl Writer {
         let shared = self.shared.clone();
         let mut queue = shared.queue();
         if !queue.closing {
-            let waited = shared.filled.wait_timeout(queue, RETRY).unwrap_or_else(PoisonError::into_inner);
+            let waited = shared
+                .filled
+                .wait_timeout(queue, RETRY)
+                .unwrap_or_else(PoisonError::into_inner);
             queue = waited.0;
         }
         let waiting = std::mem::take(&mut queue.waiting);
@@ -274,13 +283,21 @@ impl Writer {
     }
 
     /// One transaction over the group. None: a batch was refused and nothing is committed.
-    fn transact(&mut self, group: &VecDeque<Prepared>, careful: bool) -> rusqlite::Result<Option<Vec<Outcome>>> {
+    fn transact(
+        &mut self,
+        group: &VecDeque<Prepared>,
+        careful: bool,
+    ) -> rusqlite::Result<Option<Vec<Outcome>>> {
         let conn = &self.conn;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut applying = Applying::new(conn, self.at, &mut self.seen)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for prepared in group {
-            let outcome = if careful { guarded(&mut applying, prepared) } else { applying.batch(prepared) };
+            let outcome = if careful {
+                guarded(&mut applying, prepared)
+            } else {
+                applying.batch(prepared)
+            };
             match outcome {
                 Ok(committed) => outcomes.push(Ok(committed)),
                 Err(Stop::Refused(refusal)) if careful => outcomes.push(Err(refusal)),
@@ -327,15 +344,19 @@ fn finish(group: VecDeque<Prepared>, mut outcome: impl FnMut(&Prepared) -> Outco
 
 /// Refuses what is new; gives back the rest.
 fn refuse_new(group: VecDeque<Prepared>) -> VecDeque<Prepared> {
-    let (new, running): (VecDeque<_>, VecDeque<_>) =
-        group.into_iter().partition(|prepared| prepared.batch.class == Class::New);
+    let (new, running): (VecDeque<_>, VecDeque<_>) = group
+        .into_iter()
+        .partition(|prepared| prepared.batch.class == Class::New);
     finish(new, |_| Err(Refusal::Full));
     running
 }
 
 fn retains(prepared: &Prepared) -> bool {
     let retains = |change: &OperatorChange| {
-        matches!(change, OperatorChange::Retain { .. } | OperatorChange::DropNamespace(_))
+        matches!(
+            change,
+            OperatorChange::Retain { .. } | OperatorChange::DropNamespace(_)
+        )
     };
     prepared.batch.parts.iter().any(|part| match part {
         Part::Operator(changes) => changes.iter().any(retains),
@@ -349,7 +370,8 @@ fn no_space(error: &rusqlite::Error) -> bool {
     const IOERR_SHMSIZE: i32 = 4874;
     match error {
         rusqlite::Error::SqliteFailure(failure, _) => {
-            failure.code == ErrorCode::DiskFull || matches!(failure.extended_code, IOERR_WRITE | IOERR_SHMSIZE)
+            failure.code == ErrorCode::DiskFull
+                || matches!(failure.extended_code, IOERR_WRITE | IOERR_SHMSIZE)
         }
         _ => false,
     }

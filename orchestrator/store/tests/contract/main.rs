@@ -1,7 +1,11 @@
 //! The contract of the stores: one suite for all of them, and the memory store as the measure of the others.
 
+// A test that cannot go on says so by a panic, and tells its seed.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod batches;
 mod crash;
+mod fixture;
 mod full;
 mod questions;
 mod stream;
