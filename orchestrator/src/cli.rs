@@ -6,7 +6,6 @@ mod apply;
 pub mod args;
 mod client;
 mod definitions;
-#[cfg(any())]
 mod dev;
 mod events;
 mod executions;
@@ -14,12 +13,9 @@ pub mod exit;
 mod input;
 mod lint;
 mod local;
-mod logs;
 mod output;
 mod run;
-#[cfg(any())]
 mod serve;
-#[cfg(any())]
 mod service;
 mod settings;
 mod things;
@@ -57,7 +53,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
     match verb {
-        Verb::Serve(_) | Verb::Dev(_) => Ok(FAILURE),
+        Verb::Serve(settings) => on_cores(serve::run(&settings, shared)),
+        Verb::Dev(args) => on_cores(dev::run(&args, shared)),
         Verb::Run(args) => on_cores(run::run(&args, shared)),
         Verb::Lint(args) => lint::run(&args, shared),
         Verb::Apply(args) => on_one(apply::run(&args, shared)),

@@ -13,9 +13,10 @@ use super::args::{DevArgs, Shared};
 use super::definitions::{Definitions, may_define};
 use super::exit::{Failure, NOT_FOUND, Outcome};
 use super::local::{self, Name, Refused};
-use super::{logs, output, service, settings};
+use super::{output, service, settings};
 use crate::config::Purpose;
 use crate::hall::Hall;
+use crate::telemetry;
 
 /// How long the folder must be quiet before it is read: editors write in several steps.
 const QUIET: Duration = Duration::from_millis(150);
@@ -27,7 +28,7 @@ pub(super) async fn run(args: &DevArgs, shared: &Shared) -> Outcome {
         return Err(failure.try_next("tidemill dev DIR, with a folder that holds workflows and manifests"));
     }
     let config = settings::read(&args.settings, shared, &Purpose::Dev(dir))?;
-    logs::start(&config, "info");
+    telemetry::log(config.log_format, config.log_level.as_deref().unwrap_or("info"));
     let folder = Folder { path: args.dir.clone(), namespace: shared.namespace().to_owned() };
     service::run(&config, async |hall| {
         let mut applied = Vec::new();

@@ -2,11 +2,12 @@
 
 use super::args::{Settings, Shared};
 use super::exit::Outcome;
-use super::{logs, service, settings};
+use super::{service, settings};
 use crate::config::Purpose;
+use crate::telemetry;
 
 pub(super) async fn run(args: &Settings, shared: &Shared) -> Outcome {
     let config = settings::read(args, shared, &Purpose::Serve)?;
-    logs::start(&config, "info");
+    telemetry::log(config.log_format, config.log_level.as_deref().unwrap_or("info"));
     service::run(&config, async |_| Ok(std::future::pending())).await
 }
