@@ -7,6 +7,7 @@ use std::fmt;
 use tidemill_dsl::value::Value;
 
 use crate::error::Error;
+use crate::problem::Problem;
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -116,7 +117,9 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::new(code_of(error.status()), error.to_string()).try_next("see the lines logged above")
+        let problem = Problem::from(error);
+        let text = format!("error: {} [{}]", problem.detail, problem.code);
+        Failure::whole(code_of(problem.status), text).try_next("tidemill lint PATH, or the same with --log-level debug")
     }
 }
 
