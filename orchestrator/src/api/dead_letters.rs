@@ -59,11 +59,11 @@ pub struct AttemptBody {
 #[derive(Deserialize, Default, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeadFilter {
-    ids: Option<Vec<String>>,
-    trigger: Option<String>,
-    cause: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
+    pub(super) ids: Option<Vec<String>>,
+    pub(super) trigger: Option<String>,
+    pub(super) cause: Option<String>,
+    pub(super) since: Option<String>,
+    pub(super) until: Option<String>,
 }
 
 /// Body of a redrive.
