@@ -6,15 +6,17 @@ mod apply;
 pub mod args;
 mod client;
 mod definitions;
+mod dev;
 mod events;
 mod executions;
 pub mod exit;
 mod input;
 mod lint;
 mod local;
-mod logs;
 mod output;
 mod run;
+mod serve;
+mod service;
 mod settings;
 mod things;
 mod yaml;
@@ -51,6 +53,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
     match verb {
+        Verb::Serve(settings) => on_cores(serve::run(&settings, shared)),
+        Verb::Dev(args) => on_cores(dev::run(&args, shared)),
         Verb::Run(args) => on_cores(run::run(&args, shared)),
         Verb::Lint(args) => lint::run(&args, shared),
         Verb::Apply(args) => on_one(apply::run(&args, shared)),

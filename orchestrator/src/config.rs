@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::catalog::Mode;
+pub use crate::telemetry::LogFormat;
 
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{ConfigError, Given, Layers, Mistake, Origin, Setting};
@@ -44,15 +45,6 @@ impl Durability {
             Durability::Process => "process",
         }
     }
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Everything that can be set.
@@ -90,8 +82,8 @@ pub struct Config {
     pub process_path: String,
     /// How long a stop waits for calls in flight (at most 25 s).
     pub drain: Duration,
-    /// What is logged, in the form of `tracing` directives: `info`, `tidemill=debug,warn`.
-    pub log_level: String,
+    /// What is logged, in the form of `tracing` directives: `info`, `tidemill=debug,warn`; none: what suits the verb.
+    pub log_level: Option<String>,
     /// How it is written.
     pub log_format: LogFormat,
     /// Whether every request needs credentials, also on a loopback address.
@@ -124,7 +116,7 @@ impl Config {
             process_dir: None,
             process_path: std::env::var("PATH").unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
             drain: MAX_DRAIN,
-            log_level: "info".into(),
+            log_level: None,
             log_format: LogFormat::Text,
             auth_required: false,
         }

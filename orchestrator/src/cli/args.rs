@@ -118,10 +118,10 @@ impl Settings {
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    // Run the service.
-    // Serve(Settings),
-    //     /// Run the service on a folder of definitions: apply them, and again with each change.
-    // Dev(DevArgs),
+    /// Run the service.
+    Serve(Settings),
+    /// Run the service on a folder of definitions: apply them, and again with each change.
+    Dev(DevArgs),
     /// Run one workflow to its end in this process, without a server.
     Run(RunArgs),
     /// Check definitions without a server.

@@ -26,6 +26,13 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(err, "{text}");
 }
 
+/// The same, if there is something to tell.
+pub(super) fn note_unless_empty(text: &str) {
+    if !text.is_empty() {
+        note(text);
+    }
+}
+
 /// Prints a list; the first column holds the names.
 pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
     match form.unwrap_or(Form::Table) {

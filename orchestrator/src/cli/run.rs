@@ -2,7 +2,7 @@
 //!
 //! Owns the order of things and the folder that lives as long as the run. Nothing is kept.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +19,12 @@ use super::definitions::{Definitions, namespace_of};
 use super::exit::{FAILURE, FAULTED, Failure, INTERRUPTED, LINT, OK, Outcome, UNAVAILABLE, USAGE};
 use super::local::{self, Refused};
 use super::output;
-use super::{input, logs};
+use super::input;
 use crate::config::{Config, Environment, Layers, Places, Purpose};
 use crate::hall::Hall;
 use crate::operations::{self, MAX_WAIT, StartRequest};
 use crate::rooms::Rooms;
+use crate::telemetry;
 use crate::view::ExecutionView;
 
 /// How long calls in flight may go on after the end of the execution.
@@ -53,7 +54,7 @@ pub(super) async fn run(args: &RunArgs, shared: &Shared) -> Outcome {
     let wanted = wanted(&set, shared.namespace())?;
     let scratch = scratch(&Places::of(&environment))?;
     let config = config(args, shared, &environment, &scratch)?;
-    logs::start(&config, "warn");
+    telemetry::log(config.log_format, config.log_level.as_deref().unwrap_or("warn"));
     let hall = Hall::open(&config, Arc::new(MemoryStore::new()), crate::clock::system()).await?;
     let outcome = tokio::select! {
         outcome = perform(&hall.rooms, args, (&set, wanted, input), shared) => outcome,
@@ -128,8 +129,7 @@ async fn perform(
         let (name, value) = input::pair(secret, "a secret")?;
         rooms.secrets.put(&wanted.namespace, &name.into(), Some(input::secret(value)), (rooms.clock)());
     }
-    let dir = args.file.parent().unwrap_or(Path::new("."));
-    match local::apply(rooms, set, shared.namespace(), dir).await {
+    match local::apply(rooms, set, shared.namespace()).await {
         Ok(done) if !done.warnings.is_empty() => output::note(set.render(&done.warnings).trim_end()),
         Ok(_) => {}
         Err(Refused::Mistakes(found)) => return Err(refused(set, &found)),

@@ -107,8 +107,7 @@ impl Layers {
             }
             layers.file = Some(path);
         }
-        layers.take_environment(environment, &mut mistakes);
-        layers.take_flags(flags, &mut mistakes);
+        layers.take_rest(environment, flags, &mut mistakes);
         if mistakes.is_empty() { Ok(layers) } else { Err(ConfigError(mistakes)) }
     }
 
@@ -124,6 +123,11 @@ impl Layers {
                 mistakes.push(Mistake { place, message: error.message().to_owned(), help: None });
             }
         }
+    }
+
+    pub(super) fn take_rest(&mut self, environment: &Environment, flags: Vec<Given>, mistakes: &mut Vec<Mistake>) {
+        self.take_environment(environment, mistakes);
+        self.take_flags(flags, mistakes);
     }
 
     fn take_environment(&mut self, environment: &Environment, mistakes: &mut Vec<Mistake>) {

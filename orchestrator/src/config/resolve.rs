@@ -8,6 +8,7 @@ use reqwest::Url;
 use serde_json::Value;
 use tidemill_dsl::duration::parse_human;
 use tidemill_workers::egress::Allow;
+use tracing_subscriber::EnvFilter;
 
 use super::keys::KEYS;
 use super::layers::{ConfigError, Layers, Mistake, Origin, Setting};
@@ -74,7 +75,7 @@ fn shown(config: &Config, path: &str) -> Value {
         }
         "run.allow" => Value::from(config.run_allow.clone()),
         "drain" => Value::from(human(config.drain)),
-        "log.level" => Value::from(config.log_level.clone()),
+        "log.level" => Value::from(config.log_level.as_deref().unwrap_or("info")),
         "log.format" => Value::from(if config.log_format == LogFormat::Json { "json" } else { "text" }),
         "auth.required" => Value::from(config.auth_required),
         _ => Value::Null,
@@ -134,7 +135,7 @@ impl Reading<'_> {
             egress_rewrite: self.rewrite(),
             run_allow: self.run_allow().unwrap_or(run_default),
             drain: self.duration("drain", Duration::ZERO, MAX_DRAIN).unwrap_or(base.drain),
-            log_level: self.text("log.level").map_or(base.log_level.clone(), str::to_owned),
+            log_level: self.level(),
             log_format: self.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
                 .unwrap_or(base.log_format),
             auth_required: self.value("auth.required").and_then(Value::as_bool).unwrap_or(base.auth_required),
@@ -222,6 +223,15 @@ impl Reading<'_> {
             self.wrong(path, format!("is `{text}`"), Some(format!("it is one of {}", words.join(", "))));
         }
         found
+    }
+
+    fn level(&mut self) -> Option<String> {
+        let text = self.text("log.level")?.to_owned();
+        if let Err(error) = EnvFilter::try_new(&text) {
+            let help = "write it like info, or tidemill=debug,warn";
+            self.wrong("log.level", format!("is `{text}`: {error}"), Some(help.into()));
+        }
+        Some(text)
     }
 
     fn lanes(&mut self) -> Option<usize> {
