@@ -19,13 +19,10 @@ use crate::step;
 impl Machine<'_> {
     /// A call's outcome. One for a closed visit or another attempt is stale.
     pub(crate) fn on_outcome(&mut self, visit: Visit, attempt: u32, outcome: Outcome) -> Verdict {
-        let wanted = |frame: &&Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
+        let wanted = |frame: &Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
         #[cfg(not(feature = "bug-double-outcome"))]
-        let wanted = |frame: &&Frame| wanted(frame) && frame.closed.is_none();
-        if self.x.ended.is_some()
-            || self.x.frame(visit).filter(wanted).is_none()
-            || self.x.keeps_answer(visit)
-        {
+        let wanted = |frame: &Frame| wanted(frame) && frame.closed.is_none();
+        if self.x.ended.is_some() || !self.x.frame(visit).is_some_and(wanted) || self.x.keeps_answer(visit) {
             return Verdict::Stale;
         }
         let outcome = match outcome {

@@ -119,7 +119,9 @@ fn check_secrets(program: &Program, task: &Task, secrets: &dyn Arguments) -> Res
             .definition
             .pointer("/use/authentications")
             .and_then(|all| all.get(name));
-        shared.into_iter().for_each(|part| named(part, &mut read));
+        if let Some(shared) = shared {
+            named(shared, &mut read);
+        }
     }
     for name in read {
         let declared = program.secrets.iter().any(|secret| **secret == *name);

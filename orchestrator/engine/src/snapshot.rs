@@ -172,7 +172,9 @@ impl Out {
             }
             State::Fork(slots) => {
                 self.w.number(slots.len() as u64);
-                slots.iter().for_each(|slot| self.slot(slot));
+                for slot in slots {
+                    self.slot(slot);
+                }
             }
             State::Try(attempts) => self.attempts(attempts),
             _ => {}
@@ -190,7 +192,9 @@ impl Out {
             Slot::Done(output, context) => {
                 self.w.byte(3 + u8::from(context.is_some()));
                 self.value(output);
-                context.iter().for_each(|context| self.value(context));
+                if let Some(context) = context {
+                    self.value(context);
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ mod checkpoint;
 mod codec;
 mod executions;
 mod ingest;
+mod marks;
 mod operator;
 mod pool;
 mod prepare;

@@ -27,6 +27,7 @@ fn order(visit: u32, input: Value) -> Order {
         execution: ExecutionId::new(Time(1_764_000_000_000), [7; 10]),
         visit,
         attempt: 1,
+        key: u64::from(visit),
         task: "/do/0/a".into(),
         deadline: None,
         what: Call::Function {

@@ -7,6 +7,8 @@ use crate::harness::{Run, json};
 
 const CALL: &str = "do:\n- a: {set: {a: 1}}\n- c: {call: 'x:1@default'}\n- z: {set: {z: '${ . }'}}\n";
 
+type State<'a> = &'a dyn Fn() -> Run;
+
 fn refused(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Refused(_))
 }
@@ -35,7 +37,7 @@ fn verbs_that_a_state_does_not_allow_are_refused() {
         run
     };
     let pending = || Run::pending(CALL, "{}");
-    let states: [(&str, &dyn Fn() -> Run, [bool; 4]); 6] = [
+    let states: [(&str, State, [bool; 4]); 6] = [
         ("pending", &pending, [true, false, false, false]),
         ("running", &running, [true, true, false, false]),
         ("suspended", &suspended, [true, false, true, false]),

@@ -146,7 +146,7 @@ fn child(run: &Run) -> (u32, ExecutionId) {
         Effect::StartChild { visit, child, .. } => Some((*visit, *child)),
         _ => None,
     });
-    found.unwrap()
+    found.expect("a child was started")
 }
 
 const CHILD: &str =

@@ -119,9 +119,10 @@ fn what_for_takes_must_be_a_list() {
 
 #[test]
 fn outside_steps_cost_one_transition_each_and_one_more() {
-    let tasks: String = (0..10)
+    let tasks: Vec<String> = (0..10)
         .map(|n| format!("- c{n}: {{call: 'noop:1@default'}}\n"))
         .collect();
+    let tasks = tasks.concat();
     let mut run = Run::start(&format!("do:\n{tasks}"), r#"{"a":[1,2,3]}"#);
     for n in 0..10 {
         let value = run.x.birth().input.clone();
@@ -147,9 +148,10 @@ fn outside_steps_cost_one_transition_each_and_one_more() {
 
 #[test]
 fn pure_tasks_are_one_transition() {
-    let tasks: String = (0..100)
+    let tasks: Vec<String> = (0..100)
         .map(|n| format!("- t{n}: {{set: {{n: {n}}}}}\n"))
         .collect();
+    let tasks = tasks.concat();
     let run = Run::start(&format!("do:\n{tasks}"), "{}");
     assert_eq!((run.end().as_str(), run.log.len()), (r#"{"n":99}"#, 1));
     assert_eq!(run.log[0].count, 302);

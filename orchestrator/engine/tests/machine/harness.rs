@@ -15,10 +15,10 @@ use tidemill_engine::{
 };
 
 /// The instant at which every run begins.
-pub const START: Time = Time(1_764_000_000_000);
+pub(crate) const START: Time = Time(1_764_000_000_000);
 
 /// Compiles a definition whose body, from `do:` on, is given.
-pub fn program(body: &str) -> Arc<Program> {
+pub(crate) fn program(body: &str) -> Arc<Program> {
     let text = format!("document:\n  dsl: '1.0.3'\n  namespace: test\n  name: t\n  version: '1.0.0'\n{body}");
     let checked = tidemill_dsl::workflow::check(&text);
     let told: Vec<String> = checked
@@ -32,12 +32,12 @@ pub fn program(body: &str) -> Arc<Program> {
 }
 
 /// Reads JSON.
-pub fn json(text: &str) -> Value {
+pub(crate) fn json(text: &str) -> Value {
     Value::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// The facts of birth of a test run.
-pub fn birth(program: &Program, input: Value) -> Arc<Birth> {
+pub(crate) fn birth(program: &Program, input: Value) -> Arc<Birth> {
     Arc::new(Birth {
         id: ExecutionId::derived(START, &[b"test"]),
         namespace: "test".into(),
@@ -53,27 +53,29 @@ pub fn birth(program: &Program, input: Value) -> Arc<Birth> {
 }
 
 /// A run.
-pub struct Run {
+pub(crate) struct Run {
     pub program: Arc<Program>,
     pub x: Execution,
     pub log: Vec<Transition>,
     pub now: Time,
     pub effects: Vec<Effect>,
     ledger: Ledger,
+    /// Visits and attempts of the answers given.
+    pub answered: Vec<(u32, u32)>,
     /// Whether every decision is followed by a check of the whole log.
     pub checked: bool,
 }
 
 impl Run {
     /// Begins a run of a body with an input.
-    pub fn start(body: &str, input: &str) -> Run {
+    pub(crate) fn start(body: &str, input: &str) -> Run {
         let mut run = Run::pending(body, input);
         run.feed(Input::Begin);
         run
     }
 
     /// A run that has not begun.
-    pub fn pending(body: &str, input: &str) -> Run {
+    pub(crate) fn pending(body: &str, input: &str) -> Run {
         let program = program(body);
         let x = create(&program, birth(&program, json(input)));
         let (log, effects, ledger) = (Vec::new(), Vec::new(), Ledger::default());
@@ -84,12 +86,13 @@ impl Run {
             now: START,
             effects,
             ledger,
+            answered: Vec::new(),
             checked: true,
         }
     }
 
     /// Feeds one input, then whatever continues it. The verdict is the input's.
-    pub fn feed(&mut self, input: Input) -> Verdict {
+    pub(crate) fn feed(&mut self, input: Input) -> Verdict {
         let decision = self.one(input);
         let verdict = decision.verdict.clone();
         let mut more = decision.more;
@@ -100,7 +103,7 @@ impl Run {
     }
 
     /// Feeds one input and nothing else.
-    pub fn one(&mut self, input: Input) -> Decision {
+    pub(crate) fn one(&mut self, input: Input) -> Decision {
         let shown = format!("{input:?}");
         let before = self.x.clone();
         let decision = decide(&self.program, &mut self.x, input, self.now);
@@ -133,14 +136,14 @@ impl Run {
     }
 
     /// Checks all invariants.
-    pub fn check(&self, after: &str) {
+    pub(crate) fn check(&self, after: &str) {
         if let Err(error) = invariants::check(&self.program, &self.x, &self.log) {
             panic!("after {after}: {error}\n{}", self.words());
         }
     }
 
     /// The open call of a task.
-    pub fn call(&self, name: &str) -> (u32, u32) {
+    pub(crate) fn call(&self, name: &str) -> (u32, u32) {
         let found = self
             .x
             .open_calls()
@@ -150,7 +153,7 @@ impl Run {
     }
 
     /// A call's answer.
-    pub fn done(&mut self, name: &str, output: &str) -> &mut Run {
+    pub(crate) fn done(&mut self, name: &str, output: &str) -> &mut Run {
         let (visit, attempt) = self.call(name);
         let verdict = self.feed(Input::Outcome {
             visit,
@@ -162,7 +165,7 @@ impl Run {
     }
 
     /// A call's failure with this status.
-    pub fn fail(&mut self, name: &str, status: i64) -> &mut Run {
+    pub(crate) fn fail(&mut self, name: &str, status: i64) -> &mut Run {
         let (visit, attempt) = self.call(name);
         let outcome = Outcome::Failed(Fault::communication(status, "no"));
         assert_eq!(
@@ -178,7 +181,7 @@ impl Run {
     }
 
     /// Moves the clock on; timers fire in their order, each at its instant.
-    pub fn pass(&mut self, millis: i64) -> &mut Run {
+    pub(crate) fn pass(&mut self, millis: i64) -> &mut Run {
         let until = Time(self.now.0 + millis);
         loop {
             let due = resume(&self.program, &self.x).due;
@@ -193,7 +196,7 @@ impl Run {
     }
 
     /// Posts an event and offers it to everything that listens; tells whether it was consumed.
-    pub fn post(&mut self, pos: u64, kind: &str, data: &str) -> bool {
+    pub(crate) fn post(&mut self, pos: u64, kind: &str, data: &str) -> bool {
         let event = Arc::new(StoredEvent {
             pos,
             accepted: Time(self.now.0 + 1),
@@ -226,21 +229,21 @@ impl Run {
             > 0
     }
 
-    pub fn cancel(&mut self) -> Verdict {
+    pub(crate) fn cancel(&mut self) -> Verdict {
         self.feed(Input::Cancel {
             reason: Some("why".into()),
         })
     }
 
-    pub fn suspend(&mut self) -> Verdict {
+    pub(crate) fn suspend(&mut self) -> Verdict {
         self.feed(Input::Suspend { reason: None })
     }
 
-    pub fn resume(&mut self) -> Verdict {
+    pub(crate) fn resume(&mut self) -> Verdict {
         self.feed(Input::Resume { reason: None })
     }
 
-    pub fn retry(&mut self, input: Option<&str>, from: Option<&str>) -> Verdict {
+    pub(crate) fn retry(&mut self, input: Option<&str>, from: Option<&str>) -> Verdict {
         self.feed(Input::Retry {
             input: input.map(json),
             from: from.map(Into::into),
@@ -249,22 +252,26 @@ impl Run {
     }
 
     /// The public history.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut expander = Expander::new();
         self.log
             .iter()
-            .flat_map(|transition| expander.feed(&self.program, transition).unwrap())
+            .flat_map(|transition| {
+                expander
+                    .feed(&self.program, transition)
+                    .expect("the log is whole")
+            })
             .collect()
     }
 
     /// The history in short: `+` started, `-` completed, `!` faulted, `x` cancelled, `~` retried, `|` suspended,
     /// `^` resumed; `W` is the workflow. Each `task.created` is checked to stand right before its `task.started`.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let mut words = Vec::new();
         let mut created = None;
         for entry in self.entries() {
             let name = entry.task.as_ref().map_or("W", |task| &task.name);
-            let (_, word) = entry.kind.split_once('.').unwrap();
+            let (_, word) = entry.kind.split_once('.').expect("kinds have two words");
             if word == "created" {
                 created = entry.task;
                 continue;
@@ -288,7 +295,7 @@ impl Run {
     }
 
     /// The output, or the error as `status type-name instance`, or the status.
-    pub fn end(&self) -> String {
+    pub(crate) fn end(&self) -> String {
         match self.x.result() {
             Some(Ended::Completed(value)) => value.to_string(),
             Some(Ended::Faulted(fault)) => {
@@ -305,19 +312,19 @@ impl Run {
 
     /// Asserts the end and the history.
     #[track_caller]
-    pub fn expect(&self, end: &str, words: &str) {
+    pub(crate) fn expect(&self, end: &str, words: &str) {
         assert_eq!((self.end().as_str(), self.words().as_str()), (end, words));
     }
 
     /// Asserts the status.
     #[track_caller]
-    pub fn is(&self, status: Status) {
+    pub(crate) fn is(&self, status: Status) {
         assert_eq!(self.x.status(), status, "{}", self.words());
     }
 }
 
 /// Runs a definition that needs nothing outside, and asserts its end and history.
 #[track_caller]
-pub fn pure(body: &str, input: &str, end: &str, words: &str) {
+pub(crate) fn pure(body: &str, input: &str, end: &str, words: &str) {
     Run::start(body, input).expect(end, words);
 }

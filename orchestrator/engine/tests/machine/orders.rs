@@ -27,7 +27,7 @@ fn secrets() -> Secrets {
 
 fn order(body: &str, input: &str) -> Result<Call, String> {
     let run = Run::start(body, input);
-    let visit = run.x.open_calls().next().unwrap().visit;
+    let visit = run.x.open_calls().next().expect("a call is open").visit;
     let order = tidemill_engine::prepare(&run.program, &run.x, visit, &secrets());
     order
         .map(|order| order.what)
@@ -40,7 +40,7 @@ fn http(with: &str, input: &str) -> Result<HttpRequest, String> {
     );
     match order(&body, input)? {
         Call::Http(request) => Ok(*request),
-        other => panic!("{other:?}"),
+        other @ Call::Function { .. } => panic!("{other:?}"),
     }
 }
 

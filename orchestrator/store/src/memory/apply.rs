@@ -172,7 +172,7 @@ fn ingress(
             event: event.clone(),
         };
         state.events.put(pos, (part.namespace.clone(), stored));
-        state.seen.put((day(arrival.accepted), key), pos);
+        state.seen.put((key, day(arrival.accepted)), pos);
         out.arrivals.push(Accepted::Stored(pos));
         follow(state, arrival, out, counters)?;
     }
@@ -208,11 +208,8 @@ fn follow(
 
 /// The latest stored event of a key.
 pub(super) fn latest<'a>(state: &'a State, key: &EventKey) -> Option<&'a StoredEvent> {
-    let positions = state
-        .seen
-        .iter()
-        .filter(|((_, k), _)| k == key)
-        .map(|(_, pos)| pos);
+    let days = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+    let positions = state.seen.range(days).map(|(_, pos)| pos);
     positions
         .filter_map(|pos| state.events.get(pos))
         .map(|(_, event)| event)

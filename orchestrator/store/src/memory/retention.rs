@@ -45,7 +45,7 @@ pub(super) fn retain(state: &mut State, executions: Time, events: Time, rows: u3
         || next_letter(state, events).is_some();
     if !more {
         let today = day(events);
-        state.seen.delete_where(|(day, _), _| *day < today);
+        state.seen.delete_where(|(_, day), _| *day < today);
     }
     more
 }
@@ -118,7 +118,7 @@ pub(super) fn drop_namespace(state: &mut State, namespace: &Namespace) {
     state.due.delete_where(|due, ()| ids.contains(&due.execution));
     state.subscriptions.delete_where(|_, s| mine(&s.namespace));
     state.events.delete_where(|_, (ns, _)| mine(ns));
-    state.seen.delete_where(|(_, key), _| mine(&key.0));
+    state.seen.delete_where(|(key, _), _| mine(&key.0));
     state.deliveries.delete_where(|key, _| mine(&key.namespace));
     state.buckets.delete_where(|(ns, _), _| mine(ns));
     state.dead.delete_where(|_, letter| mine(&letter.namespace));

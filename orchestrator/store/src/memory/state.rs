@@ -76,8 +76,8 @@ tables! {
     inbox: InboxKey => Vec<u8>,
     /// Events by position.
     events: u64 => (Namespace, StoredEvent),
-    /// The latest position of each event key, by day of acceptance.
-    seen: (i64, EventKey) => u64,
+    /// The latest position of each event key on each day of acceptance.
+    seen: (EventKey, i64) => u64,
     /// Deliveries.
     deliveries: DeliveryKey => StoredDelivery,
     /// Rate buckets.

@@ -151,12 +151,11 @@ impl Read for MemoryStore {
     fn event(&self, namespace: &str, source: &str, id: &str) -> ReadResult<Vec<StoredEvent>> {
         self.read(|state| {
             let mut found: BTreeMap<Arc<str>, StoredEvent> = BTreeMap::new();
-            for ((_, (ns, binding, s, i)), _) in state.seen.iter() {
+            for ((key @ (ns, binding, s, i), _), _) in state.seen.iter() {
                 if **ns == *namespace
                     && **s == *source
                     && **i == *id
-                    && let Some(event) =
-                        super::apply::latest(state, &(ns.clone(), binding.clone(), s.clone(), i.clone()))
+                    && let Some(event) = super::apply::latest(state, key)
                 {
                     found.insert(binding.clone(), event.clone());
                 }

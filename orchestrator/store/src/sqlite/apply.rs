@@ -8,6 +8,7 @@ use tidemill_dsl::ids::ExecutionId;
 use tidemill_engine::record::{Due, DueChange, SubscriptionChange, Summary, Transition};
 
 use super::codec;
+use super::marks::Block;
 use super::prepare::Prepared;
 use super::seen::SeenDays;
 use crate::batch::{Committed, Create, InboxItem, Part, Refusal, ShardPart};
@@ -35,6 +36,8 @@ pub(super) struct Positions {
     pub(super) removed_log: u64,
     /// The highest event position that retention removed.
     pub(super) removed_event: u64,
+    /// The block of events that has no mark yet.
+    pub(super) block: Block,
 }
 
 impl Positions {
@@ -50,6 +53,7 @@ impl Positions {
             pos: last_pos(conn)?,
             removed_log: saved("removed_log")?,
             removed_event: saved("removed_event")?,
+            block: Block::load(conn)?,
         })
     }
 

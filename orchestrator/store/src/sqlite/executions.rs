@@ -94,20 +94,22 @@ fn selects(query: &ExecutionQuery, bound: &mut Vec<Sql>) -> Vec<(String, String)
     } else {
         query.status.clone()
     };
+    // Most executions end well: any other status is the narrower way in.
+    let narrow = !query.status.is_empty() && !query.status.contains(&Status::Completed);
     let index = match query {
         q if !q.tags.is_empty() => "execution_id",
+        _ if narrow => "execution_status",
         q if q.trigger.is_some() => "execution_trigger",
         q if q.workflow.is_some() => "execution_workflow",
-        _ => {
-            let each = |status: &Status| {
-                (
-                    "execution INDEXED BY execution_status".into(),
-                    format!("{filter} AND status = {}", *status as u8),
-                )
-            };
-            return statuses.iter().map(each).collect();
-        }
+        _ => "execution_status",
     };
+    if index == "execution_status" {
+        let each = |status: &Status| {
+            let filter = format!("{filter} AND status = {}", *status as u8);
+            (format!("execution INDEXED BY {index}"), filter)
+        };
+        return statuses.iter().map(each).collect();
+    }
     if !query.status.is_empty() {
         let list: Vec<String> = statuses
             .iter()

@@ -58,6 +58,7 @@ impl Applying<'_> {
             params![pos, key.namespace, &*key.event.kind, key.binding, at, body],
         )?;
         self.seen.keep(self.conn, day(arrival.accepted), pos, key)?;
+        self.at.block.add(self.conn, pos, arrival.accepted)?;
         self.tally.rows += 1;
         self.tally.bytes += body.len() as u64;
         Ok(pos)

@@ -11,7 +11,7 @@ use tidemill_dsl::ids::ExecutionId;
 use tidemill_engine::record::{Due, TimerKind};
 
 use super::codec::{self, KeyText};
-use super::seen;
+use super::{marks, seen};
 use crate::batch::{DeadLetter, StateSnapshot};
 use crate::read::{BufferRow, DeadQuery, EventQuery};
 
@@ -80,36 +80,34 @@ pub(super) fn holder(conn: &Connection, execution: ExecutionId, sequence: u64) -
 }
 
 pub(super) fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<StoredEvent>> {
-    let (order, behind) = if query.descending {
-        ("DESC", "<")
-    } else {
-        ("ASC", ">")
-    };
-    let kind = if query.kind.is_some() {
-        " AND type = ?2"
-    } else {
-        " AND ?2 IS NULL"
-    };
-    let after = if query.after.is_some() {
-        format!(" AND pos {behind} ?3")
-    } else {
-        " AND ?3 IS NULL".into()
-    };
-    let table = if query.kind.is_some() {
-        "event INDEXED BY event_type"
-    } else {
-        "event NOT INDEXED"
+    let (mut low, mut high) = marks::bounds(conn, query.since, query.until)?;
+    let (order, after) = (
+        if query.descending { "DESC" } else { "ASC" },
+        query.after.map(|pos| pos as i64),
+    );
+    match after {
+        Some(after) if query.descending => high = high.min(after - 1),
+        Some(after) => low = low.max(after),
+        None => {}
+    }
+    let (table, kind) = match query.kind {
+        Some(_) => ("event INDEXED BY event_type", "type = ?2"),
+        None => ("event NOT INDEXED", "?2 IS NULL"),
     };
     let sql = format!(
-        "SELECT {} FROM {table} WHERE ns = ?1{kind}{after} AND accepted >= ?4 AND accepted < ?5
-         ORDER BY pos {order} LIMIT ?6",
+        "SELECT {} FROM {table} WHERE ns = ?1 AND {kind} AND pos > ?3 AND pos <= ?4
+         AND accepted >= ?5 AND accepted < ?6 ORDER BY pos {order} LIMIT ?7",
         codec::EVENT
     );
     let since = query.since.map_or(i64::MIN, |t| t.0);
     let until = query.until.map_or(i64::MAX, |t| t.0);
-    let (kind, after) = (query.kind.as_deref(), query.after.map(|pos| pos as i64));
-    let row = params![&*query.namespace, kind, after, since, until, query.limit as i64];
-    all(conn, &sql, row, codec::event)
+    let (namespace, kind, limit) = (&*query.namespace, query.kind.as_deref(), query.limit as i64);
+    all(
+        conn,
+        &sql,
+        params![namespace, kind, low, high, since, until, limit],
+        codec::event,
+    )
 }
 
 pub(super) fn event(

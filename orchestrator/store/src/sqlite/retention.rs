@@ -6,11 +6,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tidemill_dsl::ids::Time;
 
 use super::apply::Applying;
-use super::codec;
+use super::{codec, marks};
 use crate::day;
 
-/// Free pages the file keeps for its next growth.
+/// Free pages the file keeps for its next growth: so many, and one in so many of its pages.
 const SLACK: i64 = 256;
+const SLACK_SHARE: i64 = 8;
 
 /// Pages given back in one slice.
 const SLICE: i64 = 64;
@@ -50,6 +51,7 @@ impl Applying<'_> {
             || self.next_ended(executions)?.is_some()
             || self.next_event(events)?.is_some()
             || self.next_letter(events)?.is_some();
+        marks::forget(self.conn, self.at.removed_event)?;
         if !more {
             self.seen.drop_before(self.conn, day(events))?;
         }
@@ -172,12 +174,14 @@ impl Applying<'_> {
 /// Gives a slice of free pages back, in a transaction of its own; tells whether more may be given.
 pub(super) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     let free: i64 = conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-    if free <= SLACK {
+    let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let spare = free - SLACK.max(pages / SLACK_SHARE);
+    if spare <= 0 {
         return Ok(false);
     }
-    let pages = SLICE.min(free - SLACK);
+    let pages = SLICE.min(spare);
     let mut vacuum = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
-    Ok(free - pages > SLACK)
+    Ok(spare > pages)
 }

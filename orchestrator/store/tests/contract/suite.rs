@@ -444,7 +444,7 @@ pub(crate) fn transitions_are_found_by_sequence(store: &dyn Store) {
     }
     commit(
         store,
-        running(vec![shard(|part| part.transitions = rows.clone())]),
+        running(vec![shard(|part| part.transitions.clone_from(&rows))]),
     )
     .unwrap();
     for sequence in 0..9 {
