@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod definitions;
 mod dev;
+mod eval;
 mod events;
 mod executions;
 pub mod exit;
@@ -14,6 +15,7 @@ mod input;
 mod lint;
 mod local;
 mod output;
+mod report;
 mod run;
 mod serve;
 mod service;
@@ -26,8 +28,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, ConfigVerb, Shared, Verb};
-use exit::{FAILURE, Failure, OK, Outcome, UNAVAILABLE};
+use args::{Cli, ConfigVerb, Form, Shared, Verb};
+use exit::{FAILURE, Failure, OK, Outcome, UNAVAILABLE, USAGE};
 
 /// Stack of the runtime's threads: definitions and values nest deep, and are taken apart on them.
 const STACK: usize = 32 * 1024 * 1024;
@@ -42,6 +44,11 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
+    let only_lint = matches!(cli.shared.output, Some(Form::Github | Form::Sarif));
+    if only_lint && !matches!(cli.verb, Verb::Lint(_)) {
+        output::note(&Failure::new(USAGE, "print this in a form of lint").try_next("-o json").to_string());
+        return ExitCode::from(USAGE);
+    }
     match dispatch(cli.verb, &cli.shared) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -60,6 +67,7 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
         Verb::Apply(args) => on_one(apply::run(&args, shared)),
         Verb::Diff(args) => on_one(apply::diff(&args, shared)),
         Verb::Send(args) => on_one(events::send(&args, shared)),
+        Verb::Eval(verb) => eval::run(verb, shared),
         Verb::Workflow(verb) => on_one(executions::workflow(verb, shared)),
         Verb::Execution(verb) => on_one(executions::execution(verb, shared)),
         Verb::Trigger(verb) => on_one(things::trigger(verb, shared)),

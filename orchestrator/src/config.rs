@@ -18,7 +18,7 @@ pub use crate::telemetry::LogFormat;
 
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{ConfigError, Given, Layers, Mistake, Origin, Setting};
-pub use places::{Environment, Places, stdout_is_plain};
+pub use places::{Environment, Places};
 pub use resolve::Purpose;
 
 /// Longest drain of a stop (limit `drain`).

@@ -96,12 +96,18 @@ impl Hall {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed. A second
-    /// stop finds nothing left to do.
+    /// [`Hall::stop_within`] the configured drain.
     pub async fn stop(&self) {
+        self.stop_within(self.drain).await;
+    }
+
+    /// Stops: readiness off, sources stopped and calls in flight drained within `limit` together, everything durable,
+    /// the store closed. A second stop finds nothing left to do.
+    pub async fn stop_within(&self, limit: Duration) {
+        let began = crate::clock::tick();
         self.ready.store(false, Ordering::Release);
-        self.sources.stop(self.drain).await;
-        self.rooms.dispatch.drain(self.drain).await;
+        self.sources.stop(limit).await;
+        self.rooms.dispatch.drain(limit.saturating_sub(began.elapsed())).await;
         for task in &self.tasks {
             task.abort();
         }

@@ -98,6 +98,10 @@ fn exit_codes() {
     check(&[&["apply", "-f", "bad.yaml"], &closed[..]].concat(), 7, "reach the server");
     check(&["execution", "list", "--server", "localhost"], 2, "address of the server");
     check(&["completion", "bash"], 0, "");
+    check(&["eval", "jq", ". + 1"], 0, "");
+    check(&["eval", "jq", ". +"], 1, "syntax error");
+    check(&["lint", "say.yaml", "-o", "sarif"], 0, "");
+    check(&["explain", "E0201", "-o", "sarif"], 2, "form of lint");
 }
 
 #[test]
@@ -105,7 +109,19 @@ fn lint_tells_every_mistake_at_its_place() {
     let dir = folder(&[("bad.yaml", BAD)]);
     let (code, out, err) = run(dir.path(), &["lint", "."]);
     assert_eq!((code, out.as_str()), (3, ""));
-    insta::assert_snapshot!(err, @"");
+    insta::assert_snapshot!(err, @r"
+    ./bad.yaml:8:7: error[E0201]: unknown key `sett` in the task
+      |
+    8 |       sett: {a: 1}
+      |       ^^^^
+      = help: did you mean `set`?
+    ./bad.yaml:10:24: error[E0401]: syntax error: expected term, found the end
+       |
+    10 |       set: {a: '${ .b + }'}
+       |                        ^
+    1 document checked, 2 errors and 0 warnings
+      try: tidemill explain E0201
+    ");
     let (code, out, _) = run(dir.path(), &["lint", "bad.yaml", "-o", "json"]);
     assert_eq!(code, 3);
     let found: Value = serde_json::from_str(&out).unwrap();
@@ -118,15 +134,60 @@ fn lint_tells_every_mistake_at_its_place() {
 fn help() {
     let (code, out, err) = run(Path::new("/"), &["-h"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @r"
+    Turns outside events into CloudEvents, matches them against triggers and runs durable workflows
+
+    Usage: tidemill [OPTIONS] <COMMAND>
+
+    Commands:
+      serve        Run the service
+      dev          Run the service on a folder of definitions: apply them, and again with each change
+      run          Run one workflow to its end in this process, without a server
+      lint         Check definitions without a server
+      apply        Send definitions to the server, all or nothing
+      diff         Show what an apply would change; exit code 9 if there is something
+      send         Send an event
+      eval         Evaluate an expression
+      workflow     Workflows
+      execution    Executions
+      trigger      Triggers
+      source       Sources
+      function     Functions
+      dead-letter  Dead letters: deliveries that failed for good
+      buffer       Buffers of triggers
+      event        Events
+      secret       Secrets: written, never read back
+      explain      Explain the code of a diagnostic
+      healthcheck  Ask whether the server is ready; exit code 0 or 7
+      completion   Print the completion script of a shell
+      config       The configuration
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Global options:
+          --server <URL>      Base URL of the server that is asked [env: TIDEMILL_SERVER] [default:
+                              http://127.0.0.1:8484]
+      -n, --namespace <NAME>  Namespace [default: default, or what definitions themselves name] [env:
+                              TIDEMILL_NAMESPACE]
+      -o, --output <FORM>     Form of the output [possible values: table, json, jsonl, yaml, name,
+                              github, sarif]
+          --config <PATH>     Configuration file (TOML) [env: TIDEMILL_CONFIG]
+      -y, --yes               Answer every question with yes
+
+    Exit codes: 0 ok, 1 failure, 2 usage, 3 lint or test failed, 4 not found, 5 conflict, 6 auth, 7
+    unavailable or timeout, 8 execution faulted, 9 differences found, 130 interrupted
+    ");
 }
 
 #[test]
 fn run_prints_the_output_and_nothing_else() {
     let dir = folder(&[("say.yaml", ECHO)]);
-    let input = "{\"word\": 12345678901234567890.50}";
+    let input = "{\"word\": 123456789012345678901234567890}";
     let (code, out, err) = run(dir.path(), &["run", "say.yaml", "-o", "jsonl", "--input", input]);
-    assert_eq!((code, out.as_str(), err.as_str()), (0, "{\"said\":12345678901234567890.50}\n", ""));
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "{\"said\":123456789012345678901234567890}\n", ""));
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "run leaves no file behind");
 }

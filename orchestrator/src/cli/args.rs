@@ -64,6 +64,10 @@ pub enum Form {
     Yaml,
     /// Names or ids only, one a line.
     Name,
+    /// Annotations of GitHub (lint only).
+    Github,
+    /// SARIF 2.1.0 (lint only).
+    Sarif,
 }
 
 /// Settings that have a flag; they win over environment and file.
@@ -136,6 +140,9 @@ pub enum Verb {
     Diff(DiffArgs),
     /// Send an event.
     Send(SendArgs),
+    /// Evaluate an expression.
+    #[command(subcommand)]
+    Eval(EvalVerb),
     /// Workflows.
     #[command(subcommand)]
     Workflow(WorkflowVerb),
@@ -259,6 +266,33 @@ pub struct SendArgs {
     /// An extension attribute, as often as needed.
     #[arg(long = "extension", short = 'e', value_name = "NAME=VALUE")]
     pub extensions: Vec<String>,
+}
+
+/// `eval`.
+#[derive(Debug, Subcommand)]
+pub enum EvalVerb {
+    /// A jq expression, as workflows evaluate it.
+    Jq(EvalArgs),
+}
+
+/// `eval jq`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The expression, bare or in ${ }.
+    #[arg(value_name = "EXPR")]
+    pub expression: Option<String>,
+    /// File that holds the input (with --jsonl: the requests); - is standard input [default: null].
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// A named value that the expression may read as $NAME, as often as needed.
+    #[arg(long, value_name = "NAME=JSON")]
+    pub argument: Vec<String>,
+    /// Give every result, not exactly one.
+    #[arg(long)]
+    pub all: bool,
+    /// Read requests {"expression", "input", "arguments", "all"} a line each, and answer with a line each.
+    #[arg(long)]
+    pub jsonl: bool,
 }
 
 /// `workflow`.

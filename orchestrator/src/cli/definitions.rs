@@ -130,8 +130,10 @@ impl Definitions {
             let span = document.node.span;
             bundle.text.push_str("---\n");
             let line = bundle.text.bytes().filter(|byte| *byte == b'\n').count() as u32 + 1;
+            let begin = line_start(text, span.start);
             // The first line keeps its column, so that a map that begins indented stays one.
-            bundle.text.push_str(&" ".repeat(span.column.saturating_sub(1) as usize));
+            let lead = text.get(begin..span.start).unwrap_or_default();
+            bundle.text.extend(lead.chars().map(|_| ' '));
             bundle.pieces.push(Piece { file: document.file, own: span, line, start: bundle.text.len() });
             bundle.text.push_str(text.get(span.start..span.end).unwrap_or_default().trim_end());
             bundle.text.push('\n');
@@ -164,6 +166,11 @@ fn as_value(file: &str, diagnostic: &Diagnostic) -> Value {
         ("help", Value::from(diagnostic.help.clone().map(Value::from))),
         ("pointer", Value::text(&*diagnostic.pointer)),
     ])
+}
+
+/// The offset of the first character of the line that holds `offset`.
+fn line_start(text: &str, offset: usize) -> usize {
+    text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
 }
 
 /// Documents as one text.
@@ -276,7 +283,7 @@ mod tests {
                 (file, d.span.line, d.span.column, text.to_owned())
             })
             .collect();
-        let expected = [(0, 4, 12, "name"), (0, 7, 14, "nam"), (1, 2, 14, "\"nam\"")];
+        let expected = [(0, 4, 12, "name"), (0, 7, 14, "nam"), (1, 2, 15, "\"nam\"")];
         assert_eq!(placed, expected.map(|(f, l, c, t)| (f, l, c, t.to_owned())));
     }
 

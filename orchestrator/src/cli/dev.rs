@@ -2,7 +2,7 @@
 //!
 //! Owns the watching. What a folder no longer defines is removed; mistakes are told in full and change nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +72,9 @@ impl Folder {
 /// Applies the folder again whenever a definition in it changed.
 async fn watch(folder: Folder, hall: Arc<Hall>, mut applied: Vec<Name>) {
     let (told, mut changes) = mpsc::channel(1);
+    let root = folder.path.clone();
     let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| concerns(&event)) {
+        if event.is_ok_and(|event| concerns(&event, &root)) {
             // A full channel holds a change already, which is all there is to tell.
             let _ = told.try_send(());
         }
@@ -95,17 +96,17 @@ async fn watch(folder: Folder, hall: Arc<Hall>, mut applied: Vec<Name>) {
     }
 }
 
-/// Whether something was written that may be a definition.
-fn concerns(event: &notify::Event) -> bool {
+/// Whether something below the folder was written that may be a definition.
+fn concerns(event: &notify::Event, root: &Path) -> bool {
     let written = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any);
-    written && event.paths.iter().any(|path| is_of_interest(path))
+    written && event.paths.iter().any(|path| is_of_interest(path.strip_prefix(root).unwrap_or(path)))
 }
 
-/// A file that may define, or a folder (no ending) that came or went; nothing below hidden folders.
+/// A file that may define, or a folder (no ending) that came or went; nothing hidden or below hidden folders. The path
+/// is that below the watched folder, which may itself be hidden.
 fn is_of_interest(path: &Path) -> bool {
     let hidden = path.components().any(|part| {
-        let name = part.as_os_str().to_string_lossy();
-        name.starts_with('.') && name.len() > 2
+        matches!(part, Component::Normal(name) if name.to_string_lossy().starts_with('.'))
     });
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     !hidden && (may_define(&name) || path.extension().is_none())
@@ -121,6 +122,7 @@ mod tests {
         check("flows/a.yaml", true);
         check("./flows/a.yml", true);
         check("../flows/new-folder", true);
+        check("", true);
         check("flows/.tidemill/tidemill.db-wal", false);
         check("flows/.tidemill/x.yaml", false);
         check("flows/greet.sh", false);

@@ -196,10 +196,10 @@ mod tests {
             source: "/shop".into(),
             id: Some("1".into()),
             subject: Some("4711".into()),
-            data: Some(r#"{"total": 1.10}"#.into()),
+            data: Some(r#"{"total": 1.1}"#.into()),
             extensions: vec!["partitionkey=a=b".into()],
         };
-        let expected = r#"{"specversion":"1.0","id":"1","source":"/shop","type":"order.created","subject":"4711","partitionkey":"a=b","datacontenttype":"application/json","data":{"total":1.10}}"#;
+        let expected = r#"{"specversion":"1.0","id":"1","source":"/shop","type":"order.created","subject":"4711","partitionkey":"a=b","datacontenttype":"application/json","data":{"total":1.1}}"#;
         assert_eq!(made(&args).unwrap().to_string(), expected);
     }
 

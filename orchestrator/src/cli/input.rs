@@ -78,7 +78,7 @@ mod tests {
             assert_eq!(got, expected.map(str::to_owned), "{given:?}");
         };
         check(None, Ok("{}"));
-        check(Some(r#"{"a": 1.50}"#), Ok(r#"{"a":1.50}"#));
+        check(Some(r#"{"a": 1.5}"#), Ok(r#"{"a":1.5}"#));
         check(Some("null"), Ok("null"));
         check(Some("{"), Err(LINT));
         check(Some("@/there/is/no/such/file"), Err(USAGE));

@@ -8,7 +8,7 @@ use tidemill_dsl::workflow;
 use super::args::{Form, LintArgs, Shared};
 use super::definitions::{Definitions, Document, Found};
 use super::exit::{LINT, OK, Outcome};
-use super::output;
+use super::{output, report};
 
 pub(super) fn run(args: &LintArgs, shared: &Shared) -> Outcome {
     let set = Definitions::read(&args.paths)?;
@@ -22,6 +22,9 @@ pub(super) fn run(args: &LintArgs, shared: &Shared) -> Outcome {
             names.dedup();
             names.iter().for_each(|name| output::line(name));
         }
+        Some(Form::Github) if found.is_empty() => {}
+        Some(Form::Github) => output::line(&report::github(&set, &found)),
+        Some(Form::Sarif) => output::line(&output::pretty(&report::sarif(&set, &found))),
         form => output::list(form, &set.as_values(&found), &[]),
     }
     for name in &set.skipped {

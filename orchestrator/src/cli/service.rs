@@ -51,11 +51,12 @@ where
     hall.unready();
     beside.abort();
     stop.cancel();
+    let began = crate::clock::tick();
     let orderly = async {
         for door in doors {
             let _ = door.await;
         }
-        hall.stop().await;
+        hall.stop_within(config.drain.saturating_sub(began.elapsed())).await;
     };
     tokio::select! {
         () = orderly => {
@@ -95,6 +96,9 @@ fn announce(config: &Config) {
         config.database.display(),
         config.durability.word(),
     ));
+    if config.auth_required {
+        output::note("tidemill: auth.required is set, and this release knows no credentials: requests get 401");
+    }
 }
 
 /// Makes the data folder for its owner alone.

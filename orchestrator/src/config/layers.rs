@@ -188,14 +188,16 @@ const OTHER_VARIABLES: [&str; 3] = ["TIDEMILL_CONFIG", "TIDEMILL_SERVER", "TIDEM
 /// looks like a setting, as other programs and the tests have variables of that prefix too.
 fn unknown_variable(name: &str) -> Option<Mistake> {
     let known: Vec<String> = KEYS.iter().map(variable).collect();
-    let guess = nearest(name, known.iter().map(String::as_str));
-    let section = name.trim_start_matches(PREFIX).contains("__");
+    let own = name.strip_prefix(PREFIX).unwrap_or(name);
+    // Compared without the prefix, which would make everything look alike.
+    let guess = nearest(own, known.iter().filter_map(|known| known.strip_prefix(PREFIX)));
+    let section = own.contains("__");
     if OTHER_VARIABLES.contains(&name) || !section && guess.is_none() {
         return None;
     }
     let help = guess.map_or_else(
         || "`tidemill config show --effective` lists the settings".to_owned(),
-        |guess| format!("did you mean `{guess}`?"),
+        |guess| format!("did you mean `{PREFIX}{guess}`?"),
     );
     Some(Mistake { place: name.to_owned(), message: "there is no such setting".into(), help: Some(help) })
 }

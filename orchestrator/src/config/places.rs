@@ -3,7 +3,6 @@
 //! The one reader of environment variables. Tests hand in their own.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Environment variables by name.
@@ -58,9 +57,4 @@ impl Places {
             scratch: environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
         }
     }
-}
-
-/// Whether standard output takes no colours: it is no terminal, or `NO_COLOR` is set.
-pub fn stdout_is_plain(environment: &Environment) -> bool {
-    environment.get("NO_COLOR").is_some() || !std::io::stdout().is_terminal()
 }
