@@ -3,6 +3,12 @@
 //! A connector knows neither stores nor triggers nor workflows. `Ingress::accept(...).await` is the acknowledgement
 //! *and* the back-pressure: it returns only when the events are stored.
 
+pub mod cron;
+pub mod http;
+pub mod kafka;
+mod offer;
+pub mod registry;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +16,9 @@ use std::sync::Arc;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::{Namespace, Time};
 use tokio_util::sync::CancellationToken;
+
+#[cfg(test)]
+mod testing;
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -47,12 +47,22 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { code, severity: Severity::Error, span, pointer: String::new(), message: message.into(), help: None }
+        Diagnostic {
+            code,
+            severity: Severity::Error,
+            span,
+            pointer: String::new(),
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// A warning.
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Diagnostic::error(code, span, message)
+        }
     }
 
     /// The same with help.
@@ -71,8 +81,15 @@ impl Diagnostic {
 
     /// Text for a terminal: `file:line:col: error[CODE]: message`, the source line with a caret, the help.
     pub fn render(&self, file: &str, text: &str) -> String {
-        let kind = if self.severity == Severity::Error { "error" } else { "warning" };
-        let mut out = format!("{file}:{}:{}: {kind}[{}]: {}\n", self.span.line, self.span.column, self.code, self.message);
+        let kind = if self.severity == Severity::Error {
+            "error"
+        } else {
+            "warning"
+        };
+        let mut out = format!(
+            "{file}:{}:{}: {kind}[{}]: {}\n",
+            self.span.line, self.span.column, self.code, self.message
+        );
         if let Some(line) = text.lines().nth(self.span.line.saturating_sub(1) as usize) {
             let number = self.span.line.to_string();
             let lead: String = line
@@ -83,7 +100,11 @@ impl Diagnostic {
             let covered = text.get(self.span.start..self.span.end).unwrap_or("");
             let width = covered.lines().next().map_or(1, |l| l.chars().count()).max(1);
             let pad = " ".repeat(number.len());
-            let _ = writeln!(out, "{pad} |\n{number} | {line}\n{pad} | {lead}{}", "^".repeat(width));
+            let _ = writeln!(
+                out,
+                "{pad} |\n{number} | {line}\n{pad} | {lead}{}",
+                "^".repeat(width)
+            );
         }
         if let Some(help) = &self.help {
             let _ = writeln!(out, "  = help: {help}");
@@ -102,19 +123,25 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| c)
 }
 
+/// Changes from one word to the other: a letter more, less or another, or two neighbours swapped.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
         for (j, cb) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+            let mut best = (above[j] + usize::from(ca != cb))
+                .min(above[j + 1] + 1)
+                .min(row[j] + 1);
+            if i > 0 && j > 0 && *ca == b[j - 1] && a[i - 1] == *cb {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -124,7 +151,12 @@ mod tests {
     #[test]
     fn renders_caret_under_the_place() {
         let text = "a: 1\n  bcd: 2\n";
-        let span = Span { line: 2, column: 3, start: 7, end: 10 };
+        let span = Span {
+            line: 2,
+            column: 3,
+            start: 7,
+            end: 10,
+        };
         let d = Diagnostic::error("E0001", span, "unknown key `bcd`").help("did you mean `abc`?");
         assert_eq!(
             d.render("x.yaml", text),
@@ -134,7 +166,14 @@ mod tests {
 
     #[test]
     fn nearest_word() {
-        for (word, expected) in [("doo", Some("do")), ("swich", Some("switch")), ("zebra", None), ("Set", Some("set"))] {
+        for (word, expected) in [
+            ("doo", Some("do")),
+            ("ste", Some("set")),
+            ("fro", Some("for")),
+            ("swich", Some("switch")),
+            ("zebra", None),
+            ("Set", Some("set")),
+        ] {
             assert_eq!(nearest(word, ["do", "set", "switch", "for"]), expected, "{word}");
         }
     }

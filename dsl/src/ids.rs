@@ -39,10 +39,10 @@ pub const SHARDS: u16 = 256;
 pub struct Shard(pub u16);
 
 impl Shard {
-    /// The shard of an execution: a hash of namespace and id, modulo [`SHARDS`].
-    pub fn of(namespace: &str, id: ExecutionId) -> Shard {
-        let mut hash = fnv(FNV_OFFSET, namespace.as_bytes());
-        hash = fnv(hash, &id.0);
+    /// The shard of an execution: a hash of its id modulo [`SHARDS`]. Ids are unique across namespaces, so a timer or
+    /// an inbox item finds its shard without naming one.
+    pub fn of(id: ExecutionId) -> Shard {
+        let hash = fnv(FNV_OFFSET, &id.0);
         Shard(((hash ^ (hash >> 32)) % u64::from(SHARDS)) as u16)
     }
 

@@ -3,16 +3,24 @@
 //! Pure by construction (invariant 1): no files, no sockets, no clock, no randomness, no async runtime. Equal inputs
 //! give equal outputs, byte for byte.
 
+pub mod check;
+pub mod codes;
 pub mod diagnostic;
 pub mod duration;
 pub mod event;
 pub mod expr;
 pub mod fault;
+pub mod filter;
 pub mod ids;
+pub mod manifest;
+pub mod matcher;
 pub mod order;
 pub mod program;
+pub mod reader;
 pub mod schema;
 pub mod value;
+pub mod workflow;
+pub mod yaml;
 
 pub use fault::Fault;
 pub use value::Value;

@@ -1,1 +1,35 @@
-//! placeholder
+//! The hall of Tidemill: ingress, shard driver, dispatch, API and CLI around the pure rooms.
+//!
+//! It wires; it parses no protocol and decides no workflow. The whole service repeats one sentence: take an input,
+//! decide purely, commit once, then perform.
+
+pub mod api;
+pub mod apply;
+pub mod buffer;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod deliveries;
+pub mod dispatch;
+pub mod error;
+pub mod hall;
+pub mod ids;
+pub mod inbox;
+pub mod ingress;
+pub mod lanes;
+pub mod lifecycle;
+pub mod listeners;
+pub mod logbook;
+pub mod operations;
+pub mod problem;
+pub mod redrive;
+pub mod rooms;
+pub mod secrets;
+pub mod shard;
+pub mod sources;
+pub mod stream;
+pub mod telemetry;
+pub mod timers;
+pub mod view;
+pub mod waiters;

@@ -69,7 +69,7 @@ impl Event {
             Data::None => {}
             Data::Json(value) => drop(map.insert("data".into(), value.clone())),
             Data::Binary(bytes) => {
-                drop(map.insert("data_base64".into(), Value::text(STANDARD.encode(bytes))))
+                drop(map.insert("data_base64".into(), Value::text(STANDARD.encode(bytes))));
             }
         }
         map.into()
@@ -118,18 +118,15 @@ impl Draft {
     /// Takes an attribute; one that stands twice, has a bad name, kind or text is refused.
     pub(super) fn attribute(&mut self, name: &str, value: Value) -> Result<(), EventError> {
         check_name(name)?;
-        let twice = match KNOWN.iter().position(|known| *known == name) {
-            Some(slot) => {
-                let Value::String(text) = value else {
-                    return Err(EventError::attribute(name, "is not text"));
-                };
-                check_text(name, &text)?;
-                self.texts[slot].replace(text).is_some()
-            }
-            None => {
-                check_extension(name, &value)?;
-                self.extensions.insert(name.into(), value).is_some()
-            }
+        let twice = if let Some(slot) = KNOWN.iter().position(|known| *known == name) {
+            let Value::String(text) = value else {
+                return Err(EventError::attribute(name, "is not text"));
+            };
+            check_text(name, &text)?;
+            self.texts[slot].replace(text).is_some()
+        } else {
+            check_extension(name, &value)?;
+            self.extensions.insert(name.into(), value).is_some()
         };
         if twice {
             Err(EventError::attribute(name, "stands twice"))

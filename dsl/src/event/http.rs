@@ -177,15 +177,12 @@ fn percent_decode(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     let mut at = 0;
     while let Some(byte) = value.get(at) {
-        match (byte, hex(value.get(at + 1)), hex(value.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                out.push(*byte);
-                at += 1;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, hex(value.get(at + 1)), hex(value.get(at + 2))) {
+            out.push((high * 16 + low) as u8);
+            at += 3;
+        } else {
+            out.push(*byte);
+            at += 1;
         }
     }
     out
@@ -386,6 +383,24 @@ mod tests {
         );
         let error = request(&[structured], &format!("[{whole}]")).expect_err("an array is no event");
         assert_eq!((error.refusal, error.index), (Refusal::Invalid, None));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_request_is_read_or_refused(
+            name in "(ce-)?[a-zA-Z0-9-]{0,6}",
+            value: Vec<u8>,
+            kind in "(application/cloudevents(-batch)?(\\+json)?|application/json|text/.|)",
+            body: Vec<u8>,
+        ) {
+            let least = LEAST.iter().map(|(name, value)| (*name, value.as_bytes()));
+            let headers: Vec<_> = least.chain([(&*name, &*value), ("content-type", kind.as_bytes())]).collect();
+            if let Ok(events) = read(headers.iter().copied(), &body, Limits::default()) {
+                for event in events {
+                    proptest::prop_assert_eq!(Event::parse(&event.to_json()), Ok(event));
+                }
+            }
+        }
     }
 
     #[test]

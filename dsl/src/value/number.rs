@@ -131,13 +131,13 @@ impl Number {
             Repr::Int(0) => Number(Repr::Int(0)),
             Repr::Int(int) => match int.checked_neg() {
                 Some(int) => Number(Repr::Int(int)),
-                None => Number(Repr::Float(I64_END)),
+                None => Number::from_scanned("9223372036854775808"),
             },
             Repr::Float(float) => Number::from_any_f64(-*float),
-            Repr::Raw(text) => Number(Repr::Raw(match text.strip_prefix('-') {
-                Some(rest) => rest.into(),
-                None => format!("-{text}").into(),
-            })),
+            Repr::Raw(text) => match text.strip_prefix('-') {
+                Some(rest) => Number::from_scanned(rest),
+                None => Number::from_scanned(&format!("-{text}")),
+            },
         }
     }
 

@@ -48,7 +48,7 @@ pub enum Part {
 }
 
 /// What a lane decided in one turn.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShardPart {
     /// Epoch under which each touched shard is owned; a stale one refuses the batch (invariant 13): the store remembers
     /// the highest it has seen of each shard. Empty on stores that have a single owner.

@@ -55,6 +55,15 @@ impl Read for SqliteStore {
         })
     }
 
+    fn log_rows(&self, execution: ExecutionId, after: u64, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
+        let sql = format!(
+            "SELECT pos, {} FROM log WHERE exec = ?1 AND pos > ?2 ORDER BY pos LIMIT ?3",
+            codec::TRANSITION
+        );
+        let row = |row: &Row<'_>| Ok((codec::number(row, 0)?, codec::transition(row, 1)?));
+        self.read(|conn| all(conn, &sql, params![execution.0, after as i64, limit as i64], row))
+    }
+
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>> {
         let sql = format!(
             "SELECT {}, result FROM execution WHERE id = ?1 AND ns = ?2",

@@ -1,0 +1,203 @@
+//! The list of diagnostic codes with their explanations.
+//!
+//! Owns the numbers: a code is never given a second meaning and never dropped. `tidemill explain CODE` prints the
+//! text. E01 text, E02 shape, E03 document, E04 expressions, E05 tasks and flow, E06 names, E07 values, E08
+//! limits, E09 parts of the language that this release does not run; W are warnings.
+
+/// One code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// For example `E0201`.
+    pub code: &'static str,
+    /// What it says, in a few words.
+    pub title: &'static str,
+    /// Why it is a mistake and what to do, in a few sentences.
+    pub text: &'static str,
+}
+
+/// The explanation of a code; letter case does not count.
+pub fn explain(code: &str) -> Option<&'static Code> {
+    CODES.iter().chain(crate::manifest::codes::CODES).find(|c| c.code.eq_ignore_ascii_case(code))
+}
+
+macro_rules! codes {
+    ($($name:ident $code:literal $title:literal $text:literal)*) => {
+        $(#[doc = concat!("`", $code, "`: ", $title, ".")] pub const $name: &str = $code;)*
+
+        /// Every code, in order.
+        pub const CODES: &[Code] = &[$(Code { code: $code, title: $title, text: $text }),*];
+    };
+}
+
+codes! {
+    SYNTAX "E0101" "the text is no YAML"
+    "The parser stopped here. Frequent causes: a tab used for indentation, a missing blank after a colon, a string with `: ` or ` #` in it that needs quotes, lines of one map that do not begin in the same column."
+    DOUBLED_KEY "E0102" "a key stands twice in one map"
+    "YAML requires the keys of a map to differ. Readers that accept doubled keys silently drop one of the values. Remove or rename one of the two."
+    MERGE "E0103" "merge keys are not supported"
+    "`<<` belongs to YAML 1.1. Definitions are read as YAML 1.2 with the JSON data model. Write the keys out, or use an alias for the whole value."
+    TAG "E0104" "the tag is not supported"
+    "Only the tags of the core schema (!!str, !!int, !!float, !!bool, !!null, !!map, !!seq) are read, and the value must fit its tag."
+    ALIAS "E0105" "the alias has no anchor"
+    "An alias `*name` repeats the value that an anchor `&name` marked earlier in the same document. It cannot stand inside the value it repeats."
+    KEY "E0106" "the key is no text"
+    "Keys of maps are text, as in JSON. A list or a map cannot be a key."
+    NUMBER "E0107" "the number has no JSON value"
+    "Infinity, not-a-number and numbers beyond the range of a double have no JSON form. Put the text in quotes if a string is meant."
+    DOCUMENTS "E0108" "exactly one document is needed"
+    "The text is empty or holds several documents separated by `---`, where one is expected."
+
+    UNKNOWN_KEY "E0201" "unknown key"
+    "The key is not part of the language at this place. Unknown keys are errors everywhere, so that a typing mistake never changes what a definition does. Free data belongs under `metadata`."
+    MISSING_KEY "E0202" "a key is missing"
+    "The map lacks a key that is required at this place."
+    WRONG_TYPE "E0203" "a value of another type is expected"
+    "The value has a type that its key does not take, for example a number where a string is expected. A number or `true` in quotes is a string."
+    WRONG_VALUE "E0204" "the value is not one of the accepted ones"
+    "The key takes only the listed values."
+    EXCLUSIVE "E0205" "keys exclude each other"
+    "Of the named keys exactly one may stand in the map."
+    EMPTY "E0206" "the list or map is empty"
+    "At least one entry is needed here."
+    NOT_ONE_KEY "E0207" "a map with exactly one key is expected"
+    "Task lists, branches and switch cases are lists of maps with one key each: the name. A second key usually means that the lines below the name are not indented further than the name."
+    WRONG_NAME "E0208" "the name has a form that is not accepted"
+    "Namespaces and names of workflows are DNS labels: at most 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit. Variables are letters, digits and `_`, not beginning with a digit."
+
+    DSL_VERSION "E0301" "the version of the language is not supported"
+    "`document.dsl` is the version of the Open Workflow DSL the file is written for. Versions 1.0.x are accepted."
+    VERSION "E0302" "the version is no semantic version"
+    "`document.version` has three numbers: `1.2.3`, optionally followed by `-pre` and `+build`. In YAML `1.0` is a number: write `'1.0.0'`."
+
+    EXPR_SYNTAX "E0401" "the expression is not valid"
+    "The jq expression cannot be compiled: its syntax is wrong, or it uses a function or a variable that does not exist."
+    EXPR_VARIABLE "E0402" "the variable does not exist here"
+    "Which variables an expression may use depends on where it stands: workflow `input.from` has $workflow and $runtime; a task's `if` and `input.from` also $context and $task; the task's body and `output.as` also $input; `export.as` also $output. Loop and error variables exist inside their loop or catch."
+    EXPR_SECRETS "E0403" "$secrets is not available here"
+    "$secrets may be read only in `with` of call and run, and in `authentication`. Everywhere else the value would end up in the history. Pass the secret to the call that needs it."
+    EXPR_NEEDED "E0404" "an expression is expected"
+    "The place takes a runtime expression, as text."
+
+    UNCLOSED "W0451" "an expression is not closed"
+    "A `${` without its `}` is text like any other. If an expression is meant, close it; the last character of a whole expression is the brace that closes it."
+
+    NO_KIND "E0501" "the task has no kind"
+    "A task has exactly one of: call, do, emit, for, fork, listen, raise, run, set, switch, try, wait."
+    TWO_KINDS "E0502" "the task has two kinds"
+    "A task has exactly one of: call, do, emit, for, fork, listen, raise, run, set, switch, try, wait. (`for` with its `do` is one.) Split it into two tasks."
+    DOUBLED_NAME "E0503" "a name stands twice in one list"
+    "`then` finds tasks by name, so names of tasks are unique within their list. The same name in another list is fine."
+    UNKNOWN_TARGET "E0504" "`then` names no task of the list"
+    "`then` takes `continue`, `exit`, `end`, or the name of a task in the same list. Tasks of an outer or inner list cannot be reached: leave the list with `exit` and continue from the task that holds it."
+    TWO_DEFAULTS "E0505" "the switch has two defaults"
+    "A case without `when` is the default, and there is at most one."
+    RECURSION "E0506" "the function calls itself"
+    "Functions of `use.functions` may call each other, but not in a circle. For repetition use `for`, or `then` with an earlier task."
+    RESERVED_NAME "E0507" "the name is reserved"
+    "`continue`, `exit` and `end` are flow directives; a task of that name could never be reached with `then`. The variables context, input, output, secrets, task, workflow, runtime and authorization cannot be rebound by a loop or catch."
+    UNREACHABLE "W0551" "the task is never reached"
+    "No task, case or order of declaration leads here: the tasks before it always go elsewhere. Remove the task, or let a `then` name it."
+    ENDLESS "W0552" "the loop has no exit"
+    "The tasks lead back to each other and none of them can leave the circle, so the workflow goes on until a timeout, a limit or an error ends it. Add a switch case, a condition or a timeout."
+
+    UNKNOWN_NAME "E0601" "the name is not declared under `use`"
+    "Errors, retries, timeouts, authentications and functions are used by the name under which `use` declares them."
+    UNKNOWN_CATALOG "E0602" "the catalog is not declared"
+    "`name:version@catalog` names a catalog of `use.catalogs`, or `default` for the functions of this server."
+    UNKNOWN_SECRET "E0603" "the secret is not declared under `use.secrets`"
+    "A workflow reads only the secrets that it lists under `use.secrets`."
+
+    DURATION "E0701" "the duration is not valid"
+    "A duration is ISO 8601 text such as `PT1H30M` or `P2DT5S`, an object with some of days, hours, minutes, seconds, milliseconds, or an expression. Years and months have no fixed length and are refused."
+    SCHEMA "E0702" "the schema is not valid"
+    "The inline document is no JSON Schema."
+    URI "E0703" "the URI is not valid"
+    "An endpoint is an absolute http or https URI, a URI template such as `https://example.com/{id}`, or an expression."
+    PATTERN "E0704" "the regular expression is too large"
+    "Texts of event filters are compared literally, else as a regular expression over the whole attribute. The compiled expression exceeds its limit."
+    STATUS "E0705" "the status is not valid"
+    "The status of an error is a whole number, by convention an HTTP status code from 400 to 599."
+    METHOD "E0706" "the HTTP method is not valid"
+    "A method is a word of letters such as `get` or `POST`."
+
+    LIMIT_TEXT "E0801" "the text is too long"
+    "Limit definition-size: 1 MiB."
+    LIMIT_VALUES "E0802" "the text has too many values"
+    "Limit definition-values: 20,000 values, those repeated by aliases included."
+    LIMIT_DEPTH "E0803" "the text nests too deeply"
+    "Limit definition-depth: 64 lists and maps in each other, 128 in a workflow definition."
+    LIMIT_ALIASES "E0804" "the text has too many aliases"
+    "Limit definition-aliases: 100."
+    LIMIT_NESTING "E0805" "tasks nest too deeply"
+    "Limit task-nesting: 32 tasks in each other. Move the inner part to a workflow of its own and call it with run.workflow."
+    LIMIT_BRANCHES "E0806" "the fork has too many branches"
+    "Limit fork-branches: 256. For many like branches use a loop that starts workflows with `await: false`."
+
+    LATER_EXTENSIONS "E0901" "extensions are not supported by this release"
+    "`use.extensions` is part of the language but not run yet. The definition is refused, so that it never runs without them."
+    LATER_OPENAPI "E0902" "call openapi is not supported by this release"
+    "`call: openapi` is part of the language but not run yet. Use `call: http`, or a function of this server."
+    LATER_GRPC "E0903" "call grpc is not supported by this release"
+    "`call: grpc` is part of the language but not run yet. Use a function of this server."
+    LATER_ASYNCAPI "E0904" "call asyncapi is not supported by this release"
+    "`call: asyncapi` is part of the language but not run yet. Use emit and listen, or a function of this server."
+    LATER_A2A "E0905" "call a2a is not supported by this release"
+    "`call: a2a` is part of the language but not run yet."
+    LATER_MCP "E0906" "call mcp is not supported by this release"
+    "`call: mcp` is part of the language but not run yet."
+    LATER_SCRIPT "E0907" "run script is not supported by this release"
+    "`run.script` is part of the language but not run yet. Use a function of kind process."
+    LATER_SHELL "E0908" "run shell is not supported by this release"
+    "`run.shell` is part of the language but not run yet. Use a function of kind process."
+    LATER_CONTAINER "E0909" "run container is not supported by this release"
+    "`run.container` is part of the language but not run yet."
+    LATER_LISTEN_ALL "E0910" "listening to all of several events is not supported by this release"
+    "`listen.to.all` is part of the language but not run yet. Listen to the events one after another with `to.one`."
+    LATER_LISTEN_ANY "E0911" "listening to any of several events is not supported by this release"
+    "`listen.to.any` and `until` are part of the language but not run yet. Listen with `to.one`; a text of its filter may be a regular expression."
+    LATER_FOREACH "E0912" "listen.foreach is not supported by this release"
+    "`listen.foreach` is part of the language but not run yet."
+    LATER_CORRELATE "E0913" "correlation is not supported by this release"
+    "`correlate` of an event filter is part of the language but not run yet. An attribute of the filter may be an expression, for example `${ . == $input.id }`."
+    LATER_SCHEDULE "E0914" "schedules are not supported by this release"
+    "`schedule` of a workflow is part of the language but not run yet. Use a Source of kind cron, or a Trigger, with this workflow as target."
+    LATER_DIGEST "E0915" "digest authentication is not supported by this release"
+    "`digest` is part of the language but not run yet. `basic` and `bearer` are."
+    LATER_OAUTH2 "E0916" "oauth2 authentication is not supported by this release"
+    "`oauth2` is part of the language but not run yet. `basic` and `bearer` are."
+    LATER_OIDC "E0917" "oidc authentication is not supported by this release"
+    "`oidc` is part of the language but not run yet. `basic` and `bearer` are."
+    LATER_CATALOGS "E0918" "catalogs are not supported by this release"
+    "`use.catalogs` and calls of `name:version@catalog` are part of the language but not run yet, except `@default`: the functions of this server."
+    LATER_SCHEMA_RESOURCE "E0919" "schemas from elsewhere are not supported by this release"
+    "`schema.resource` is part of the language but not read yet. Put the schema under `schema.document`."
+    LATER_SCHEMA_FORMAT "E0920" "the schema format is not supported by this release"
+    "Schemas are of format `json` (JSON Schema)."
+    LATER_LANGUAGE "E0921" "the expression language is not supported by this release"
+    "`evaluate.language` is `jq`."
+    LATER_LOOSE "E0922" "mode loose is not supported by this release"
+    "`evaluate.mode` is `strict`: expressions stand in `${ }`."
+    LATER_FUNCTION_URL "E0923" "functions by URL are not supported by this release"
+    "`call` of a URL is part of the language but not run yet. Declare the function under `use.functions`, or publish it on this server and call `name:version@default`."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_explained() {
+        for pair in CODES.windows(2) {
+            assert_ne!(pair[0].code, pair[1].code);
+        }
+        let mut codes: Vec<_> = CODES.iter().map(|c| c.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), CODES.len());
+        for code in CODES {
+            assert!(code.code.len() == 5 && code.text.len() > 10, "{}", code.code);
+        }
+        assert_eq!(explain("e0201").map(|c| c.title), Some("unknown key"));
+        assert_eq!(explain("E9999"), None);
+    }
+}

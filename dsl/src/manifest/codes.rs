@@ -1,0 +1,111 @@
+//! Diagnostic codes of manifests, with their explanations.
+//!
+//! Owns E10 (manifests) and E11 (parts of manifests that this release does not run). What manifests share with
+//! workflows has its code in [`crate::codes`].
+
+use crate::codes::Code;
+
+macro_rules! codes {
+    ($($name:ident $code:literal $title:literal $text:literal)*) => {
+        $(#[doc = concat!("`", $code, "`: ", $title, ".")] pub const $name: &str = $code;)*
+
+        /// Every code of manifests, in order.
+        pub const CODES: &[Code] = &[$(Code { code: $code, title: $title, text: $text }),*];
+    };
+}
+
+codes! {
+    KIND "E1001" "the kind of manifest is unknown"
+    "A manifest is of kind Source, Trigger, Function, Secret, Connection, Queue, Namespace or RoleBinding. A workflow has no `kind`: it begins with `document`."
+    API_VERSION "E1002" "the apiVersion is not supported"
+    "`apiVersion` may be left out; if it is there it is `tidemill/v1`."
+    ONE_KIND "E1003" "exactly one kind is needed"
+    "The map takes exactly one of the named keys, and its value configures that kind."
+    DIALECT "E1004" "a filter has exactly one dialect"
+    "Each filter of `filters` is a map with one key: exact, prefix, suffix, all, any or not. Several filters in the list must all pass."
+    ATTRIBUTE "E1005" "the text is no attribute name"
+    "Attributes of CloudEvents have names of lower-case letters and digits, for example `type`, `source`, `subject`, or an extension. `data` is no attribute."
+    RESERVED_EXTENSION "E1006" "the extension is reserved"
+    "Extensions whose names begin with `tidemill`, and `recovered`, are set by the server alone. The attributes of the specification have keys of their own."
+    ATTRIBUTE_VALUE "E1007" "the attribute cannot hold the value"
+    "type, source, subject and id are not empty; source is a URI reference, dataschema an absolute URI, time an RFC 3339 timestamp."
+    INTEGRATION "E1008" "the integration does not agree with the source"
+    "Where a rule is stored and from where it fires follows from the kind of its source. http, cron and kafka sources are oneWay. Leave `integration` out, or state the one that the source implies."
+    PATH "E1009" "the path is not valid"
+    "A path of an http source stands under `/hooks/{namespace}/`. It is written with or without that prefix: segments of letters, digits, `.`, `_`, `-` and `~`, none of them empty, `.` or `..`, at most 200 characters."
+    SCHEDULE "E1010" "the schedule is not valid"
+    "A schedule has five fields (minute, hour, day of month, month, day of week), or six with seconds in front. Fields hold numbers in their range, names of months and weekdays, `*`, ranges `1-5`, lists `1,3` and steps `*/15`."
+    TIMEZONE "E1011" "the time zone is not valid"
+    "A time zone is a name of the IANA database such as `UTC` or `Europe/Berlin`."
+    BROKER "E1012" "the address of a broker is not valid"
+    "A broker is `host:port`; an IPv6 address stands in brackets."
+    OPTION "E1013" "the option is not open"
+    "Options are passed on to librdkafka, except those that Tidemill owns since its promises rest on them, and those that would load code or run a program."
+    URL "E1014" "the URL is not valid"
+    "A URL is absolute, of scheme http or https, without user name and password."
+    DURATION "E1015" "the duration is not valid"
+    "Durations of manifests are written like `100ms`, `5s`, `10m`, `2h`, `7d`, or in ISO 8601 (`PT5S`)."
+    SIZE "E1016" "the size is not valid"
+    "Sizes are written like `512B`, `64KiB` or `1MiB`, or as a number of bytes."
+    RATE "E1017" "the rate is not valid"
+    "Rates are written like `100/s`, `5/m` or `10/30s`."
+    RANGE "E1018" "the number is out of range"
+    "The message names the range."
+    RETRY "E1019" "the retry policy is not valid"
+    "A policy is `{preset: fast | day | webhook | aws | none}`, or states `attempts`, `maxAge` (at most 7 days), `backoff` (one of constant, linear, exponential, schedule) and `jitter` (0 to 1)."
+    TARGET "E1020" "the target is not valid"
+    "A target is `{workflow: NAME, version?: VERSION}` or `{function: NAME | NAME:VERSION | NAME:ALIAS}`."
+    METHOD "E1021" "the HTTP method is not valid"
+    "Methods are GET, POST, PUT, PATCH, DELETE, HEAD and OPTIONS."
+    HEADER "E1022" "the header is not valid"
+    "The name of a header field is a token of letters, digits and `-`; its value has no line breaks. Fields that belong to the connection or to Tidemill cannot be set."
+    SECURITY "E1023" "the security settings contradict each other"
+    "`sasl_plaintext` and `sasl_ssl` need `mechanism` and `credentials`; `plaintext` and `ssl` take neither."
+    EGRESS "E1024" "the entry of egress.allow is not valid"
+    "An entry is an address range in CIDR form such as `10.0.0.0/8`, an address, or a host name."
+    OPEN_HOOK "W1051" "the hook takes calls from everyone"
+    "`auth: {none: {}}` lets anybody who can reach the server send events. Prefer hmac, bearer or basic."
+    PLAIN_SECRET "W1052" "the secret stands in the manifest"
+    "A value in a file is read by everyone who reads the file. Prefer `env` or `file`, or PUT the secret."
+
+    LATER_SOURCE "E1101" "this kind of source is not supported by this release"
+    "This release runs sources of the kinds http, cron and kafka."
+    LATER_SQL "E1102" "the sql dialect is not supported by this release"
+    "CESQL filters are not run yet. Use exact, prefix, suffix, all, any and not."
+    LATER_PATTERN "E1103" "content patterns are not supported by this release"
+    "`data` of a trigger is not run yet. Filter by attributes, or let the target decide with a switch."
+    LATER_SINK "E1104" "sinks are not supported by this release"
+    "A sink is not a target yet. Use a function of kind http, or a workflow that calls one."
+    LATER_QUEUE "E1105" "named queues are not supported by this release"
+    "The backlog and the dead letters stay in the store. Leave `queue` out."
+    LATER_FUNCTION "E1106" "this kind of function is not supported by this release"
+    "This release runs functions of the kinds http, process and builtin. For Python, Node.js or a shell write a process: `command: [python3, charge.py]`."
+    LATER_AUTH "E1107" "this authentication is not supported by this release"
+    "This release knows none, bearer, basic and hmac."
+    LATER_DESTINATIONS "E1108" "onSuccess and onFailure are not supported by this release"
+    "Let the workflow that calls the function go on to a next task, or catch its error."
+    LATER_CONNECTION "E1109" "this kind of connection is not supported by this release"
+    "This release uses connections of kind kafka."
+    LATER_SIGN "E1110" "signing of calls is not supported by this release"
+    "`sign` of a function is not done yet; a call without a signature must not go out in its place. Use `auth`."
+    LATER_WORKFLOW_ALIAS "E1111" "aliases of workflows are not supported by this release"
+    "State a `version`, or leave it out: the highest version runs."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_explained() {
+        let mut codes: Vec<_> = CODES.iter().chain(crate::codes::CODES).map(|c| c.code).collect();
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+        for code in CODES {
+            assert!(code.code.len() == 5 && code.text.len() > 10, "{}", code.code);
+            assert_eq!(crate::codes::explain(code.code), Some(code));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `call`: what is called.
+
+use std::sync::Arc;
+
+use crate::codes;
+use crate::program::{FunctionCall, Kind, LocalCall};
+use crate::reader::{Place, Reader, with_guess};
+
+use super::Compiler;
+use super::scope::Where;
+use super::task::Site;
+use super::values::At;
+
+/// Built-in calls beside `http`, which this release does not run.
+pub(super) const BUILT_IN: [(&str, &str); 5] = [
+    ("openapi", codes::LATER_OPENAPI),
+    ("grpc", codes::LATER_GRPC),
+    ("asyncapi", codes::LATER_ASYNCAPI),
+    ("a2a", codes::LATER_A2A),
+    ("mcp", codes::LATER_MCP),
+];
+
+impl<'a> Compiler<'a> {
+    /// `call` with the `with` that stands beside it.
+    pub(super) fn call(&mut self, place: &Place<'a>, task: &mut Reader<'a, 'a>, site: &Site) -> Option<Kind> {
+        let at = At::new(self.sink, site.scope, Where::Sent);
+        let with = task.take("with");
+        let name = place.text(self.sink)?;
+        if &*name == "http" {
+            let with = with.or_else(|| task.need("with"))?;
+            return self.http(&with, at).map(|call| Kind::Http(Box::new(call)));
+        }
+        if let Some((_, code)) = BUILT_IN.iter().find(|(built_in, _)| **built_in == *name) {
+            self.later(
+                place,
+                code,
+                format!("`call: {name}` is not supported by this release"),
+            );
+            return None;
+        }
+        let with = with.map(|p| at.object(&p));
+        if let Some(number) = self.uses.function(&name) {
+            if let Some(caller) = site.scope.function {
+                self.calls.push((caller, number, place.clone()));
+            }
+            let with = super::given(with)?;
+            return Some(Kind::Local(LocalCall {
+                body: self.functions[number],
+                with,
+            }));
+        }
+        if name.contains("://") {
+            self.later(
+                place,
+                codes::LATER_FUNCTION_URL,
+                "functions by URL are not supported by this release".to_owned(),
+            );
+            return None;
+        }
+        let (name, version) = self.published(&name, place)?;
+        Some(Kind::Function(FunctionCall {
+            name,
+            version,
+            with: super::given(with)?,
+        }))
+    }
+
+    /// `NAME:VERSION@CATALOG`; only the server's own catalog, `default`, is open in this release.
+    fn published(&self, text: &str, place: &Place) -> Option<(Arc<str>, Arc<str>)> {
+        let Some((function, catalog)) = text.split_once('@') else {
+            let d = place.error(
+                codes::UNKNOWN_NAME,
+                format!("no function `{text}` is declared under `use.functions`"),
+            );
+            let built_in = BUILT_IN.iter().map(|(name, _)| *name);
+            let names = self.uses.functions.entries.iter().map(|(name, _)| &**name);
+            let d = with_guess(d, text, names.chain(built_in).chain(["http"]));
+            let help = "declare it, or call a function of this server as `name:version@default`";
+            self.sink.push(if d.help.is_some() { d } else { d.help(help) });
+            return None;
+        };
+        let parts = function.split_once(':').filter(|(name, version)| {
+            crate::ids::is_label(name) && !version.is_empty() && !version.contains([':', '/', ' '])
+        });
+        let Some((name, version)) = parts else {
+            let d = place.error(
+                codes::WRONG_NAME,
+                format!("`{text}` names no function of a catalog"),
+            );
+            self.sink
+                .push(d.help("write `name:version@catalog`, for example `charge:2@default`"));
+            return None;
+        };
+        if catalog == "default" {
+            return Some((name.into(), version.into()));
+        }
+        if self.uses.has_catalog(catalog) {
+            self.later(
+                place,
+                codes::LATER_CATALOGS,
+                format!("the catalog `{catalog}` is not supported by this release"),
+            );
+        } else {
+            let d = place.error(
+                codes::UNKNOWN_CATALOG,
+                format!("no catalog `{catalog}` is declared under `use.catalogs`"),
+            );
+            self.sink.push(d.help("the catalog of this server is `default`"));
+        }
+        None
+    }
+
+    fn later(&self, place: &Place, code: &'static str, message: String) {
+        let d = place.error(code, message);
+        self.sink.push(match codes::explain(code) {
+            Some(text) => d.help(text.text),
+            None => d,
+        });
+    }
+}

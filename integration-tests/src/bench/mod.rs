@@ -1,0 +1,75 @@
+//! The benchmark workloads: W1 (a, b), W6, I1, W12 in small, start-up and size.
+#![allow(clippy::print_stdout, reason = "the figures are this module's output")]
+
+mod figures;
+mod ingest;
+mod responder;
+mod seq10;
+mod startup;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to run and how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names of workloads; empty: all.
+    pub workloads: Vec<String>,
+    /// Length of a measured round.
+    pub seconds: u64,
+    /// Where the data folders are made: a real disk.
+    pub dir: PathBuf,
+}
+
+impl Options {
+    /// Reads the command line.
+    pub fn parse(args: impl Iterator<Item = String>) -> Options {
+        let mut options = Options { workloads: Vec::new(), seconds: 10, dir: PathBuf::from("target/bench") };
+        let mut args = args.peekable();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--seconds" => options.seconds = args.next().and_then(|n| n.parse().ok()).unwrap_or(10),
+                "--dir" => options.dir = args.next().map_or(options.dir, PathBuf::from),
+                "--" => {}
+                name => options.workloads.push(name.to_ascii_lowercase()),
+            }
+        }
+        options
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.workloads.is_empty() || self.workloads.iter().any(|w| w == name)
+    }
+
+    fn round(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// Runs the chosen workloads.
+pub async fn run(options: &Options) {
+    if let Err(error) = std::fs::create_dir_all(&options.dir) {
+        println!("cannot make {}: {error}", options.dir.display());
+        return;
+    }
+    if options.wants("start") {
+        startup::run(options).await;
+    }
+    if options.wants("w1a") {
+        for connections in [1, 10, 100, 1000] {
+            seq10::builtin(options, connections).await;
+        }
+    }
+    if options.wants("w1b") {
+        seq10::over_http(options, 100).await;
+    }
+    if options.wants("w6") {
+        seq10::open_loop(options).await;
+    }
+    if options.wants("i1") {
+        ingest::run(options).await;
+    }
+    if options.wants("w12") {
+        seq10::retained(options).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! What comes back from outside: outcomes, timers, events, ends of children.
+//!
+//! Judges whether an input is wanted (invariant 5); while the execution is suspended it is kept, else used.
+
+use tidemill_dsl::event::StoredEvent;
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::ids::{ExecutionId, Visit};
+use tidemill_dsl::order::Outcome;
+use tidemill_dsl::value::Value;
+
+use crate::Verdict;
+use crate::execution::{Frame, State};
+use crate::history::{Kept, Record};
+use crate::machine::{Machine, Raw};
+use crate::record::{Due, Ended};
+use crate::scope::Site;
+use crate::step;
+
+impl Machine<'_> {
+    /// A call's outcome. One for a closed visit or another attempt is stale.
+    pub(crate) fn on_outcome(&mut self, visit: Visit, attempt: u32, outcome: Outcome) -> Verdict {
+        let wanted = |frame: &Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
+        #[cfg(not(feature = "bug-double-outcome"))]
+        let wanted = |frame: &Frame| wanted(frame) && frame.closed.is_none();
+        if self.x.ended.is_some() || !self.x.frame(visit).is_some_and(wanted) || self.x.keeps_answer(visit) {
+            return Verdict::Stale;
+        }
+        let outcome = match outcome {
+            Outcome::Done(value) => match self.weigh(value) {
+                Ok(value) => Outcome::Done(value),
+                Err(fault) => Outcome::Failed(Fault::runtime(fault.detail.unwrap_or_default())),
+            },
+            failed @ Outcome::Failed(_) => failed,
+        };
+        self.use_or_keep(visit, Kept::Outcome(outcome))
+    }
+
+    /// A timer. One that is not wanted, or before its time, is stale.
+    pub(crate) fn on_timer(&mut self, due: Due) -> Verdict {
+        let wanted = self.x.timers(due.visit).contains(&due);
+        #[cfg(not(feature = "bug-timer-early"))]
+        let wanted = wanted && due.at <= self.now;
+        if !wanted {
+            return Verdict::Stale;
+        }
+        self.use_or_keep(due.visit, Kept::Timer(due.kind, due.at))
+    }
+
+    /// An event offered to a listen. One that it does not accept is stale: it was not consumed.
+    pub(crate) fn on_event(&mut self, visit: Visit, event: &StoredEvent) -> Verdict {
+        match step::listen::reads(self, visit, event) {
+            None => Verdict::Stale,
+            Some(value) => self.use_or_keep(visit, Kept::Event(value, event.pos)),
+        }
+    }
+
+    /// A child's end.
+    pub(crate) fn on_child(&mut self, visit: Visit, child: ExecutionId, ended: Ended) -> Verdict {
+        let wanted = self.x.open_frame(visit).is_some_and(|frame| {
+            matches!(frame.state, State::Child) && self.x.child_id(visit, frame.started) == child
+        });
+        if self.x.ended.is_some() || !wanted || self.x.keeps_answer(visit) {
+            return Verdict::Stale;
+        }
+        self.use_or_keep(visit, Kept::Child(ended))
+    }
+
+    fn use_or_keep(&mut self, visit: Visit, what: Kept) -> Verdict {
+        if self.x.suspended {
+            self.emit(Record::Kept { visit, what });
+            return Verdict::Applied;
+        }
+        self.take_up();
+        match what {
+            Kept::Timer(kind, _) => crate::timeout::fired(self, visit, kind),
+            Kept::Outcome(result) => outcome(self, visit, result),
+            Kept::Child(ended) => child(self, visit, ended),
+            Kept::Event(value, pos) => {
+                self.emit(Record::Heard { visit, pos });
+                event(self, visit, value);
+            }
+        }
+        self.walk();
+        Verdict::Applied
+    }
+}
+
+/// Uses a call's outcome.
+pub(crate) fn outcome(machine: &mut Machine<'_>, visit: Visit, outcome: Outcome) {
+    settle(
+        machine,
+        visit,
+        match outcome {
+            Outcome::Done(value) => Ok(value),
+            Outcome::Failed(fault) => Err(fault),
+        },
+    );
+}
+
+/// Uses a child's end.
+pub(crate) fn child(machine: &mut Machine<'_>, visit: Visit, ended: Ended) {
+    let Some(frame) = machine.x.frame(visit) else {
+        return;
+    };
+    let result = step::run::outcome(ended, &machine.program.task(frame.task).reference);
+    let result = result.and_then(|value| machine.weigh(value));
+    settle(machine, visit, result);
+}
+
+/// Uses a consumed event: the output is an array, even for one.
+pub(crate) fn event(machine: &mut Machine<'_>, visit: Visit, value: Value) {
+    let value = machine.weigh(Value::array([value]));
+    settle(machine, visit, value);
+}
+
+/// Ends a task with the answer from outside; the error's instance is the task.
+fn settle(machine: &mut Machine<'_>, visit: Visit, result: Result<Value, Fault>) {
+    let Some(frame) = machine.x.frame(visit) else {
+        return;
+    };
+    let task = machine.program.task(frame.task);
+    match result {
+        Ok(value) => {
+            let site = Site::of(frame);
+            machine.complete(site, &Raw::Value(value), task.then);
+        }
+        Err(fault) => machine.fault(visit, fault.with_instance(&task.reference), true),
+    }
+}

@@ -1,0 +1,237 @@
+//! The state of one run: the fold of its records.
+//!
+//! Owns the state and the questions about it. Changes of it are made in `apply` alone (invariant 4).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tidemill_dsl::ids::{ExecutionId, Time, Visit};
+use tidemill_dsl::program::{Kind, Program, TaskId};
+use tidemill_dsl::value::{Map, Value};
+
+pub(crate) use crate::frame::{Attempts, Closed, Frame, Phase, ROOT, Slot, State, Timers};
+use crate::history::{Kept, Work};
+use crate::limits::MAX_HISTORY;
+use crate::record::{Birth, Ended, Status};
+
+/// The folded state of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    pub(crate) birth: Arc<Birth>,
+    pub(crate) started: Option<Time>,
+    pub(crate) ended: Option<Time>,
+    pub(crate) result: Option<Ended>,
+    pub(crate) suspended: bool,
+    /// Time of the last transition.
+    pub(crate) time: Time,
+    pub(crate) sequence: u64,
+    pub(crate) transitions: u64,
+    pub(crate) next_visit: Visit,
+    pub(crate) history_limit: u64,
+    pub(crate) deadline: Option<Time>,
+    /// Transformed input; none until it was taken.
+    pub(crate) input: Option<Value>,
+    /// The data that flows in the top list.
+    pub(crate) flow: Value,
+    pub(crate) context: Value,
+    /// Tasks entered in the top list.
+    pub(crate) entered: u32,
+    /// Open visits, and closed ones that a retry may need; in order of visit.
+    pub(crate) frames: Vec<Frame>,
+    /// What a yield, or the end of the run, has left to do.
+    pub(crate) queue: Vec<Work>,
+    /// What arrived while suspended.
+    pub(crate) kept: Vec<(Visit, Kept)>,
+    /// Positions of the events consumed.
+    pub(crate) heard: BTreeSet<u64>,
+}
+
+/// An outside call that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenCall {
+    /// Its visit.
+    pub visit: Visit,
+    /// Its attempt, from 1.
+    pub attempt: u32,
+    /// Its task.
+    pub task: TaskId,
+}
+
+/// What an execution waits for (promise 7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitingFor {
+    /// Task name.
+    pub name: Arc<str>,
+    /// Task reference.
+    pub reference: Arc<str>,
+    /// Its visit.
+    pub visit: Visit,
+    /// What.
+    pub what: Awaited,
+}
+
+/// What a task waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Awaited {
+    /// The outcome of an outside call.
+    Call,
+    /// The end of a `wait`.
+    Timer(Time),
+    /// An event, of this type if the filter states one.
+    Event(Option<Arc<str>>),
+    /// The end of a child execution.
+    Child(ExecutionId),
+    /// The next attempt of a `try`.
+    Retry(Time),
+}
+
+impl Execution {
+    /// An execution that has not begun.
+    pub(crate) fn unborn(birth: Arc<Birth>) -> Execution {
+        Execution {
+            time: birth.created,
+            birth,
+            started: None,
+            ended: None,
+            result: None,
+            suspended: false,
+            sequence: 1,
+            transitions: 0,
+            next_visit: 1,
+            history_limit: MAX_HISTORY,
+            deadline: None,
+            input: None,
+            flow: Value::Null,
+            context: Value::Object(Arc::new(Map::new())),
+            entered: 0,
+            frames: Vec::new(),
+            queue: Vec::new(),
+            kept: Vec::new(),
+            heard: BTreeSet::new(),
+        }
+    }
+
+    /// The facts of birth.
+    pub fn birth(&self) -> &Arc<Birth> {
+        &self.birth
+    }
+
+    /// Its phase (dsl.md section 2.3; `waiting` as section 12 has it).
+    pub fn status(&self) -> Status {
+        match &self.result {
+            Some(Ended::Completed(_)) => Status::Completed,
+            Some(Ended::Faulted(_)) => Status::Faulted,
+            Some(Ended::Cancelled) => Status::Cancelled,
+            None if self.started.is_none() => Status::Pending,
+            None if self.suspended => Status::Suspended,
+            None if self.waits() => Status::Waiting,
+            None => Status::Running,
+        }
+    }
+
+    /// Whether everything open is a wait or a listen.
+    fn waits(&self) -> bool {
+        let mut some = false;
+        for frame in self.open() {
+            match &frame.state {
+                State::Wait(_) | State::Listen => some = true,
+                State::Call | State::Child | State::Ready => return false,
+                State::Try(attempts) if matches!(attempts.phase, Phase::Delay(_)) => return false,
+                _ => {}
+            }
+        }
+        some && self.queue.is_empty()
+    }
+
+    /// When it began.
+    pub fn started(&self) -> Option<Time> {
+        self.started
+    }
+
+    /// When it ended; none again after an accepted retry.
+    pub fn ended(&self) -> Option<Time> {
+        self.ended
+    }
+
+    /// Its output or error, once ended.
+    pub fn result(&self) -> Option<&Ended> {
+        self.result.as_ref()
+    }
+
+    /// Time of its last transition.
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
+    /// Sequence of the next public history entry, from 1.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Number of transitions folded into it.
+    pub fn transitions(&self) -> u64 {
+        self.transitions
+    }
+
+    /// Whether a decision has yielded and wants [`crate::Input::Continue`].
+    pub fn more(&self) -> bool {
+        !self.queue.is_empty() && !self.suspended && self.ended.is_none()
+    }
+
+    /// The outside calls whose outcome is wanted, in order of visit.
+    pub fn open_calls(&self) -> impl Iterator<Item = OpenCall> {
+        self.open()
+            .filter(|frame| matches!(frame.state, State::Call) && !self.keeps_answer(frame.visit))
+            .map(|frame| OpenCall {
+                visit: frame.visit,
+                attempt: frame.attempt,
+                task: frame.task,
+            })
+    }
+
+    /// About how many bytes it takes in memory. Walks its values: for budgets of eviction, not for every decision.
+    pub fn size(&self) -> usize {
+        let frames: usize = self.frames.iter().map(Frame::size).sum();
+        let kept = self.kept.len() * size_of::<(Visit, Kept)>();
+        let own = self.birth.input.size() + self.flow.size() + self.context.size();
+        size_of::<Execution>()
+            + own
+            + frames
+            + kept
+            + self.queue.len() * size_of::<Work>()
+            + self.heard.len() * 12
+    }
+
+    /// What it waits for, in order of visit. Empty when it is pending, ended, or about to go on.
+    pub fn waiting_for(&self, program: &Program) -> Vec<WaitingFor> {
+        self.open()
+            .filter(|frame| !self.keeps_answer(frame.visit))
+            .filter_map(|frame| {
+                let task = program.task(frame.task);
+                let what = match (&frame.state, &task.kind) {
+                    (State::Call, _) => Awaited::Call,
+                    (State::Wait(until), _) => Awaited::Timer(*until),
+                    (State::Listen, Kind::Listen(listen)) => {
+                        Awaited::Event(listen.filter.event_type().map(Arc::from))
+                    }
+                    (State::Child, _) => Awaited::Child(self.child_id(frame.visit, frame.started)),
+                    (
+                        State::Try(Attempts {
+                            phase: Phase::Delay(until),
+                            ..
+                        }),
+                        _,
+                    ) => Awaited::Retry(*until),
+                    _ => return None,
+                };
+                let (name, reference) = (task.name.clone(), task.reference.clone());
+                Some(WaitingFor {
+                    name,
+                    reference,
+                    visit: frame.visit,
+                    what,
+                })
+            })
+            .collect()
+    }
+}

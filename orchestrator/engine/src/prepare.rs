@@ -1,0 +1,352 @@
+//! What a call sends: `with` evaluated when the call is handed out (dsl.md section 12, "HTTP and OpenAPI calls").
+//!
+//! The only place where secrets are read. What is made here leaves with the order and never enters the execution.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use sha2::Digest as _;
+use tidemill_dsl::expr::{Arguments, Template, expand_uri};
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::ids::Visit;
+use tidemill_dsl::order::{Call, HttpRequest, Order};
+use tidemill_dsl::program::{Auth, FunctionCall, HttpCall, Kind, Program, Task};
+use tidemill_dsl::value::Value;
+
+use crate::execution::{Attempts, Execution, Frame, Phase, State};
+use crate::scope::{Place, Scope, Site};
+
+/// Evaluates an open call into the order to hand out. An error is the call's outcome: nothing is sent.
+///
+/// `secrets` gives the value of a secret of the execution's namespace by its name. A secret that is missing or not
+/// declared is an authorization error, 403.
+pub fn prepare(
+    program: &Program,
+    execution: &Execution,
+    visit: Visit,
+    secrets: &dyn Arguments,
+) -> Result<Order, Fault> {
+    let frame = execution
+        .open_frame(visit)
+        .ok_or_else(|| Fault::runtime("the call is no longer open"))?;
+    let task = program.task(frame.task);
+    let site = Site::of(frame);
+    let scope = Scope {
+        secrets: Some(secrets),
+        ..Scope::of_task(program, execution, Place::Body, &site)
+    };
+    let what = check_secrets(program, task, secrets).and_then(|()| match &task.kind {
+        Kind::Http(call) => http(call, &site, &scope).map(|request| Call::Http(Box::new(request))),
+        Kind::Function(call) => function(call, &site, &scope),
+        _ => Err(Fault::runtime("the task is no call")),
+    });
+    Ok(Order {
+        namespace: execution.birth.namespace.clone(),
+        execution: execution.birth.id,
+        visit,
+        attempt: frame.attempt,
+        key: key(program, execution, visit),
+        task: task.reference.clone(),
+        deadline: execution.deadline(visit),
+        what: what.map_err(|fault| fault.with_instance(&task.reference))?,
+    })
+}
+
+/// The number of a call's idempotency key ([`Order::key`]): the visit, or, within a `try` that may retry, a hash of the
+/// way from that `try` to the call.
+fn key(program: &Program, execution: &Execution, visit: Visit) -> u64 {
+    let mut way = Vec::new();
+    let mut hashed = None;
+    let mut at = visit;
+    while let Some(frame) = execution.frame(at) {
+        way.push((frame.ordinal, frame.task.0));
+        if let Some(parent) = execution.frame(frame.parent)
+            && retries(program, parent)
+        {
+            hashed = Some((parent.visit, way.len()));
+        }
+        at = frame.parent;
+    }
+    let Some((outermost, length)) = hashed else {
+        return visit.into();
+    };
+    let mut hash = sha2::Sha256::new();
+    hash.update(outermost.to_be_bytes());
+    for (ordinal, task) in &way[..length] {
+        hash.update(ordinal.to_be_bytes());
+        hash.update(task.to_be_bytes());
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.finalize()[..8]);
+    u64::from_be_bytes(first)
+}
+
+fn retries(program: &Program, frame: &Frame) -> bool {
+    let body = matches!(
+        &frame.state,
+        State::Try(Attempts {
+            phase: Phase::Body,
+            ..
+        })
+    );
+    body && matches!(&program.task(frame.task).kind, Kind::Try(attempt) if attempt.retry.is_some())
+}
+
+fn absent(name: &str, declared: bool) -> Fault {
+    let why = if declared {
+        "does not exist"
+    } else {
+        "is not declared under `use.secrets`"
+    };
+    Fault::authorization(format!("the secret `{name}` {why}"))
+}
+
+/// Refuses a task that names a secret which is missing or undeclared, before anything is sent.
+fn check_secrets(program: &Program, task: &Task, secrets: &dyn Arguments) -> Result<(), Fault> {
+    let mut read = Vec::new();
+    for key in ["with", "call", "run"] {
+        task.definition
+            .get(key)
+            .into_iter()
+            .for_each(|part| named(part, &mut read));
+    }
+    let named_auth = task
+        .definition
+        .pointer("/with/endpoint/authentication/use")
+        .and_then(Value::as_str);
+    if let Some(name) = named_auth {
+        let shared = program
+            .definition
+            .pointer("/use/authentications")
+            .and_then(|all| all.get(name));
+        if let Some(shared) = shared {
+            named(shared, &mut read);
+        }
+    }
+    for name in read {
+        let declared = program.secrets.iter().any(|secret| **secret == *name);
+        if !declared || secrets.get(&name).is_none() {
+            return Err(absent(&name, declared));
+        }
+    }
+    Ok(())
+}
+
+/// The names after `$secrets.` or in `$secrets["..."]`, at every depth.
+fn named(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => {
+            for rest in text.split("$secrets").skip(1) {
+                let name = if let Some(rest) = rest.strip_prefix('.') {
+                    let rest = rest.strip_prefix('"').unwrap_or(rest);
+                    rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                        .next()
+                } else {
+                    rest.strip_prefix("[\"").and_then(|rest| rest.split('"').next())
+                };
+                found.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| named(item, found)),
+        Value::Object(map) => map.values().for_each(|item| named(item, found)),
+        _ => {}
+    }
+}
+
+fn function(call: &FunctionCall, site: &Site, scope: &Scope<'_>) -> Result<Call, Fault> {
+    let input = match &call.with {
+        Some(with) => with.eval(&site.input, scope)?,
+        None => site.input.clone(),
+    };
+    Ok(Call::Function {
+        name: call.name.clone(),
+        version: call.version.clone(),
+        input,
+    })
+}
+
+fn http(call: &HttpCall, site: &Site, scope: &Scope<'_>) -> Result<HttpRequest, Fault> {
+    let eval = |template: &Template| template.eval(&site.input, scope);
+    let query = call.query.as_ref().map(eval).transpose()?;
+    let headers = call.headers.as_ref().map(eval).transpose()?;
+    Ok(HttpRequest {
+        method: text("method", &eval(&call.method)?)?.to_uppercase(),
+        uri: with_query(uri(&call.uri, site, scope)?, query.as_ref())?,
+        headers: match headers {
+            Some(headers) => pairs("headers", &headers)?,
+            None => Vec::new(),
+        },
+        authorization: call
+            .auth
+            .as_ref()
+            .map(|auth| authorization(auth, site, scope))
+            .transpose()?,
+        body: call.body.as_ref().map(eval).transpose()?,
+        output: call.output,
+        redirect: call.redirect,
+    })
+}
+
+/// A text without expressions is a URI template over the input; anything else is used as it evaluates.
+fn uri(template: &Template, site: &Site, scope: &Scope<'_>) -> Result<String, Fault> {
+    if let Some(Value::String(text)) = template.constant() {
+        return expand_uri(text, &site.input);
+    }
+    text("endpoint", &template.eval(&site.input, scope)?)
+}
+
+fn text(field: &str, value: &Value) -> Result<String, Fault> {
+    match value {
+        Value::String(text) => Ok(text.to_string()),
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        _ => Err(Fault::expression(format!(
+            "`{field}` cannot be a value of kind {}",
+            value.kind()
+        ))),
+    }
+}
+
+/// Name and text of each member; an array stands for several, null for none.
+fn pairs(field: &str, value: &Value) -> Result<Vec<(String, String)>, Fault> {
+    let Some(map) = value.as_object() else {
+        return Err(Fault::expression(format!(
+            "`{field}` gives no object but a value of kind {}",
+            value.kind()
+        )));
+    };
+    let mut pairs = Vec::with_capacity(map.len());
+    for (name, value) in map {
+        match value {
+            Value::Null => {}
+            Value::Array(items) => {
+                for item in items.iter() {
+                    pairs.push((name.to_string(), text(name, item)?));
+                }
+            }
+            other => pairs.push((name.to_string(), text(name, other)?)),
+        }
+    }
+    Ok(pairs)
+}
+
+/// Adds to the endpoint's own query, before a fragment.
+fn with_query(uri: String, query: Option<&Value>) -> Result<String, Fault> {
+    let pairs = match query {
+        None | Some(Value::Null) => return Ok(uri),
+        Some(query) => pairs("query", query)?,
+    };
+    if pairs.is_empty() {
+        return Ok(uri);
+    }
+    let (base, fragment) = uri
+        .split_once('#')
+        .map_or((&*uri, None), |(base, rest)| (base, Some(rest)));
+    let mut out = base.to_owned();
+    for (name, value) in pairs {
+        let separator = match out.split_once('?') {
+            None => "?",
+            Some((_, own)) if own.is_empty() || own.ends_with('&') => "",
+            Some(_) => "&",
+        };
+        out.push_str(separator);
+        encode(&name, &mut out);
+        out.push('=');
+        encode(&value, &mut out);
+    }
+    if let Some(fragment) = fragment {
+        out.push('#');
+        out.push_str(fragment);
+    }
+    Ok(out)
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986.
+fn encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
+fn authorization(auth: &Auth, site: &Site, scope: &Scope<'_>) -> Result<String, Fault> {
+    let eval = |field: &str, template: &Template| text(field, &template.eval(&site.input, scope)?);
+    match auth {
+        Auth::Basic { username, password } => {
+            Ok(basic(&eval("username", username)?, &eval("password", password)?))
+        }
+        Auth::Bearer { token } => Ok(format!("Bearer {}", eval("token", token)?)),
+        Auth::Secret { scheme, secret } => from_secret(scheme, secret, scope),
+    }
+}
+
+/// `basic: {use: NAME}` reads username and password, `bearer: {use: NAME}` the token.
+fn from_secret(scheme: &str, name: &Arc<str>, scope: &Scope<'_>) -> Result<String, Fault> {
+    let declared = scope.program.secrets.contains(name);
+    let found = scope
+        .secrets
+        .filter(|_| declared)
+        .and_then(|secrets| secrets.get(name));
+    let value = found.ok_or_else(|| absent(name, declared))?;
+    let member = |key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| Fault::authentication(format!("the secret `{name}` has no text `{key}`")))
+    };
+    match scheme {
+        "basic" => Ok(basic(member("username")?, member("password")?)),
+        _ => Ok(format!(
+            "Bearer {}",
+            value.as_str().map_or_else(|| member("token"), Ok)?
+        )),
+    }
+}
+
+fn basic(username: &str, password: &str) -> String {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+    format!("Basic {encoded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_is_added_and_encoded() {
+        let check = |uri: &str, query: &str, expected: &str| {
+            let query = Value::parse(query.as_bytes()).unwrap();
+            assert_eq!(
+                with_query(uri.into(), Some(&query)),
+                Ok(expected.to_owned()),
+                "{uri} {query}"
+            );
+        };
+        check(
+            "http://h/p",
+            r#"{"a":1,"b":"x y/z"}"#,
+            "http://h/p?a=1&b=x%20y%2Fz",
+        );
+        check("http://h/p?c=d", r#"{"a":[1,true]}"#, "http://h/p?c=d&a=1&a=true");
+        check(
+            "http://h/p#top",
+            r#"{"a":"ä","n":null}"#,
+            "http://h/p?a=%C3%A4#top",
+        );
+        check("http://h/p", "{}", "http://h/p");
+        assert!(with_query("http://h".into(), Some(&Value::parse(br#"{"a":{}}"#).unwrap())).is_err());
+    }
+
+    #[test]
+    fn secrets_named_in_a_text() {
+        let mut found = Vec::new();
+        named(
+            &Value::text(r#"${ $secrets.one + $secrets["two x"] + $secrets."three" }, $secrets"#),
+            &mut found,
+        );
+        assert_eq!(found, ["one", "two x", "three"]);
+    }
+}

@@ -1,0 +1,242 @@
+//! The hall: opens the store, takes up what was under way, runs lanes, timers, buffers and sources, and stops them in
+//! order. Every room is made here and only here.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidemill_engine::record::SubscriptionChange;
+use tidemill_store::{Batch, Class, OperatorChange, Part, Store};
+
+use crate::buffer::{self, Buffers};
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::error::Error;
+use crate::inbox::{self, Told};
+use crate::ingress::Ingress;
+use crate::lanes::{ChildEnded, Command, Input, Lanes, Verb};
+use crate::listeners::{self, Listeners};
+use crate::rooms::Rooms;
+use crate::secrets::Secrets;
+use crate::shard::Driver;
+use crate::sources::Sources;
+use crate::stream::Stream;
+use crate::timers::{self, Timers};
+use crate::waiters::Waiters;
+
+/// Stack of a lane: expressions recurse on it (virtual memory, touched only as used).
+const LANE_STACK: usize = 128 * 1024 * 1024;
+/// Executions taken up at once after a start.
+const PAGE: usize = 10_000;
+/// Between two looks at what retention may remove.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Rows removed in one slice of retention.
+const RETENTION_SLICE: u32 = 500;
+
+/// The running service.
+pub struct Hall {
+    /// Its rooms.
+    pub rooms: Arc<Rooms>,
+    /// Its sources.
+    pub sources: Arc<Sources>,
+    ready: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    drain: Duration,
+}
+
+impl Hall {
+    /// Opens everything over a store and takes up what was under way. Must be called on the runtime.
+    pub async fn open(config: &Config, store: Arc<dyn Store>, clock: Clock) -> Result<Hall, Error> {
+        let catalog = Catalog::load(store.clone(), config.mode)?;
+        let secrets = Arc::new(Secrets::open(&secret_key(&config.data_dir)?, store.secrets()?)?);
+        let lanes = Lanes::new(config.lanes);
+        let dispatch = Dispatch::new(config, lanes.clone(), secrets.clone())?;
+        let rooms = Arc::new(Rooms {
+            clock,
+            store,
+            lanes,
+            catalog,
+            ingress: Ingress::default(),
+            buffers: Buffers::default(),
+            dispatch,
+            timers: Timers::default(),
+            listeners: Listeners::default(),
+            waiters: Waiters::default(),
+            secrets,
+            stream: Stream::default(),
+        });
+        let mut hall = Hall {
+            rooms: rooms.clone(),
+            sources: Arc::new(Sources::default()),
+            ready: AtomicBool::new(false),
+            threads: Mutex::default(),
+            tasks: Vec::new(),
+            drain: config.drain,
+        };
+        rooms.stream.committed(rooms.store.last_pos()?);
+        hall.threads = Mutex::new(threads(&rooms)?);
+        rooms.dispatch.sync(&rooms);
+        hall.tasks.push(tokio::spawn(listeners::run(rooms.clone())));
+        let buffers = buffer::Supervisor::start(rooms.clone())?;
+        take_up(&rooms).await?;
+        hall.sources.sync(&rooms);
+        hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
+        hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
+        hall.ready.store(true, Ordering::Release);
+        Ok(hall)
+    }
+
+    /// Whether it takes requests.
+    pub fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed. A second
+    /// stop finds nothing left to do.
+    pub async fn stop(&self) {
+        self.ready.store(false, Ordering::Release);
+        self.sources.stop(self.drain).await;
+        self.rooms.dispatch.drain(self.drain).await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.rooms.timers.close();
+        self.rooms.lanes.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let store = self.rooms.store.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            store.close();
+        });
+        let _ = closing.await;
+    }
+
+    /// Readiness off, ahead of [`Hall::stop`].
+    pub fn unready(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+}
+
+fn threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, Error> {
+    let failed = |e: std::io::Error| Error::Unavailable(format!("start a thread: {e}"));
+    let mut threads = Vec::new();
+    for lane in 0..rooms.lanes.count() {
+        let driver = Driver::new(lane, rooms.clone());
+        let named = std::thread::Builder::new().name(format!("lane-{lane}")).stack_size(LANE_STACK);
+        threads.push(named.spawn(move || driver.run()).map_err(failed)?);
+    }
+    let own = rooms.clone();
+    let named = std::thread::Builder::new().name("timers".into());
+    threads.push(named.spawn(move || timers::run(&own)).map_err(failed)?);
+    Ok(threads)
+}
+
+/// After a start: listens, inbox items, and executions that were pending or running.
+async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
+    let own = rooms.clone();
+    let done = tokio::task::spawn_blocking(move || -> Result<(), Error> {
+        let subscriptions = own.store.subscriptions()?;
+        own.listeners.change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
+        let mut after = None;
+        loop {
+            let page = own.store.unfinished(after, PAGE)?;
+            after = page.last().map(|r| r.id);
+            let full = page.len() == PAGE;
+            for row in page {
+                own.lanes.send(row.id, Input::Recover(row.id));
+            }
+            if !full {
+                break;
+            }
+        }
+        for item in own.store.inbox()? {
+            match inbox::read(&item) {
+                Some(told) => tell(&own, item.key, told),
+                None => tracing::error!(key = ?item.key, "an inbox item cannot be read; it is left alone"),
+            }
+        }
+        Ok(())
+    });
+    done.await.map_err(|e| Error::Unavailable(e.to_string()))?
+}
+
+fn tell(rooms: &Rooms, key: tidemill_store::InboxKey, told: Told) {
+    match told {
+        Told::ChildEnded { parent, visit, child, ended } => {
+            let end = ChildEnded { parent, visit, child, ended, key: Some(key) };
+            rooms.lanes.send(parent, Input::ChildEnded(Box::new(end)));
+        }
+        Told::Cancel(id) => {
+            let command = Command { execution: id, verb: Verb::Cancel, reason: None, key: Some(key), reply: None };
+            rooms.lanes.send(id, Input::Command(Box::new(command)));
+        }
+        Told::DeliveryEnded(end) => rooms.buffers.ended(vec![end]),
+    }
+}
+
+/// Follows the catalog: sources, buffers and functions are what it says.
+async fn follow(rooms: Arc<Rooms>, sources: Arc<Sources>, mut buffers: buffer::Supervisor) {
+    let mut changed = rooms.catalog.watch();
+    while changed.changed().await.is_ok() {
+        rooms.dispatch.sync(&rooms);
+        sources.sync(&rooms);
+        buffers.sync();
+    }
+}
+
+/// Removes what is older than its retention, in slices of little writer time each.
+async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
+    let before = |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
+    loop {
+        tokio::time::sleep(RETENTION_EVERY).await;
+        rooms.waiters.sweep();
+        loop {
+            let slice = OperatorChange::Retain {
+                executions: before(executions),
+                events: before(events),
+                rows: RETENTION_SLICE,
+            };
+            let batch = Batch { class: Class::Running, parts: vec![Part::Operator(vec![slice])] };
+            match buffer::submit(&rooms, batch).await {
+                Ok(committed) if committed.more => tokio::task::yield_now().await,
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot remove what is beyond retention");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The key that seals secrets: a file of mode 0600 in the data folder, made on the first start.
+fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = data_dir.join("secret.key");
+    let failed = |e: std::io::Error| Error::Unavailable(format!("read the secret key {}: {e}", path.display()));
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes
+            .try_into()
+            .map_err(|_| Error::Unavailable(format!("read the secret key {}: it has not 32 bytes", path.display()))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let key = crate::ids::key();
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed)?;
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(key)
+        }
+        Err(e) => Err(failed(e)),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a caller may do with executions: start, show, wait, command, read the history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidemill_dsl::ids::{ExecutionId, Namespace};
+use tidemill_dsl::value::Value;
+use tidemill_engine::entry::{Entry, Expander};
+use tidemill_engine::record::Birth;
+use tidemill_store::{ExecutionRow, StartKey};
+use tokio::sync::oneshot;
+
+use crate::deliveries::blocking;
+use crate::error::Error;
+use crate::lanes::{Command, Input, Start, Verb};
+use crate::rooms::Rooms;
+use crate::view::ExecutionView;
+
+/// Longest wait a caller may ask for (limit `http-wait`).
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Transitions read at once for a history.
+const PAGE: usize = 1000;
+
+/// A start by hand.
+pub struct StartRequest {
+    /// Namespace.
+    pub namespace: Namespace,
+    /// Workflow name.
+    pub workflow: Arc<str>,
+    /// Version; none is the highest.
+    pub version: Option<Arc<str>>,
+    /// Raw input.
+    pub input: Value,
+    /// Tags.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// `Idempotency-Key` with the hash of the body.
+    pub key: Option<StartKey>,
+    /// Wait for the end, at most this long.
+    pub wait: Option<Duration>,
+}
+
+/// Starts an execution; answers once it is durable (and, if asked to wait, once it ended or the wait is over).
+pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView, Error> {
+    let space = rooms
+        .catalog
+        .existing(&request.namespace)
+        .ok_or_else(|| Error::not_found("workflow", &*request.workflow))?;
+    let program = space
+        .workflow(&request.workflow, request.version.as_deref())
+        .ok_or_else(|| match &request.version {
+            Some(version) => Error::not_found("workflow", format!("{}:{version}", request.workflow)),
+            None => Error::not_found("workflow", &*request.workflow),
+        })?
+        .program
+        .clone();
+    let now = (rooms.clock)();
+    let birth = Arc::new(Birth {
+        id: crate::ids::execution(now),
+        namespace: request.namespace.clone(),
+        workflow: program.document.name.clone(),
+        version: program.document.version.clone(),
+        digest: program.digest,
+        created: now,
+        input: request.input,
+        cause: None,
+        parent: None,
+        tags: request.tags,
+    });
+    if let Some(key) = &request.key
+        && let Some(id) = taken(rooms, &birth, key).await?
+    {
+        return wait(rooms, &request.namespace, id, request.wait.unwrap_or_default()).await;
+    }
+    let id = birth.id;
+    let ended = request.wait.map(|_| rooms.waiters.wait(id));
+    let (reply, accepted) = oneshot::channel();
+    let start = Start { birth: birth.clone(), key: request.key.clone(), reply };
+    rooms.lanes.send(id, Input::Start(Box::new(start)));
+    let accepted = accepted.await.map_err(|_| Error::Unavailable("start: the service is stopping".into()))?;
+    let view = match (accepted, &request.key) {
+        (Ok(view), _) => view,
+        // Another start with the same key was faster: its execution is the answer.
+        (Err(Error::Conflict { code: "idempotency-key", .. }), Some(key)) => {
+            let id = taken(rooms, &birth, key).await?.ok_or_else(|| Error::Unavailable("start: lost a race".into()))?;
+            return wait(rooms, &request.namespace, id, request.wait.unwrap_or_default()).await;
+        }
+        (Err(error), _) => return Err(error),
+    };
+    match (ended, request.wait) {
+        (Some(ended), Some(limit)) if !view.status.ended() => {
+            match tokio::time::timeout(limit.min(MAX_WAIT), ended).await {
+                Ok(Ok(view)) => Ok(view),
+                _ => show(rooms, &request.namespace, id).await,
+            }
+        }
+        _ => Ok(view),
+    }
+}
+
+/// The execution that holds a start key; a conflict if its body was another one.
+async fn taken(rooms: &Rooms, birth: &Birth, key: &StartKey) -> Result<Option<ExecutionId>, Error> {
+    let (store, namespace, workflow, name) =
+        (rooms.store.clone(), birth.namespace.clone(), birth.workflow.clone(), key.key.clone());
+    match blocking(move || store.start_key(&namespace, &workflow, &name)).await? {
+        Some((id, body)) if body == key.body => Ok(Some(id)),
+        Some((id, _)) => Err(Error::conflict(
+            "idempotency-key-reused",
+            format!("the idempotency key was used with another body, by execution {id}"),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// One execution: from its lane's memory, else from the store.
+pub async fn show(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Result<ExecutionView, Error> {
+    let (tx, rx) = oneshot::channel();
+    rooms.lanes.send(id, Input::Query(id, tx));
+    if let Ok(Some(view)) = rx.await {
+        return if view.namespace == *namespace { Ok(view) } else { Err(missing(id)) };
+    }
+    let row = row(rooms, namespace, id).await?;
+    if row.status.ended() {
+        let store = rooms.store.clone();
+        let first = blocking(move || store.transitions(id, 0, 1)).await?;
+        let input = first.first().and_then(|t| tidemill_engine::birth_of(t).ok()).map(|b| b.input.clone());
+        return Ok(ExecutionView { input, ..ExecutionView::of_row(row) });
+    }
+    let folded = rooms.fold(id)?;
+    Ok(match folded {
+        Some((program, execution)) => ExecutionView::of_execution(&program, &execution),
+        None => ExecutionView::of_row(row),
+    })
+}
+
+fn missing(id: ExecutionId) -> Error {
+    Error::not_found("execution", id.to_string())
+}
+
+/// One summary row; not found across namespaces.
+pub async fn row(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Result<ExecutionRow, Error> {
+    let (store, namespace) = (rooms.store.clone(), namespace.clone());
+    blocking(move || store.execution(&namespace, id)).await?.ok_or_else(|| missing(id))
+}
+
+/// One execution once it ended, or as it is when the wait is over.
+pub async fn wait(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    id: ExecutionId,
+    limit: Duration,
+) -> Result<ExecutionView, Error> {
+    let ended = rooms.waiters.wait(id);
+    let view = show(rooms, namespace, id).await?;
+    if view.status.ended() || limit.is_zero() {
+        return Ok(view);
+    }
+    match tokio::time::timeout(limit.min(MAX_WAIT), ended).await {
+        Ok(Ok(view)) => Ok(view),
+        _ => show(rooms, namespace, id).await,
+    }
+}
+
+/// An operator's verb; answers after its commit.
+pub async fn command(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    id: ExecutionId,
+    verb: Verb,
+    reason: Option<Arc<str>>,
+) -> Result<(), Error> {
+    row(rooms, namespace, id).await?;
+    let (tx, rx) = oneshot::channel();
+    let command = Command { execution: id, verb, reason, key: None, reply: Some(tx) };
+    rooms.lanes.send(id, Input::Command(Box::new(command)));
+    rx.await.map_err(|_| Error::Unavailable("carry out the command: the service is stopping".into()))?
+}
+
+/// History entries with a sequence above `after`, at most `limit`.
+pub async fn history(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    id: ExecutionId,
+    (after, limit): (u64, usize),
+) -> Result<Vec<Entry>, Error> {
+    let row = row(rooms, namespace, id).await?;
+    let program = rooms
+        .catalog
+        .revision(&row.namespace, &row.workflow, &row.digest)
+        .ok_or_else(|| Error::not_found("workflow revision", format!("{}:{}", row.workflow, row.version)))?;
+    let store = rooms.store.clone();
+    let read = tokio::task::spawn_blocking(move || -> Result<Vec<Entry>, Error> {
+        let mut expander = Expander::new();
+        let mut entries = Vec::new();
+        let mut sequence = 0;
+        loop {
+            // Values refer back, so a page is expanded from the first transition on.
+            let page = store.transitions(id, sequence, PAGE)?;
+            for transition in &page {
+                let own = expander.feed(&program, transition).map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
+                entries.extend(own.into_iter().filter(|e| e.sequence > after));
+                sequence = transition.first + u64::from(transition.count);
+            }
+            if entries.len() > limit || page.len() < PAGE {
+                entries.truncate(limit);
+                return Ok(entries);
+            }
+        }
+    });
+    read.await.map_err(|e| Error::Unavailable(e.to_string()))?
+}
