@@ -8,9 +8,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Given;
 
+/// Told below the help.
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 lint or test failed, 4 not found, 5 conflict, \
+6 auth, 7 unavailable or timeout, 8 execution faulted, 9 differences found, 130 interrupted";
+
 /// Turns outside events into CloudEvents, matches them against triggers and runs durable workflows.
 #[derive(Debug, Parser)]
-#[command(name = "tidemill", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "tidemill", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What all of them take.
     #[command(flatten)]

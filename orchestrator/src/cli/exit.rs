@@ -7,6 +7,7 @@ use std::fmt;
 use tidemill_dsl::value::Value;
 
 use crate::error::Error;
+use crate::problem::Problem;
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -69,7 +70,10 @@ impl Failure {
     pub fn of_problem(status: u16, problem: &Value) -> Failure {
         let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
         let detail = if text("detail").is_empty() { text("title") } else { text("detail") };
-        let mut shown = if detail.is_empty() { format!("get it done: HTTP status {status}") } else { detail.to_owned() };
+        let mut shown = match detail {
+            "" => format!("error: the server answered with HTTP status {status}"),
+            detail => format!("error: {detail}"),
+        };
         if !text("code").is_empty() {
             shown = format!("{shown} [{}]", text("code"));
         }
@@ -80,7 +84,7 @@ impl Failure {
             429 | 503 | 507 => "try again later; tidemill healthcheck tells how the server is",
             _ => "see tidemill help for what is expected",
         };
-        Failure::new(code_of(status), shown).try_next(next)
+        Failure::whole(code_of(status), shown).try_next(next)
     }
 }
 
@@ -113,7 +117,9 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::new(code_of(error.status()), error.to_string()).try_next("see the lines logged above")
+        let problem = Problem::from(error);
+        let text = format!("error: {} [{}]", problem.detail, problem.code);
+        Failure::whole(code_of(problem.status), text).try_next("tidemill lint PATH, or the same with --log-level debug")
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_problem_reads_as_a_sentence_with_a_next_step() {
-        let problem = br#"{"title": "Not Found", "detail": "find workflow `x`", "code": "not-found"}"#;
+        let problem = br#"{"title": "Not Found", "detail": "cannot find workflow `x`", "code": "not-found"}"#;
         let problem = Value::parse(problem).unwrap();
         let failure = Failure::of_problem(404, &problem);
         assert_eq!(failure.code, NOT_FOUND);
