@@ -1,0 +1,165 @@
+//! `emit`, `listen`, `run.workflow`.
+
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::ids::ExecutionId;
+use tidemill_engine::{Awaited, Effect, Ended, Input, Status, Verdict, resume};
+
+use crate::harness::{Run, json, pure};
+
+fn listen(with: &str, read: &str) -> String {
+    format!("do:\n- l:\n    listen: {{to: {{one: {{with: {{{with}}}}}}}{read}}}\n")
+}
+
+#[test]
+fn listen_gives_an_array() {
+    let mut run = Run::start(&listen("type: order", ""), "{}");
+    run.is(Status::Waiting);
+    assert_eq!(run.x.waiting_for(&run.program)[0].what, Awaited::Event(Some("order".into())));
+    assert!(!run.post(1, "other", "{}"));
+    assert!(run.post(2, "order", r#"{"n":1}"#));
+    run.expect(r#"[{"n":1}]"#, "+W +l -l -W");
+}
+
+#[test]
+fn listen_reads_data_envelope_or_raw() {
+    let read = |read: &str| {
+        let mut run = Run::start(&listen("type: order", read), "{}");
+        run.post(2, "order", r#"{"n":1}"#);
+        run.end()
+    };
+    assert_eq!(read(", read: data"), r#"[{"n":1}]"#);
+    assert_eq!(read(", read: envelope"), r#"[{"specversion":"1.0","id":"2","source":"/test","type":"order","data":{"n":1}}]"#);
+    assert_eq!(read(", read: raw"), r#"["{\"n\":1}"]"#);
+}
+
+#[test]
+fn filters_are_literal_pattern_or_expression() {
+    let takes = |with: &str, kind: &str, data: &str| Run::start(&listen(with, ""), r#"{"k":1}"#).post(5, kind, data);
+    for (with, kind, data, expected) in [
+        ("type: order", "order", "{}", true),
+        ("type: 'or.*'", "order", "{}", true),
+        ("type: 'or.*'", "xorder", "{}", false),
+        ("type: order, data: '${ .n == $input.k }'", "order", r#"{"n":1}"#, true),
+        ("type: order, data: '${ .n == $input.k }'", "order", r#"{"n":2}"#, false),
+        ("type: order, data: '${ .n > 0 }'", "order", "\"text\"", true),
+        ("type: order, data: '${ .n.m }'", "order", r#"{"n":1}"#, false),
+        ("type: order, subject: x", "order", "{}", false),
+        ("source: /test", "io.serverlessworkflow.task.started.v1", "{}", false),
+        ("type: io.serverlessworkflow.task.started.v1", "io.serverlessworkflow.task.started.v1", "{}", true),
+    ] {
+        if with.contains(".n > 0") {
+            assert!(!takes(with, kind, data), "a failing test matches nothing");
+        } else {
+            assert_eq!(takes(with, kind, data), expected, "{with} on {kind} {data}");
+        }
+    }
+}
+
+#[test]
+fn two_listens_need_two_events() {
+    let mut run = Run::start(
+        "do:\n- a: {listen: {to: {one: {with: {type: e}}}}}\n- b: {listen: {to: {one: {with: {type: e}}}}}\n",
+        "{}",
+    );
+    assert!(run.post(1, "e", "1"));
+    assert!(!run.post(1, "e", "1"));
+    run.is(Status::Waiting);
+    assert!(run.post(2, "e", "2"));
+    run.expect("[2]", "+W +a -a +b -b -W");
+}
+
+#[test]
+fn events_before_the_start_are_not_seen() {
+    let mut run = Run::start(&listen("type: e", ""), "{}");
+    let since = resume(&run.program, &run.x).subscriptions[0].since;
+    assert_eq!(Some(since), run.x.started());
+    run.now = tidemill_dsl::ids::Time(run.now.0 - 2);
+    assert!(!run.post(1, "e", "1"));
+}
+
+#[test]
+fn emit_gives_the_event_it_published() {
+    let body = "do:\n- e: {emit: {event: {with: {type: order, source: /shop, data: {n: '${ .n }'}, region: eu}}}}\n- z: {set: {e: '${ . }'}}\n";
+    let run = Run::start(body, r#"{"n":4}"#);
+    let Some(Effect::Emit(event)) = run.effects.iter().find(|e| matches!(e, Effect::Emit(_))) else {
+        panic!("no event")
+    };
+    assert_eq!((&*event.kind, &*event.source, event.id.len()), ("order", "/shop", 26));
+    assert_eq!(event.extensions.get("region"), Some(&json("\"eu\"")));
+    let expected = format!(
+        r#"{{"e":{{"specversion":"1.0","id":"{}","source":"/shop","type":"order","time":"2025-11-24T16:00:00.000Z","region":"eu","data":{{"n":4}}}}}}"#,
+        event.id
+    );
+    assert_eq!(run.end(), expected);
+    let again = Run::start(body, r#"{"n":4}"#);
+    assert_eq!(again.end(), expected);
+}
+
+#[test]
+fn emit_keeps_the_authors_attributes() {
+    pure(
+        "do:\n- e: {emit: {event: {with: {type: t, source: s, id: i, time: '2020-01-01T00:00:00Z'}}}}\n",
+        "{}",
+        r#"{"specversion":"1.0","id":"i","source":"s","type":"t","time":"2020-01-01T00:00:00Z"}"#,
+        "+W +e -e -W",
+    );
+    pure(
+        "do:\n- e: {emit: {event: {with: {type: '${ .none }', source: s}}}}\n",
+        "{}",
+        "400 expression /do/0/e",
+        "+W +e !e !W",
+    );
+}
+
+fn child(run: &Run) -> (u32, ExecutionId) {
+    let found = run.effects.iter().rev().find_map(|effect| match effect {
+        Effect::StartChild { visit, child, .. } => Some((*visit, *child)),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+const CHILD: &str = "do:\n- r: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: {n: '${ .n }'}}}}\n";
+
+#[test]
+fn a_child_is_awaited() {
+    let mut run = Run::start(CHILD, r#"{"n":1}"#);
+    run.is(Status::Running);
+    let (visit, id) = child(&run);
+    assert_eq!(resume(&run.program, &run.x).effects, run.effects);
+    let other = ExecutionId::derived(run.now, &[b"other"]);
+    let ended = Ended::Completed(json("5"));
+    assert_eq!(run.feed(Input::ChildEnded { visit, child: other, ended: ended.clone() }), Verdict::Stale);
+    assert_eq!(run.feed(Input::ChildEnded { visit, child: id, ended: ended.clone() }), Verdict::Applied);
+    assert_eq!(run.feed(Input::ChildEnded { visit, child: id, ended }), Verdict::Stale);
+    run.expect("5", "+W +r -r -W");
+    let told: Vec<_> = run.entries().into_iter().filter_map(|entry| entry.child).collect();
+    assert_eq!(told, [id]);
+}
+
+#[test]
+fn a_childs_fault_is_the_tasks() {
+    let mut run = Run::start(CHILD, r#"{"n":1}"#);
+    let (visit, child) = child(&run);
+    let ended = Ended::Faulted(Fault::timeout("late").with_instance("/do/9/inner"));
+    run.feed(Input::ChildEnded { visit, child, ended });
+    run.expect("408 timeout /do/0/r", "+W +r !r !W");
+}
+
+#[test]
+fn a_child_that_is_not_awaited() {
+    let body = CHILD.replace("run: {", "run: {await: false, ");
+    let run = Run::start(&body, r#"{"n":1}"#);
+    run.expect(r#"{"n":1}"#, "+W +r -r -W");
+    let started = run.effects.iter().find(|effect| matches!(effect, Effect::StartChild { awaited: false, .. }));
+    assert!(matches!(started, Some(Effect::StartChild { input, .. }) if *input == json(r#"{"n":1}"#)));
+}
+
+#[test]
+fn cancel_reaches_awaited_children() {
+    let mut run = Run::start(CHILD, r#"{"n":1}"#);
+    let (_, id) = child(&run);
+    run.cancel();
+    assert!(run.effects.contains(&Effect::CancelChild { child: id }));
+    run.expect("cancelled", "+W +r xr xW");
+}

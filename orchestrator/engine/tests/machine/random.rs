@@ -1,0 +1,104 @@
+//! Random walks: whatever is fed in whatever order, the invariants hold.
+
+use proptest::prelude::*;
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::order::Outcome;
+use tidemill_engine::{Effect, Ended, Input, resume};
+
+use crate::harness::{Run, json};
+
+const BODIES: [&str; 4] = [
+    "timeout: {after: PT30S}\ndo:\n- f:\n    fork:\n      branches:\n      - a: {do: [{a1: {call: 'x:1@default'}}, {a2: {set: {v: '${ . }'}, export: {as: '{a: 1}'}}}, {a3: {call: 'x:1@default'}}]}\n      - b: {try: [{b1: {call: 'x:1@default'}}], catch: {retry: {delay: PT1S, backoff: {exponential: {}}, limit: {attempt: {count: 2, duration: PT4S}}}, do: [{bh: {wait: PT1S}}]}}\n      - l: {listen: {to: {one: {with: {type: e}}}}}\n- z: {call: 'x:1@default', timeout: {after: PT5S}}\n",
+    "do:\n- t:\n    try:\n    - f: {fork: {compete: true, branches: [{a: {call: 'x:1@default'}}, {w: {wait: PT3S}}, {n: {fork: {branches: [{n1: {call: 'x:1@default'}}, {n2: {call: 'x:1@default', if: '.k'}}]}}}]}}\n    - r: {run: {workflow: {namespace: n, name: w, version: latest}}}\n    catch: {retry: {limit: {attempt: {count: 3}}}, do: [{h: {call: 'x:1@default'}}], then: end}\n- z: {wait: PT1S}\n",
+    "use: {functions: {g: {do: [{g1: {call: 'x:1@default'}}, {g2: {set: {g: '${ . }'}, export: {as: .}}}]}}}\ndo:\n- f: {for: {each: x, in: '[1,2,3]'}, while: '. != 1', do: [{a: {call: g, with: {x: '${ $x }'}}}, {b: {if: '$index == 1', call: 'x:1@default', timeout: {after: PT2S}}}]}\n- s: {switch: [{again: {when: '. == 2', then: f}}, {out: {when: '. == 3', then: end}}]}\n- w: {wait: PT1S}\n",
+    "do:\n- f: {fork: {branches: [{a: {do: [{a1: {wait: PT1S}}, {a2: {call: 'x:1@default'}}], timeout: {after: PT2S}}}, {b: {do: [{b1: {set: {b: 1}}}, {b2: {emit: {event: {with: {type: e, source: s}}}}}, {b3: {listen: {to: {one: {with: {type: e}}}}}}]}}, {c: {do: [{c1: {call: 'x:1@default', then: exit}}, {c2: {set: {no: 1}}}]}}]}}\n",
+];
+
+#[derive(Clone, Debug)]
+enum Move {
+    Done(usize, u8),
+    Fail(usize),
+    Stale(u32, u32),
+    Pass(u16),
+    Post,
+    Child(bool),
+    Cancel,
+    Suspend,
+    Resume,
+    Retry(bool, Option<usize>),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        8 => (any::<usize>(), 0u8..5).prop_map(|(at, value)| Move::Done(at, value)),
+        3 => any::<usize>().prop_map(Move::Fail),
+        1 => (0u32..30, 0u32..4).prop_map(|(visit, attempt)| Move::Stale(visit, attempt)),
+        4 => (0u16..3000).prop_map(Move::Pass),
+        2 => Just(Move::Post),
+        2 => any::<bool>().prop_map(Move::Child),
+        1 => Just(Move::Cancel),
+        1 => Just(Move::Suspend),
+        2 => Just(Move::Resume),
+        2 => (any::<bool>(), proptest::option::of(any::<usize>())).prop_map(|(input, from)| Move::Retry(input, from)),
+    ];
+    proptest::collection::vec(one, 1..40)
+}
+
+fn play(run: &mut Run, pos: u64, step: &Move) {
+    let calls: Vec<_> = run.x.open_calls().collect();
+    match step {
+        Move::Done(at, value) if !calls.is_empty() => {
+            let call = calls[at % calls.len()];
+            let outcome = Outcome::Done(json(&value.to_string()));
+            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+        }
+        Move::Fail(at) if !calls.is_empty() => {
+            let call = calls[at % calls.len()];
+            let outcome = Outcome::Failed(Fault::communication(503, "down"));
+            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+        }
+        Move::Stale(visit, attempt) => {
+            run.feed(Input::Outcome { visit: *visit, attempt: *attempt, outcome: Outcome::Done(json("0")) });
+        }
+        Move::Pass(millis) => {
+            run.pass(i64::from(*millis));
+        }
+        Move::Post => {
+            run.post(pos, "e", "{\"e\":1}");
+        }
+        Move::Child(well) => {
+            let wanted = resume(&run.program, &run.x).effects;
+            let started = wanted.iter().find_map(|effect| match effect {
+                Effect::StartChild { visit, child, .. } => Some((*visit, *child)),
+                _ => None,
+            });
+            if let Some((visit, child)) = started {
+                let ended = if *well { Ended::Completed(json("1")) } else { Ended::Cancelled };
+                run.feed(Input::ChildEnded { visit, child, ended });
+            }
+        }
+        Move::Cancel => drop(run.cancel()),
+        Move::Suspend => drop(run.suspend()),
+        Move::Resume => drop(run.resume()),
+        Move::Retry(input, from) => {
+            let from = from.map(|at| run.program.tasks[at % run.program.tasks.len()].reference.to_string());
+            run.retry(input.then_some("{\"again\":1}"), from.as_deref());
+        }
+        Move::Done(..) | Move::Fail(_) => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn invariants_hold_on_every_walk(body in 0usize..BODIES.len(), moves in moves()) {
+        let mut run = Run::start(BODIES[body], r#"{"k":true}"#);
+        for (at, step) in moves.iter().enumerate() {
+            play(&mut run, at as u64 + 1, step);
+        }
+        // Whatever has happened, the run can be brought to an end.
+        run.resume();
+        run.cancel();
+        prop_assert!(run.x.status().ended());
+    }
+}
