@@ -145,7 +145,7 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
         rooms.secrets.put(request.namespace, &name, Some(value), at);
     }
     rooms.catalog.swap(request.namespace, Some(draft));
-    // Before the answer: a start that follows finds the functions it calls.
+    // A call of the next moment finds the functions of this one.
     rooms.dispatch.sync(rooms);
     Ok(Outcome { revision: revision + 1, results, warnings })
 }

@@ -136,7 +136,11 @@ fn threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, Error> {
     for lane in 0..rooms.lanes.count() {
         let driver = Driver::new(lane, rooms.clone());
         let named = std::thread::Builder::new().name(format!("lane-{lane}")).stack_size(LANE_STACK);
-        threads.push(named.spawn(move || driver.run()).map_err(failed)?);
+        let run = move || {
+            tidemill_dsl::expr::set_stack_size(LANE_STACK);
+            driver.run();
+        };
+        threads.push(named.spawn(run).map_err(failed)?);
     }
     let own = rooms.clone();
     let named = std::thread::Builder::new().name("timers".into());

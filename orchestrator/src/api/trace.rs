@@ -68,7 +68,7 @@ pub struct ClauseBody {
     /// The event's value.
     #[serde(skip_serializing_if = "Option::is_none")]
     actual: Option<Json>,
-    /// `pass`, `FAIL` or `skip`.
+    /// `pass`, `fail` or `skip`.
     verdict: &'static str,
 }
 

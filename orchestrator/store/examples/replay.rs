@@ -15,7 +15,7 @@ use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, Ended, Status, Summary, Transition};
 use tidemill_store::sqlite::Options;
-use tidemill_store::{Batch, Class, Counters, Create, Part, ShardPart, SqliteStore, Store};
+use tidemill_store::{Batch, Class, Counters, Create, OperatorChange, Part, ShardPart, SqliteStore, Store};
 
 /// Steps after the start.
 const STEPS: u64 = 10;
@@ -55,12 +55,14 @@ fn run(folder: &Path, transitions: u64, concurrency: u64) {
     let elapsed = start.elapsed();
     let counters = store.counters();
     let written = written_bytes() - written;
+    let retention = retain(&store);
     store.close();
     let after = syncs(folder.path());
     report(concurrency, elapsed.as_secs_f64(), counters, written);
     let size = std::fs::metadata(folder.path().join("tidemill.db"))
         .unwrap()
         .len();
+    println!("        {retention}");
     println!(
         "        file {} bytes per transition; fdatasync/s {before:.0} before, {after:.0} after",
         size / counters.transitions
@@ -80,6 +82,40 @@ fn report(concurrency: u64, seconds: f64, c: Counters, written: u64) {
         c.commits,
         c.transitions as f64 / c.commits as f64,
     );
+}
+
+/// Removes the first hundred thousand rows in slices of a thousand: the writer's time for a slice.
+fn retain(store: &SqliteStore) -> String {
+    let (executions, rows) = (Time(i64::MAX), 1000);
+    let mut slices = Vec::new();
+    while slices.len() < 100 {
+        let before = store.counters();
+        let retain = OperatorChange::Retain {
+            executions,
+            events: Time(0),
+            rows,
+        };
+        let (told, tell) = sync_channel(1);
+        let parts = vec![Part::Operator(vec![retain])];
+        store.submit(
+            Batch {
+                class: Class::Running,
+                parts,
+            },
+            Box::new(move |outcome| told.send(outcome).unwrap()),
+        );
+        let more = tell.recv().unwrap().unwrap().more;
+        slices.push(store.counters().writer_cpu_us - before.writer_cpu_us);
+        if !more {
+            break;
+        }
+    }
+    slices.sort_unstable();
+    let (middle, most) = (slices[slices.len() / 2], slices[slices.len() - 1]);
+    format!(
+        "retention: {} slices of {rows} rows, writer {middle} us CPU each, {most} us at most",
+        slices.len()
+    )
 }
 
 /// One cohort: all of its executions take a step, the batch becomes durable, and so on; ended ones are replaced.

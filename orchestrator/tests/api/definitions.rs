@@ -8,14 +8,14 @@ use crate::service::{Service, send};
 const BASE: &str = "/v1/namespaces/default";
 
 fn workflow(version: &str, text: &str) -> String {
-    format!("document: {{dsl: '1.0.3', namespace: default, name: w, version: '{version}'}}\ndo:\n  - a: {{set: {{x: {text}}}}}\n")
+    format!("document: {{dsl: '1.0.3', namespace: default, name: w, version: '{version}'}}\ndo:\n  - a: {{set: {{x: {text}}}}} # kept\n")
 }
 
 #[tokio::test]
 async fn workflows_are_given_back_as_sent() {
     let service = Service::empty().await;
     let path = format!("{BASE}/workflows/w");
-    let text = workflow("1.0.0", "1 # kept");
+    let text = workflow("1.0.0", "1");
     let created = service.put(&path, text.clone()).await.is(201);
     assert_eq!(created.json()["change"], "created");
     assert_eq!(service.put(&path, text.clone()).await.is(200).json()["change"], "unchanged");

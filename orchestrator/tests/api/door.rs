@@ -66,7 +66,7 @@ async fn namespaces_come_by_their_first_write() {
     for path in ["/executions", "/workflows", "/events", "/triggers", "", "/stream", "/secrets", "/buffers"] {
         service.get(&format!("/v1/namespaces/default{path}")).await.problem(404, "not-found");
     }
-    for name in ["Bad", "a_b", "-a", "%2e%2e", "a%2fb", "%00", &"a".repeat(64)] {
+    for name in ["Bad", "a_b", "-a", "a%2fb", "%00", &"a".repeat(64)] {
         service.get(&format!("/v1/namespaces/{name}/executions")).await.problem(404, "not-found");
     }
     service.put("/v1/namespaces/default/secrets/token", "\"t0p\"").await.is(204);

@@ -146,7 +146,7 @@ async fn a_trace_tells_why() {
     };
     assert_eq!((verdict("direct"), verdict("bad")), (json!(true), json!(false)));
     let clause = &trace["triggers"][0]["clauses"][0];
-    assert_eq!((&clause["verdict"], &clause["actual"]), (&json!("FAIL"), &json!("direct")), "{trace}");
+    assert_eq!((&clause["verdict"], &clause["actual"]), (&json!("fail"), &json!("direct")), "{trace}");
     let id = trace["executions"][0]["id"].as_str().unwrap();
     service.get(&format!("/v1/namespaces/default/executions/{id}")).await.is(200);
     service.get(&format!("{EVENTS}/%2Ftest/none/trace")).await.problem(404, "not-found");
@@ -161,7 +161,7 @@ async fn triggers_are_tested_without_firing() {
     assert_eq!((&verdict["matched"], &verdict["input"]), (&json!(true), &json!({"orderId": 7})));
     assert_eq!(verdict["tags"]["orderId"], 7);
     let verdict = service.post(test, r#"{"specversion":"1.0","id":"a","source":"b","type":"no"}"#).await.is(200).json();
-    assert_eq!((&verdict["matched"], &verdict["clauses"][0]["verdict"]), (&json!(false), &json!("FAIL")));
+    assert_eq!((&verdict["matched"], &verdict["clauses"][0]["verdict"]), (&json!(false), &json!("fail")));
     service.event("h1", "direct", &json!(1)).await.is(202);
     service.event("h2", "other", &json!(1)).await.is(202);
     let range = r#"{"since":"2000-01-01T00:00:00Z","until":"2100-01-01T00:00:00Z"}"#;

@@ -148,7 +148,7 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
 #[tokio::test]
 async fn ids_are_parsed_at_the_edge() {
     let service = Service::new().await;
-    for id in ["x", "%2e%2e", "00000000000000000000000000", &"0".repeat(300), "%00", "a%2fb"] {
+    for id in ["x", "00000000000000000000000000", &"0".repeat(300), "%00", "a%2fb"] {
         for path in [format!("{BASE}/executions/{id}"), format!("{BASE}/executions/{id}/history")] {
             service.get(&path).await.problem(404, "not-found");
         }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tidemill_dsl::ids::Time;
 
 /// Events in a block.
-const BLOCK: u32 = 1024;
+const BLOCK: u32 = 256;
 
 /// The block that is not full yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(
             conn.query_row("SELECT count(*) FROM mark", [], |row| row.get::<_, i64>(0))
                 .unwrap(),
-            4
+            19
         );
         for at in (-500..60_000).step_by(97) {
             let (low, _) = bounds(&conn, Some(Time(at)), None).unwrap();
@@ -128,7 +128,7 @@ mod tests {
         }
         assert_eq!(
             bounds(&conn, Some(Time(25_000)), Some(Time(25_100))).unwrap(),
-            (2048, 3072)
+            (2048, 2560)
         );
     }
 }

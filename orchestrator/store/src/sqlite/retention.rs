@@ -14,7 +14,7 @@ const SLACK: i64 = 256;
 const SLACK_SHARE: i64 = 8;
 
 /// Pages given back in one slice.
-const SLICE: i64 = 64;
+const SLICE: i64 = 128;
 
 impl Applying<'_> {
     /// One slice of retention; tells whether something is left.
