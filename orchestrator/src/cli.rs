@@ -77,7 +77,9 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
             output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(OK)
         }
-        Verb::Config(ConfigVerb::Show { effective, settings }) => settings::show(&settings, shared, effective),
+        Verb::Config(ConfigVerb::Show { effective, settings }) => {
+            settings::show(&settings, shared, effective)
+        }
     }
 }
 
@@ -89,7 +91,9 @@ fn on_one(work: impl Future<Output = Outcome>) -> Outcome {
 /// For the service: a thread for each core, with room for deep values.
 fn on_cores(work: impl Future<Output = Outcome>) -> Outcome {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(crate::config::cores()).thread_stack_size(STACK);
+    builder
+        .worker_threads(crate::config::cores())
+        .thread_stack_size(STACK);
     let runtime = built(&mut builder)?;
     let outcome = runtime.block_on(work);
     // A blocked read (standard input, a lost file system) does not hold the end up.
@@ -98,7 +102,10 @@ fn on_cores(work: impl Future<Output = Outcome>) -> Outcome {
 }
 
 fn built(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
-    builder.enable_all().build().map_err(|error| Failure::new(FAILURE, format!("start the runtime: {error}")))
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(FAILURE, format!("start the runtime: {error}")))
 }
 
 async fn healthcheck(shared: &Shared) -> Outcome {
@@ -107,6 +114,9 @@ async fn healthcheck(shared: &Shared) -> Outcome {
         output::line(text.trim_end());
         return Ok(OK);
     }
-    let failure = Failure::new(UNAVAILABLE, format!("use the server: it is not ready (HTTP status {status})"));
+    let failure = Failure::new(
+        UNAVAILABLE,
+        format!("use the server: it is not ready (HTTP status {status})"),
+    );
     Err(failure.try_next("the same again, or the log of the server"))
 }

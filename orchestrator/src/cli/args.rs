@@ -28,13 +28,36 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Shared {
     /// Base URL of the server that is asked.
-    #[arg(long, global = true, env = "TIDEMILL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8484", hide_env_values = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8484",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub server: String,
     /// Namespace [default: default, or what definitions themselves name].
-    #[arg(long, short, global = true, env = "TIDEMILL_NAMESPACE", value_name = "NAME", hide_env_values = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "TIDEMILL_NAMESPACE",
+        value_name = "NAME",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub namespace: Option<String>,
     /// Form of the output.
-    #[arg(long, short, global = true, value_enum, value_name = "FORM", help_heading = "Global options")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORM",
+        help_heading = "Global options"
+    )]
     pub output: Option<Form>,
     /// Configuration file (TOML) [env: TIDEMILL_CONFIG].
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
@@ -113,7 +136,11 @@ impl Settings {
             ("log.format", "--log-format", &self.log_format),
         ];
         let given = |(path, flag, value): (&'static str, &'static str, &Option<String>)| {
-            Some(Given { path, flag, value: value.clone()? })
+            Some(Given {
+                path,
+                flag,
+                value: value.clone()?,
+            })
         };
         flags.into_iter().filter_map(given).collect()
     }

@@ -29,7 +29,10 @@ pub(super) async fn run(args: &DevArgs, shared: &Shared) -> Outcome {
     }
     let config = settings::read(&args.settings, shared, &Purpose::Dev(dir))?;
     telemetry::log(config.log_format, config.log_level.as_deref().unwrap_or("info"));
-    let folder = Folder { path: args.dir.clone(), namespace: shared.namespace().to_owned() };
+    let folder = Folder {
+        path: args.dir.clone(),
+        namespace: shared.namespace().to_owned(),
+    };
     service::run(&config, async |hall| {
         let mut applied = Vec::new();
         folder.apply(&hall, &mut applied).await;
@@ -55,14 +58,27 @@ impl Folder {
             Ok(done) => {
                 output::note_unless_empty(set.render(&done.warnings).trim_end());
                 done.lines().iter().for_each(|line| output::note(line));
-                let now: Vec<Name> = done.results.iter().map(|(ns, r)| (ns.clone(), r.kind, r.name.clone())).collect();
-                let gone: Vec<Name> = applied.iter().filter(|name| !now.contains(name)).cloned().collect();
-                local::remove(&hall.rooms, &gone).await.iter().for_each(|line| output::note(line));
+                let now: Vec<Name> = done
+                    .results
+                    .iter()
+                    .map(|(ns, r)| (ns.clone(), r.kind, r.name.clone()))
+                    .collect();
+                let gone: Vec<Name> = applied
+                    .iter()
+                    .filter(|name| !now.contains(name))
+                    .cloned()
+                    .collect();
+                local::remove(&hall.rooms, &gone)
+                    .await
+                    .iter()
+                    .for_each(|line| output::note(line));
                 *applied = now;
             }
             Err(Refused::Mistakes(found)) => {
                 output::note(set.render(&found).trim_end());
-                output::note("error: nothing was applied; mend the definitions, they are read again when saved");
+                output::note(
+                    "error: nothing was applied; mend the definitions, they are read again when saved",
+                );
             }
             Err(Refused::Failed(error)) => output::note(&Failure::from(error).to_string()),
         }
@@ -85,19 +101,28 @@ async fn watch(folder: Folder, hall: Arc<Hall>, mut applied: Vec<Name>) {
     let _watcher = match started {
         Ok(watcher) => watcher,
         Err(error) => {
-            output::note(&format!("error: cannot watch {}: {error}\n  try: start tidemill dev again after a change", folder.path.display()));
+            output::note(&format!(
+                "error: cannot watch {}: {error}\n  try: start tidemill dev again after a change",
+                folder.path.display()
+            ));
             return;
         }
     };
     while changes.recv().await.is_some() {
-        while tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        while tokio::time::timeout(QUIET, changes.recv())
+            .await
+            .is_ok_and(|change| change.is_some())
+        {}
         folder.apply(&hall, &mut applied).await;
     }
 }
 
 /// Whether something was written that may be a definition.
 fn concerns(event: &notify::Event) -> bool {
-    let written = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any);
+    let written = matches!(
+        event.kind,
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any
+    );
     written && event.paths.iter().any(|path| is_of_interest(path))
 }
 
@@ -107,7 +132,10 @@ fn is_of_interest(path: &Path) -> bool {
         let name = part.as_os_str().to_string_lossy();
         name.starts_with('.') && name.len() > 2
     });
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     !hidden && (may_define(&name) || path.extension().is_none())
 }
 
@@ -117,7 +145,8 @@ mod tests {
 
     #[test]
     fn paths_of_interest() {
-        let check = |path: &str, expected: bool| assert_eq!(is_of_interest(Path::new(path)), expected, "{path}");
+        let check =
+            |path: &str, expected: bool| assert_eq!(is_of_interest(Path::new(path)), expected, "{path}");
         check("flows/a.yaml", true);
         check("./flows/a.yml", true);
         check("../flows/new-folder", true);

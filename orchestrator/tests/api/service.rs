@@ -96,12 +96,26 @@ impl Answer {
     /// Asserts that it is a problem of this status and code, whole in all members.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Answer {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
         let body = self.json();
-        assert_eq!((self.status, body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(
+            (self.status, body["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
         assert_eq!(body["status"], status);
         for member in ["type", "title", "detail", "instance", "traceId"] {
-            assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{member} of {}", self.text);
+            assert!(
+                body[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{member} of {}",
+                self.text
+            );
         }
         self
     }
@@ -124,7 +138,11 @@ impl Service {
     pub async fn over(store: Arc<dyn Store>) -> Service {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::new(dir.path().to_owned());
-        let hall = Arc::new(Hall::open(&config, store, tidemill::clock::system()).await.unwrap());
+        let hall = Arc::new(
+            Hall::open(&config, store, tidemill::clock::system())
+                .await
+                .unwrap(),
+        );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = api::router(ApiState::new(hall.clone(), &config));
@@ -136,14 +154,24 @@ impl Service {
             api::serve(listener, router, until).await.unwrap();
         });
         let client = reqwest::Client::new();
-        Service { url, client, hall, stop: Some(stop), served: Some(served), _dir: dir }
+        Service {
+            url,
+            client,
+            hall,
+            stop: Some(stop),
+            served: Some(served),
+            _dir: dir,
+        }
     }
 
     /// Stops the server and then the hall: nothing of the API may hold it.
     pub async fn stop(mut self) {
         let _ = self.stop.take().unwrap().send(());
         self.served.take().unwrap().await.unwrap();
-        Arc::into_inner(self.hall).expect("the API let go of the hall").stop().await;
+        Arc::into_inner(self.hall)
+            .expect("the API let go of the hall")
+            .stop()
+            .await;
     }
 
     /// A request to build on.
@@ -174,7 +202,10 @@ impl Service {
     /// Starts a workflow of `default` and waits for its end.
     pub async fn run(&self, workflow: &str, input: &str) -> Value {
         let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
-        let request = self.request(Method::POST, &path).header("prefer", "wait=20").body(input.to_owned());
+        let request = self
+            .request(Method::POST, &path)
+            .header("prefer", "wait=20")
+            .body(input.to_owned());
         send(request).await.is(200).json()
     }
 
@@ -182,7 +213,12 @@ impl Service {
     pub async fn event(&self, id: &str, kind: &str, data: &Value) -> Answer {
         let body = serde_json::json!({"specversion": "1.0", "id": id, "source": "/test", "type": kind, "data": data});
         let request = self.request(Method::POST, "/v1/namespaces/default/events");
-        send(request.header("content-type", "application/cloudevents+json").body(body.to_string())).await
+        send(
+            request
+                .header("content-type", "application/cloudevents+json")
+                .body(body.to_string()),
+        )
+        .await
     }
 
     /// Asks again until it holds; panics after ten seconds.
@@ -208,5 +244,9 @@ pub async fn send(request: RequestBuilder) -> Answer {
     if status != StatusCode::NO_CONTENT && !text.is_empty() {
         assert!(headers.contains_key("content-type"), "{text}");
     }
-    Answer { status: status.as_u16(), headers, text }
+    Answer {
+        status: status.as_u16(),
+        headers,
+        text,
+    }
 }
