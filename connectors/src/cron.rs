@@ -10,25 +10,14 @@ use std::time::Duration;
 
 use tidemill_dsl::event::{Data, Event};
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{EventOverrides, OverrideError};
 use tidemill_dsl::value::{Map, Value};
 
-pub use schedule::{Dialect, Schedule, ScheduleError};
+pub use schedule::{Schedule, ScheduleError};
+pub use tidemill_dsl::manifest::{CatchUp, Dialect};
 
-use crate::overrides::{OverrideError, Overrides};
 use crate::offer::offer;
 use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
-
-/// What happens to instants that passed while nothing ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CatchUp {
-    /// They are left out.
-    Skip,
-    /// Only the last of them fires.
-    #[default]
-    Once,
-    /// All fire in order, the newest `maxCatchUp` of them.
-    All,
-}
 
 /// A cron source, configured.
 #[derive(Clone, Debug)]
@@ -42,7 +31,7 @@ pub struct Spec {
     /// Members put into each event's data.
     pub data: Map,
     /// The `event` block, over `{scheduledAt, firedAt, catchUp, data}`.
-    pub overrides: Overrides,
+    pub overrides: EventOverrides,
 }
 
 /// One instant that fires.
@@ -67,7 +56,7 @@ pub struct Plan {
 
 /// How late the instant that a running source waits for may fire and still count as on time. Later (the machine was
 /// suspended, a buffer was full) it counts as missed.
-pub const ON_TIME: Duration = Duration::from_secs(60);
+pub const ON_TIME: Duration = Duration::from_mins(1);
 
 /// Position row: the last scheduled instant that is over.
 pub const POSITION: &str = "fired";
@@ -75,7 +64,7 @@ pub const POSITION: &str = "fired";
 pub const POSITION_SCHEDULE: &str = "schedule";
 
 /// The longest sleep: a wall clock that is set forward is noticed within it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// Plans the instants in `(last, now]`. `armed` is the instant the running source was waiting for: it is on time
 /// within [`ON_TIME`]; every other one was missed and goes by the catch-up policy.
@@ -113,7 +102,7 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
     data.insert("scheduledAt".into(), Value::String(instant.clone()));
     data.insert("firedAt".into(), Value::from(fired.rfc3339()));
     data.insert("catchUp".into(), fire.catch_up.into());
-    let mut event = Event {
+    let event = Event {
         id: instant.clone(),
         source: source.into(),
         kind: "cron.fired".into(),
@@ -124,12 +113,11 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
         extensions: Map::new(),
         data: Data::Json(Value::from(data.clone())),
     };
-    if !spec.overrides.is_empty() {
-        let mut raw = data;
-        raw.insert("data".into(), Value::from(spec.data.clone()));
-        spec.overrides.apply(&Value::from(raw), &mut event)?;
+    if spec.overrides.is_empty() {
+        return Ok(event);
     }
-    Ok(event)
+    data.insert("data".into(), Value::from(spec.data.clone()));
+    spec.overrides.apply(&event, &Value::from(data))
 }
 
 /// An instant as id and subject: RFC 3339 in UTC, whole seconds.
@@ -149,20 +137,19 @@ impl Source for Cron {
 }
 
 async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
-    let mut last = match resume(&spec, &context.positions) {
-        Some(last) => last,
-        None => {
-            let now = (context.clock)();
-            let begun = Plan {
-                fires: Vec::new(),
-                position: now,
-                next: None,
-            };
-            if !store(&spec, &context, &begun).await? {
-                return Ok(());
-            }
-            now
+    let mut last = if let Some(last) = resume(&spec, &context.positions) {
+        last
+    } else {
+        let now = (context.clock)();
+        let begun = Plan {
+            fires: Vec::new(),
+            position: now,
+            next: None,
+        };
+        if !store(&spec, &context, &begun).await? {
+            return Ok(());
         }
+        now
     };
     context.health.running();
     let mut armed = None;
@@ -237,7 +224,13 @@ async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, Sour
         ],
         dedupe: false,
     };
-    let stored = offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals).await;
+    let stored = offer(
+        context.ingress.clone(),
+        context.health.clone(),
+        context.stop.clone(),
+        arrivals,
+    )
+    .await;
     Ok(stored.is_some())
 }
 

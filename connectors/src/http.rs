@@ -13,11 +13,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tidemill_dsl::event::{self, Data, Event, EventError, Limits, Refusal, is_json};
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::EventOverrides;
 use tidemill_dsl::value::{Map, Value};
 
 pub use auth::Auth;
-
-use crate::overrides::Overrides;
 
 /// An HTTP source, configured.
 #[derive(Clone, Debug)]
@@ -31,7 +30,7 @@ pub struct Spec {
     /// Most bytes of a body (limit `maxBody`).
     pub max_body: usize,
     /// The `event` block, over `{body, headers, query, method, path}`.
-    pub overrides: Overrides,
+    pub overrides: EventOverrides,
 }
 
 /// The parts of one request.
@@ -113,7 +112,7 @@ pub fn to_events(
 ) -> Result<Vec<Event>, HttpProblem> {
     admit(spec, request)?;
     let content_type = header(request.headers, "content-type");
-    let is_event = event::http::mode(content_type).map_or(true, |mode| mode != event::http::Mode::Binary)
+    let is_event = (event::http::mode(content_type) != Ok(event::http::Mode::Binary))
         || request.headers.contains_key("ce-specversion");
     if is_event {
         let headers = request
@@ -155,7 +154,7 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
         .map(str::trim)
         .filter(|text| !text.is_empty());
     let (data, content_type) = payload(sent_type, request.body);
-    let mut event = Event {
+    let event = Event {
         id: named.filter(|id| !id.is_empty()).unwrap_or(fresh_id).into(),
         source: format!("/hooks/{namespace}/{}", spec.path.trim_start_matches('/')).into(),
         kind: "http.request".into(),
@@ -166,15 +165,15 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
         extensions: Map::from_iter([("httpmethod".into(), Value::text(request.method))]),
         data,
     };
-    if !spec.overrides.is_empty() {
-        spec.overrides
-            .apply(&raw(request, &event.data), &mut event)
-            .map_err(|error| {
-                let help = "correct the request, or the source's event block";
-                HttpProblem::new(422, "source-event", error.to_string(), help)
-            })?;
+    if spec.overrides.is_empty() {
+        return Ok(event);
     }
-    Ok(event)
+    spec.overrides
+        .apply(&event, &raw(request, &event.data))
+        .map_err(|error| {
+            let help = "correct the request, or the source's event block";
+            HttpProblem::new(422, "source-event", error.to_string(), help)
+        })
 }
 
 /// A body and the content type its data has: JSON where it is said or nothing is said, then text, then bytes. A form
@@ -188,11 +187,11 @@ fn payload<'a>(content_type: Option<&'a str>, body: &Bytes) -> (Data, Option<&'a
             .starts_with("application/x-www-form-urlencoded")
     });
     let unsaid = content_type.is_none() || form && matches!(body.first(), Some(b'{' | b'['));
-    if unsaid || content_type.is_some_and(is_json) {
-        if let Ok(value) = Value::parse(body) {
-            let said = content_type.filter(|_| !unsaid).unwrap_or("application/json");
-            return (Data::Json(value), Some(said));
-        }
+    if (unsaid || content_type.is_some_and(is_json))
+        && let Ok(value) = Value::parse(body)
+    {
+        let said = content_type.filter(|_| !unsaid).unwrap_or("application/json");
+        return (Data::Json(value), Some(said));
     }
     let said = content_type.filter(|text| !is_json(text));
     match std::str::from_utf8(body) {

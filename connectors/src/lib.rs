@@ -7,7 +7,7 @@ pub mod cron;
 pub mod http;
 pub mod kafka;
 mod offer;
-pub mod overrides;
+pub mod registry;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -197,7 +197,7 @@ pub(crate) fn context(ingress: &Arc<Recorder>, health: &Arc<Board>, name: &str) 
 
 /// Waits until a condition holds; panics after a minute.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(
             tokio::time::Instant::now() < deadline,

@@ -33,7 +33,7 @@ pub use scope::{Namespace, Quotas, RoleBinding};
 pub use secret::{SecretManifest, SecretOrigin};
 pub use source::{
     CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, KafkaSource,
-    Respond, Source, SourceKind, SourceLimits, Start,
+    OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
 };
 pub use trigger::{Buffer, DeadLetter, Integration, Overlap, Target, Trigger, WhenFull};
 

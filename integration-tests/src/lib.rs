@@ -7,3 +7,4 @@ pub mod ctk;
 pub mod http;
 pub mod probe;
 pub mod server;
+pub mod simulation;

@@ -2,6 +2,13 @@
 //!
 //! Owns the two dialects, their weekday numbers and what they do where clocks change. Reads no clock and waits for
 //! nothing. The `cron` crate and `chrono` types stay inside this file.
+//!
+//! Posix (Vixie cron): five fields, or six with seconds first; Sunday is 0 or 7; day of month and day of week both
+//! given mean either; `L`, `15W`, `1#2`, `5L` are understood. Where clocks go forward a time that does not exist runs
+//! at the first instant after the gap; where they go back a fixed time runs once, an interval goes on.
+//!
+//! Quartz: six fields with seconds first, or seven with the year; Sunday is 1; day of month and day of week both given
+//! mean both. Where clocks go forward a time that does not exist is skipped; where they go back it runs twice.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,19 +19,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use tidemill_dsl::ids::Time;
-
-/// How a schedule is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// Vixie cron: five fields, or six with seconds first; Sunday is 0 or 7; day of month and day of week both given
-    /// mean either; `L`, `15W`, `1#2`, `5L` are understood. Where clocks go forward a time that does not exist runs
-    /// at the first instant after the gap; where they go back a fixed time runs once.
-    #[default]
-    Posix,
-    /// Quartz: six fields with seconds first, or seven with the year; Sunday is 1. Where clocks go forward a time
-    /// that does not exist is skipped; where they go back it runs twice.
-    Quartz,
-}
+use tidemill_dsl::manifest::Dialect;
 
 /// Why a schedule is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -172,6 +167,7 @@ fn posix(expression: &str) -> Result<Rule, ScheduleError> {
     let parser = CronParser::builder()
         .seconds(Seconds::Optional)
         .year(Year::Disallowed)
+        .sloppy_ranges(true)
         .build();
     let cron = parser
         .parse(expression)
@@ -217,8 +213,17 @@ fn quartz(expression: &str) -> Result<Rule, ScheduleError> {
 
 /// What the parser says below its picture of the expression.
 fn last_line(error: &str) -> &str {
-    let line = error.lines().last().unwrap_or("").trim_start_matches([' ', '^']).trim_end_matches(['.', ' ']);
-    if line.is_empty() { "it is no Quartz expression" } else { line }
+    let line = error
+        .lines()
+        .last()
+        .unwrap_or("")
+        .trim_start_matches([' ', '^'])
+        .trim_end_matches(['.', ' ']);
+    if line.is_empty() {
+        "it is no Quartz expression"
+    } else {
+        line
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +305,29 @@ mod tests {
             "0 0 0 1 1 ? 2030",
             after,
             &["Tue 2030-01-01 00:00:00 -05:00"],
+        );
+    }
+
+    #[test]
+    fn ranges_and_steps() {
+        let after = "2026-11-23 12:00";
+        check(
+            Posix,
+            "5/20 * * * *",
+            after,
+            &["Mon 2026-11-23 12:05:00 -05:00", "Mon 2026-11-23 12:25:00 -05:00"],
+        );
+        check(
+            Posix,
+            "0 0 * * FRI-SUN",
+            after,
+            &["Fri 2026-11-27 00:00:00 -05:00", "Sat 2026-11-28 00:00:00 -05:00"],
+        );
+        check(
+            Posix,
+            "0 0 1 JAN-mar ?",
+            after,
+            &["Fri 2027-01-01 00:00:00 -05:00"],
         );
     }
 
@@ -445,9 +473,18 @@ mod tests {
             '0 0 12 1 1 ? 2030': Pattern must have 5 or 6 fields when years are disallowed
             this looks like a Quartz expression: add 'dialect: quartz'
         "#);
-        insta::assert_snapshot!(check(Quartz, "0 9 * * 1", "UTC"), @"");
-        insta::assert_snapshot!(check(Quartz, "0 0 9 * * 0", "UTC"), @"");
-        insta::assert_snapshot!(check(Quartz, "0 0 9 L * ?", "UTC"), @"");
+        insta::assert_snapshot!(check(Quartz, "0 9 * * 1", "UTC"), @r#"
+            '0 9 * * 1': it is no Quartz expression
+            a Quartz expression begins with seconds: put '0 ' before it, or use 'dialect: posix'
+        "#);
+        insta::assert_snapshot!(check(Quartz, "0 0 9 * * 0", "UTC"), @r#"
+            '0 0 9 * * 0': Days of Week must be greater than or equal to 1. ('0' specified.)
+            write 'second minute hour day-of-month month day-of-week [year]', Sunday is 1; 'L', 'W' and '#' are only understood with 'dialect: posix'
+        "#);
+        insta::assert_snapshot!(check(Quartz, "0 0 9 L * ?", "UTC"), @r#"
+            '0 0 9 L * ?': The 'Days of Month' field does not support using names. 'L' specified
+            write 'second minute hour day-of-month month day-of-week [year]', Sunday is 1; 'L', 'W' and '#' are only understood with 'dialect: posix'
+        "#);
         insta::assert_snapshot!(check(Posix, "* * * * *", "Europe/Berln"), @r#"
             there is no time zone 'Europe/Berln'
             use an IANA name such as 'UTC' or 'Europe/Berlin'

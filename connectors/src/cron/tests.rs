@@ -14,7 +14,7 @@ fn spec(expression: &str, catch_up: CatchUp, max: usize) -> Spec {
         catch_up,
         max_catch_up: max,
         data: Map::new(),
-        overrides: Overrides::default(),
+        overrides: EventOverrides::default(),
     }
 }
 
@@ -24,6 +24,7 @@ fn at(text: &str) -> Time {
 
 /// Fires of an hourly schedule, `!` marks those caught up; then the position and the next instant.
 #[track_caller]
+#[allow(clippy::too_many_arguments)] // a table row
 fn check(policy: CatchUp, max: usize, last: &str, armed: Option<&str>, now: &str, expected: &str) {
     let plan = plan(&spec("0 * * * *", policy, max), at(last), armed.map(at), at(now));
     let clock = |time: Time| time.rfc3339()[11..19].to_owned();
@@ -273,9 +274,9 @@ async fn a_restart_neither_loses_nor_doubles_an_instant() {
         until("a fire", || ingress.events().len() > before).await;
         // Dropped at an arbitrary point, as a crash would.
         if round == 2 {
-            run.abort()
+            run.abort();
         } else {
-            stop.cancel()
+            stop.cancel();
         }
         let _ = run.await;
     }

@@ -11,6 +11,8 @@ use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use tidemill_dsl::manifest::HmacScheme as Scheme;
+
 use super::{HttpProblem, Request, header};
 
 /// How senders prove who they are.
@@ -55,7 +57,10 @@ impl fmt::Debug for Auth {
 /// Signed bodies.
 #[derive(Clone)]
 pub struct Hmac {
-    /// How the signature is made and sent.
+    /// How the signature is made and sent. Standard Webhooks: `webhook-signature: v1,BASE64 ...` over
+    /// `id.timestamp.body`, secrets in base64 after `whsec_` or as they are without it; GitHub:
+    /// `x-hub-signature-256: sha256=HEX` over the body; generic: hex or base64, with or without `sha256=`, over the
+    /// body.
     pub scheme: Scheme,
     /// Any of these; several while a secret is being replaced.
     pub secrets: Vec<Secret>,
@@ -63,18 +68,6 @@ pub struct Hmac {
     pub header: Option<Arc<str>>,
     /// How far the signed time may lie from now, both ways (Standard Webhooks).
     pub tolerance: Duration,
-}
-
-/// How a signature is made and sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,BASE64 ...` over `id.timestamp.body`. Secrets are
-    /// base64 after `whsec_`, or taken as they are without it.
-    StandardWebhooks,
-    /// `X-Hub-Signature-256: sha256=HEX` over the body.
-    Github,
-    /// Hex or base64, with or without `sha256=`, over the body; field `x-signature`.
-    Generic,
 }
 
 /// Judges who sends a request.
@@ -147,18 +140,18 @@ fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProbl
 }
 
 fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
-    let default = if hmac.scheme == Scheme::Github {
+    let default = if hmac.scheme == Scheme::GitHub {
         "x-hub-signature-256"
     } else {
-        "x-signature"
+        "x-signature-256"
     };
     let name = hmac.header.as_deref().unwrap_or(default);
     let text = header(request.headers, name)
         .map(str::trim)
         .ok_or_else(|| missing(name))?;
     let sent = match (hmac.scheme, text.strip_prefix("sha256=")) {
-        (Scheme::Github, None) => return Err(wrong()),
-        (Scheme::Github, Some(hex)) => unhex(hex),
+        (Scheme::GitHub, None) => return Err(wrong()),
+        (Scheme::GitHub, Some(hex)) => unhex(hex),
         (_, stripped) => {
             let text = stripped.unwrap_or(text);
             unhex(text).or_else(|| STANDARD.decode(text).ok())
@@ -289,7 +282,7 @@ mod tests {
             scheme,
             secrets: secrets.iter().map(|text| secret(text)).collect(),
             header: header.map(Into::into),
-            tolerance: Duration::from_secs(300),
+            tolerance: Duration::from_mins(5),
         })
     }
 
@@ -300,7 +293,9 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     #[test]
@@ -348,7 +343,7 @@ mod tests {
     #[test]
     fn github_signatures() {
         // The example of GitHub's documentation.
-        let auth = signed(Scheme::Github, &["It's a Secret to Everybody"], None);
+        let auth = signed(Scheme::GitHub, &["It's a Secret to Everybody"], None);
         let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         let name = "X-Hub-Signature-256";
         check(&auth, &[(name, good)], "Hello, World!", Ok(()));
@@ -369,24 +364,24 @@ mod tests {
             hex(&tag(b"old", "body")),
         ] {
             check(&auth, &[("x-my-sign", &text)], "body", Ok(()));
-            check(&auth, &[("x-signature", &text)], "body", NO);
+            check(&auth, &[("x-signature-256", &text)], "body", NO);
             check(&auth, &[("x-my-sign", &text)], "other", NO);
         }
         check(
             &signed(Scheme::Generic, &["new"], None),
-            &[("x-signature", &hex(&made))],
+            &[("x-signature-256", &hex(&made))],
             "body",
             Ok(()),
         );
         check(
             &signed(Scheme::Generic, &[""], None),
-            &[("x-signature", &hex(&tag(b"x", "")))],
+            &[("x-signature-256", &hex(&tag(b"x", "")))],
             "",
             NO,
         );
         check(
             &signed(Scheme::Generic, &[], None),
-            &[("x-signature", &hex(&made))],
+            &[("x-signature-256", &hex(&made))],
             "body",
             NO,
         );

@@ -11,7 +11,7 @@ fn spec() -> Spec {
         methods: vec!["POST".into(), "PUT".into()],
         auth: Auth::None,
         max_body: 64,
-        overrides: Overrides::default(),
+        overrides: EventOverrides::default(),
     }
 }
 
@@ -53,8 +53,8 @@ fn send(spec: &Spec, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Res
 #[test]
 fn any_body_becomes_one_event() {
     insta::assert_snapshot!(
-        send(&spec(), "PUT", &[("content-type", "application/json")], br#"{"n":1.10}"#).unwrap(),
-        @""
+        send(&spec(), "PUT", &[("content-type", "application/json")], br#"{"n":1.5}"#).unwrap(),
+        @r#"{"specversion":"1.0","id":"fresh","source":"/hooks/default/orders/in","type":"http.request","time":"2025-11-24T16:00:00.120Z","datacontenttype":"application/json","httpmethod":"PUT","data":{"n":1.5}}"#
     );
 }
 
@@ -85,8 +85,8 @@ fn bodies_are_json_text_or_bytes() {
     check(None, b"\xff", "application/octet-stream bytes");
     check(
         Some("application/json; charset=utf-8"),
-        b"1.10",
-        "application/json; charset=utf-8 1.10",
+        b"1.5",
+        "application/json; charset=utf-8 1.5",
     );
     check(
         Some("application/vnd.x+json"),
@@ -135,7 +135,7 @@ fn cloud_events_pass_as_they_are() {
         send(&spec(), "POST", &binary, b"{}").unwrap(),
         format!(r#"{order}"datacontenttype":"application/json","data":{{}}}}"#)
     );
-    let structured = format!(r#"{}"subject":"s"}}"#, order);
+    let structured = format!(r#"{order}"subject":"s"}}"#);
     let wide = Spec {
         max_body: 1000,
         ..spec()
@@ -156,19 +156,19 @@ fn cloud_events_pass_as_they_are() {
 #[test]
 fn refusals() {
     let event = [("content-type", "application/cloudevents+json")];
-    insta::assert_snapshot!(send(&spec(), "GET", &[], b"").unwrap_err(), @"");
-    insta::assert_snapshot!(send(&spec(), "POST", &[], &[b'x'; 65]).unwrap_err(), @"");
-    insta::assert_snapshot!(send(&spec(), "POST", &event, b"{}").unwrap_err(), @"");
+    insta::assert_snapshot!(send(&spec(), "GET", &[], b"").unwrap_err(), @"405 method-not-allowed: this source does not take GET; send POST or PUT");
+    insta::assert_snapshot!(send(&spec(), "POST", &[], &[b'x'; 65]).unwrap_err(), @"413 body-too-large: the body is larger than the limit maxBody of 64 bytes; send less, or raise maxBody of the source");
+    insta::assert_snapshot!(send(&spec(), "POST", &event, b"{}").unwrap_err(), @"400 bad-event: it lacks `specversion`, `id`, `source`, `type`; an event has at least specversion, id, source and type");
     insta::assert_snapshot!(
         send(&spec(), "POST", &[("content-type", "application/cloudevents+avro")], b"{}").unwrap_err(),
-        @""
+        @"415 unsupported-event-format: the event format of `application/cloudevents+avro` is not read; send ce- header fields with any body, or a body of content type application/cloudevents+json or application/cloudevents-batch+json"
     );
-    insta::assert_snapshot!(send(&spec(), "POST", &[("ce-specversion", "1.0")], b"{}").unwrap_err(), @"");
+    insta::assert_snapshot!(send(&spec(), "POST", &[("ce-specversion", "1.0")], b"{}").unwrap_err(), @"400 bad-event: it lacks `id`, `source`, `type`; an event has at least specversion, id, source and type");
     let locked = Spec {
         auth: Auth::Bearer(auth::Secret("t".into())),
         ..spec()
     };
-    insta::assert_snapshot!(send(&locked, "POST", &[], b"{}").unwrap_err(), @"");
+    insta::assert_snapshot!(send(&locked, "POST", &[], b"{}").unwrap_err(), @"401 unauthenticated: credentials are missing; send Authorization: Bearer TOKEN as the source's auth asks");
     assert!(send(&locked, "POST", &[("authorization", "Bearer t")], b"{}").is_ok());
 }
 
@@ -176,9 +176,9 @@ fn refusals() {
 fn the_event_block_replaces_attributes_of_wrapped_requests() {
     let kind = Template::compile(&Value::text("order.placed"), &[]).unwrap();
     let placed = Spec {
-        overrides: Overrides {
-            kind: Some(kind),
-            ..Overrides::default()
+        overrides: EventOverrides {
+            attributes: vec![("type", kind)],
+            extensions: Vec::new(),
         },
         ..spec()
     };
@@ -204,5 +204,5 @@ fn expressions_see_the_raw_request() {
         body: &body,
         received: Time(0),
     };
-    insta::assert_snapshot!(raw(&request, &Data::Json(Value::parse(&body).unwrap())), @"");
+    insta::assert_snapshot!(raw(&request, &Data::Json(Value::parse(&body).unwrap())), @r#"{"body":{"a":1},"headers":{"x-a":"1","x-b":"2"},"query":{"a":"1","b":["x y","z "],"c":"","d":"%zz"},"method":"POST","path":"/hooks/default/orders/in"}"#);
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub use cron::{CatchUp, CronSource, Dialect};
 pub use http::{HmacScheme, HttpAuth, HttpSource, Respond};
 pub use kafka::{Format, KafkaSource, Start};
-pub use overrides::EventOverrides;
+pub use overrides::{EventOverrides, OverrideError};
 
 use super::{Head, Integration, Metadata, Raw, Reference, codes, open, read};
 use crate::diagnostic::Span;

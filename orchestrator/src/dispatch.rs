@@ -1,0 +1,176 @@
+//! Dispatch: hands durable orders to the workers, their answers to the lanes, and published functions to the registry.
+//!
+//! Calls nothing itself and keeps no order: what was not answered is asked for again after a restart.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
+use tidemill_dsl::manifest::Manifest;
+use tidemill_dsl::order::Order;
+use tidemill_dsl::value::Value;
+use tidemill_workers::egress::{Allow, Policy};
+use tidemill_workers::pool::{Answer, CALLS_IN_FLIGHT, Pool};
+use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
+use tidemill_workers::secret::SecretSource;
+
+use crate::catalog::ManifestEntry;
+use crate::config::Config;
+use crate::error::Error;
+use crate::lanes::{Input, Lanes};
+use crate::rooms::Rooms;
+use crate::secrets::Secrets;
+
+/// Calls of the outside.
+pub struct Dispatch {
+    /// Published functions.
+    pub registry: Arc<Registry>,
+    pool: Pool,
+    lanes: Lanes,
+    secrets: Arc<dyn SecretSource>,
+    process_dir: Option<PathBuf>,
+    path: String,
+    /// Digest of every published version.
+    published: Mutex<HashMap<(Namespace, Arc<str>), Vec<(u32, [u8; 32])>>>,
+}
+
+/// The secrets as the workers see them.
+struct Door(Arc<Secrets>);
+
+impl SecretSource for Door {
+    fn read(&self, namespace: &str, name: &str) -> Option<Value> {
+        tidemill_dsl::expr::Arguments::get(&self.0.of(namespace), name)
+    }
+}
+
+impl Dispatch {
+    /// Must be called on the runtime that performs the calls.
+    pub fn new(config: &Config, lanes: Lanes, secrets: Arc<Secrets>) -> Result<Dispatch, Error> {
+        let clock = tidemill_workers::Clock::system();
+        let secrets: Arc<dyn SecretSource> = Arc::new(Door(secrets));
+        let registry = Arc::new(Registry::new(policy(config)?, secrets.clone(), clock));
+        let answers = lanes.clone();
+        let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
+        let pool = Pool::new(
+            registry.clone(),
+            tokio::runtime::Handle::current(),
+            CALLS_IN_FLIGHT,
+            reply,
+        );
+        let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
+        Ok(Dispatch {
+            registry,
+            pool,
+            lanes,
+            secrets,
+            process_dir,
+            path,
+            published: Mutex::default(),
+        })
+    }
+
+    /// Performs durable orders; answers come back to their lanes as outcomes.
+    pub fn perform(&self, orders: Vec<Order>) {
+        let answers = self.pool.perform(orders);
+        if !answers.is_empty() {
+            hand_over(&self.lanes, answers);
+        }
+    }
+
+    /// Cuts a call off.
+    pub fn abort(&self, execution: ExecutionId, visit: Visit) {
+        self.pool.abort(execution, visit);
+    }
+
+    /// Calls in flight and waiting.
+    pub fn load(&self) -> (usize, usize) {
+        self.pool.load()
+    }
+
+    /// Takes no more orders and waits for those in flight, at most `limit`.
+    pub async fn drain(&self, limit: Duration) {
+        if tokio::time::timeout(limit, self.pool.drain()).await.is_err() {
+            self.pool.abort_all();
+        }
+    }
+
+    /// Publishes what the catalog has, removes what it has no longer.
+    pub fn sync(&self, rooms: &Rooms) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = Vec::new();
+        for (namespace, space) in rooms.catalog.spaces() {
+            for (name, versions) in space.functions() {
+                let key = (namespace.clone(), name.clone());
+                let known = published.entry(key.clone()).or_default();
+                for (version, entry) in versions {
+                    let mark = (*version, entry.definition.digest);
+                    if !known.contains(&mark)
+                        && let Some(spec) = self.spec(entry)
+                    {
+                        self.registry.publish(&namespace, name, *version, spec);
+                        known.push(mark);
+                    }
+                }
+                seen.push(key);
+            }
+        }
+        published.retain(|key, _| {
+            let keep = seen.contains(key);
+            if !keep {
+                self.registry.remove(&key.0, &key.1);
+            }
+            keep
+        });
+    }
+
+    fn spec(&self, entry: &ManifestEntry) -> Option<FunctionSpec> {
+        let Manifest::Function(function) = &*entry.manifest else {
+            return None;
+        };
+        let mut spec = FunctionSpec::from_manifest(function, &self.path, &self.secrets);
+        if let FunctionKind::OneShot(process) | FunctionKind::Resident(process) = &mut spec.kind {
+            process.workdir = match (process.workdir.take(), &self.process_dir) {
+                (Some(dir), Some(base)) => Some(base.join(dir)),
+                (dir, base) => dir.or_else(|| base.clone()),
+            };
+        }
+        Some(spec)
+    }
+}
+
+/// Answers go to their lanes in whole lists.
+fn hand_over(lanes: &Lanes, answers: Vec<Answer>) {
+    let mut lists: Vec<Vec<Input>> = (0..lanes.count()).map(|_| Vec::new()).collect();
+    for answer in answers {
+        let input = Input::Outcome(answer.execution, answer.visit, answer.attempt, answer.outcome);
+        lists[lanes.of(answer.execution)].push(input);
+    }
+    for (lane, list) in lists.into_iter().enumerate() {
+        lanes.push(lane, list);
+    }
+}
+
+fn policy(config: &Config) -> Result<Policy, Error> {
+    let bad =
+        |what: &str, text: &str, why: String| Error::bad("config", format!("read {what}: `{text}` {why}"));
+    let mut policy = Policy {
+        own_listeners: vec![config.listen, config.metrics_listen],
+        allow_loopback: config.egress_loopback,
+        ..Policy::default()
+    };
+    for text in &config.egress_allow {
+        let allow: Allow = text
+            .parse()
+            .map_err(|e: tidemill_workers::egress::BadAllow| bad("egress.allow", text, e.to_string()))?;
+        policy.allow.push(allow);
+    }
+    for (host, target) in &config.egress_rewrite {
+        let url = policy
+            .read(target)
+            .map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
+        policy.rewrite.insert(host.to_lowercase(), url);
+    }
+    Ok(policy)
+}
