@@ -72,7 +72,7 @@ impl ApiState {
         Arc::new(ApiState {
             batches: Batches::resume(&hall.rooms),
             durability: config.durability,
-            open: config.listen.ip().is_loopback(),
+            open: config.listen.ip().is_loopback() && !config.auth_required,
             url: format!("http://{}", config.listen),
             front_door: Arc::new(Semaphore::new(FRONT_DOOR)),
             streams: Arc::new(Semaphore::new(STREAMS)),

@@ -86,6 +86,7 @@ impl Hall {
         take_up(&rooms).await?;
         hall.sources.sync(&rooms);
         hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
+        hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
         hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
         hall.ready.store(true, Ordering::Release);
         Ok(hall)

@@ -2,14 +2,18 @@
 //!
 //! Owns their JSON forms. Reading CloudEvents is the language's, accepting them the ingress's.
 
+use std::sync::Arc;
+
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidemill_dsl::event::{self, Event, LIFECYCLE, Limits, StoredEvent};
 use tidemill_store::EventQuery;
 use utoipa::ToSchema;
 
+use super::batches::rate;
 use super::body::{Json, json, raw};
 use super::call::Call;
+use super::dead_letters::{instant, launch};
 use super::paging::{Keyset, Page};
 use crate::deliveries::blocking;
 use crate::error::Error;
@@ -17,7 +21,11 @@ use crate::ingress::{EventReceipt, Offer};
 use crate::lifecycle;
 use crate::logbook::{self, Walk};
 use crate::problem::Problem;
+use crate::redrive::{Action, Filter, Plan};
 use crate::rooms::Rooms;
+
+/// Events replayed per second when the caller states no rate.
+const REPLAY_RATE: f64 = 100.0;
 
 /// The answer to posted events.
 #[derive(Serialize, ToSchema)]
@@ -110,6 +118,43 @@ pub(super) fn accepted(receipts: &[EventReceipt]) -> Accepted<'_> {
     }
 }
 
+/// Body of a replay.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplayBody {
+    /// The trigger that is given the events; its rule is judged again.
+    trigger: String,
+    /// Only events of this type.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    /// At most so many per time; `100/s` when absent.
+    rate: Option<String>,
+    limit: Option<u64>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `POST /events/replay`: stored events to one trigger, as a batch at a capped rate.
+pub async fn replay(call: Call) -> Result<Response, Problem> {
+    let body: ReplayBody = call.read()?;
+    let plan = Plan {
+        namespace: call.namespace.clone(),
+        action: Action::Replay,
+        filter: Filter {
+            trigger: Some(body.trigger.into()),
+            kind: body.kind.map(Into::into),
+            since: instant("since", body.since.as_ref())?,
+            until: instant("until", body.until.as_ref())?,
+            ..Filter::default()
+        },
+        rate: rate(body.rate.as_deref())?.or(Some(REPLAY_RATE)),
+        limit: body.limit,
+    };
+    launch(&call, plan, body.dry_run).await
+}
+
 /// `GET /events`: newest first. Lifecycle events are listed when their type is asked for.
 pub async fn list(call: Call) -> Result<Response, Problem> {
     let keyset = Keyset::new("events", &call.namespace, &call.query);
@@ -130,7 +175,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 struct Wanted {
-    kind: Option<std::sync::Arc<str>>,
+    kind: Option<Arc<str>>,
     since: Option<tidemill_dsl::ids::Time>,
     until: Option<tidemill_dsl::ids::Time>,
     before: u64,
@@ -148,17 +193,17 @@ fn read(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<(Vec<Listed>,
         let told = told(rooms, namespace, wanted, kind)?;
         // Below the higher of the two ends one of the walks has not looked yet.
         let edge = rest.max(told.rest);
-        found.extend(told.items);
+        found.extend(told.items.into_iter().map(|(key, listed)| (key, Some(listed))));
         found.sort_by(|(a, _), (b, _)| b.cmp(a));
         found.retain(|(key, _)| edge.is_none_or(|edge| *key >= edge));
         let cut = found.len() > wanted.size;
         found.truncate(wanted.size);
         rest = if cut { found.last().map(|(key, _)| *key) } else { edge };
     }
-    Ok((found.into_iter().map(|(_, listed)| listed).collect(), rest))
+    Ok((found.into_iter().filter_map(|(_, listed)| listed).collect(), rest))
 }
 
-fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, Listed)>, Error> {
+fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, Option<Listed>)>, Error> {
     let query = EventQuery {
         namespace: namespace.into(),
         kind: wanted.kind.clone(),
@@ -170,7 +215,9 @@ fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, L
         limit: wanted.size + 1,
     };
     let rows = rooms.store.events(&query)?;
-    Ok(rows.into_iter().map(|row| (logbook::key(row.pos, 0), listed(&row))).collect())
+    // A lifecycle event that was stored for a trigger or a listen is told by the log already: its place holds nothing.
+    let own = |row: &StoredEvent| lifecycle::named(namespace, &row.event.source, &row.event.id).is_none();
+    Ok(rows.into_iter().map(|row| (logbook::key(row.pos, 0), own(&row).then(|| listed(&row)))).collect())
 }
 
 fn listed(row: &StoredEvent) -> Listed {
@@ -221,6 +268,12 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let (own_source, own_id) = (source.clone(), id.clone());
     let mut found = blocking(move || store.event(&namespace, &own_source, &own_id)).await?;
+    for row in &mut found {
+        // How often it was handed on is no part of what is shown.
+        if row.event.extensions.contains_key("tidemillhop") {
+            Arc::make_mut(&mut row.event).extensions.shift_remove("tidemillhop");
+        }
+    }
     if let Some(binding) = call.query.get("binding") {
         found.retain(|row| *row.binding == *binding);
     }

@@ -10,7 +10,7 @@ use super::buffers::BufferBody;
 use super::dead_letters::{DeadLetterBody, RedriveBody, Touched};
 use super::definitions::{Instance, Resource, SeekBody};
 use super::documents::{ApplyBody, LintBody};
-use super::events::{Accepted, Listed};
+use super::events::{Accepted, Listed, ReplayBody};
 use super::executions::{Execution, ExecutionEntry, HistoryEntry, RetryBody, VerbBody};
 use super::namespaces::NamespaceBody;
 use super::probes::Ready;
@@ -142,6 +142,11 @@ pub static ROUTES: &[Route] = &[
     get("/v1/namespaces/{ns}/events", "List events, newest first", run!(events::list))
         .query(&["type", "since", "until", "pageSize", "pageToken"])
         .gives(&[json(200, list::<Listed>)]),
+    post("/v1/namespaces/{ns}/events/replay", "Stored events to one trigger once more", run!(events::replay))
+        .query(DRY)
+        .body(SMALL)
+        .takes(of::<ReplayBody>)
+        .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
     get("/v1/namespaces/{ns}/events/{source}/{event}", "The event itself", run!(events::get))
         .query(&["binding"])
         .gives(&[media(200, "application/cloudevents+json")]),
