@@ -32,8 +32,8 @@ pub mod workflows;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{RawPathParams, Request};
 use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request};
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -95,11 +95,15 @@ pub fn router(state: Arc<ApiState>) -> Router {
         let run = move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request| {
             door::enter(own.clone(), route, params, request)
         };
-        let filters = route.filters().into_iter().reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
+        let filters = route
+            .filters()
+            .into_iter()
+            .reduce(MethodFilter::or)
+            .unwrap_or(MethodFilter::GET);
         router = router.route(route.path, on(filters, run));
     }
     let (unknown, other) = (state.clone(), state);
     router
-        .method_not_allowed_fallback(move |request: Request| door::wrong_method(other.clone(), request))
-        .fallback(move |request: Request| door::unknown(unknown.clone(), request))
+        .method_not_allowed_fallback(async move |request: Request| door::wrong_method(&other, &request))
+        .fallback(async move |request: Request| door::unknown(&unknown, &request))
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_engine::record::Status;
 use tidemill_store::{
-    Batch, Class, DeadLetter, DeadQuery, DeadState, EventQuery, ExecutionQuery, OperatorChange, Part, ReadResult,
-    Store,
+    Batch, Class, DeadLetter, DeadQuery, DeadState, EventQuery, ExecutionQuery, OperatorChange, Part,
+    ReadResult, Store,
 };
 use tokio::sync::watch;
 
@@ -220,7 +220,11 @@ pub struct Batches {
 impl Batches {
     /// Takes up what is stored; running ones go on.
     pub fn resume(rooms: &Arc<Rooms>) -> Arc<Batches> {
-        let batches = Arc::new(Batches { rooms: rooms.clone(), all: Mutex::default(), turn: Arc::default() });
+        let batches = Arc::new(Batches {
+            rooms: rooms.clone(),
+            all: Mutex::default(),
+            turn: Arc::default(),
+        });
         let works = rooms.store.works().unwrap_or_else(|error| {
             tracing::error!(%error, "cannot read the batches; they rest until the next start");
             Vec::new()
@@ -231,9 +235,15 @@ impl Batches {
                 steps.insert(id, own);
             }
         }
-        for (id, body) in works.iter().filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body))) {
+        for (id, body) in works
+            .iter()
+            .filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body)))
+        {
             match serde_json::from_slice::<Record>(body) {
-                Ok(record) => batches.keep(Record { steps: steps.remove(id).unwrap_or_default().into(), ..record }),
+                Ok(record) => batches.keep(Record {
+                    steps: steps.remove(id).unwrap_or_default().into(),
+                    ..record
+                }),
                 Err(error) => tracing::error!(%error, %id, "a stored batch cannot be read; it is left alone"),
             }
         }
@@ -243,8 +253,14 @@ impl Batches {
     fn keep(self: &Arc<Self>, record: Record) {
         let state = watch::Sender::new(record.state);
         let (id, ended) = (record.id.clone(), record.state.ended());
-        let live = Arc::new(Live { record: Mutex::new(record), state });
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(id, live.clone());
+        let live = Arc::new(Live {
+            record: Mutex::new(record),
+            state,
+        });
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, live.clone());
         if !ended {
             let own = self.clone();
             tokio::spawn(async move {
@@ -279,7 +295,10 @@ impl Batches {
             created: now.0,
             ended: None,
         };
-        self.rooms.catalog.ensure_namespace(&self.rooms, &record.namespace).await?;
+        self.rooms
+            .catalog
+            .ensure_namespace(&self.rooms, &record.namespace)
+            .await?;
         let steps = work(STEPS, &record.id, Some(encoded(&*record.steps)?));
         let own = work(PREFIX, &record.id, Some(encoded(&record)?));
         self.write(Class::New, vec![steps, own]).await?;
@@ -290,30 +309,48 @@ impl Batches {
 
     /// A batch of a namespace.
     pub fn get(&self, namespace: &str, id: &str) -> Option<Record> {
-        self.live(namespace, id).map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.live(namespace, id)
+            .map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn live(&self, namespace: &str, id: &str) -> Option<Arc<Live>> {
-        let live = self.all.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
-        let own = *live.record.lock().unwrap_or_else(PoisonError::into_inner).namespace == *namespace;
+        let live = self
+            .all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()?;
+        let own = *live
+            .record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .namespace
+            == *namespace;
         own.then_some(live)
     }
 
     /// The batches of a namespace, by id.
     pub fn list(&self, namespace: &str) -> Vec<Record> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let records = all.values().map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let records = all
+            .values()
+            .map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone());
         records.filter(|record| *record.namespace == *namespace).collect()
     }
 
     /// Pauses, resumes or cancels.
     pub async fn turn(&self, namespace: &str, id: &str, wanted: State) -> Result<Record, Error> {
-        let live = self.live(namespace, id).ok_or_else(|| Error::not_found("batch", id))?;
+        let live = self
+            .live(namespace, id)
+            .ok_or_else(|| Error::not_found("batch", id))?;
         let now = (self.rooms.clock)();
         let record = {
             let mut record = live.record.lock().unwrap_or_else(PoisonError::into_inner);
             if record.state.ended() {
-                return Err(Error::conflict("state", format!("the batch is {}", record.state.word())));
+                return Err(Error::conflict(
+                    "state",
+                    format!("the batch is {}", record.state.word()),
+                ));
             }
             record.state = wanted;
             record.ended = wanted.ended().then_some(now.0);
@@ -325,11 +362,22 @@ impl Batches {
     }
 
     async fn save(&self, record: &Record) -> Result<(), Error> {
-        self.write(Class::Running, vec![work(PREFIX, &record.id, Some(encoded(record)?))]).await
+        self.write(
+            Class::Running,
+            vec![work(PREFIX, &record.id, Some(encoded(record)?))],
+        )
+        .await
     }
 
     async fn write(&self, class: Class, changes: Vec<OperatorChange>) -> Result<(), Error> {
-        submit(&self.rooms, Batch { class, parts: vec![Part::Operator(changes)] }).await?;
+        submit(
+            &self.rooms,
+            Batch {
+                class,
+                parts: vec![Part::Operator(changes)],
+            },
+        )
+        .await?;
         Ok(())
     }
 
@@ -338,8 +386,19 @@ impl Batches {
         let gone: Vec<Arc<str>> = {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             let surplus = (all.len() + 1).saturating_sub(KEPT);
-            let ended = |live: &Live| live.record.lock().unwrap_or_else(PoisonError::into_inner).state.ended();
-            let gone: Vec<_> = all.iter().filter(|(_, live)| ended(live)).map(|(id, _)| id.clone()).take(surplus).collect();
+            let ended = |live: &Live| {
+                live.record
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .state
+                    .ended()
+            };
+            let gone: Vec<_> = all
+                .iter()
+                .filter(|(_, live)| ended(live))
+                .map(|(id, _)| id.clone())
+                .take(surplus)
+                .collect();
             for id in &gone {
                 all.remove(id);
             }
@@ -367,7 +426,10 @@ impl Batches {
         .await?;
         if steps.len() > MAX_STEPS {
             let detail = format!("touch more than {MAX_STEPS} things in one batch (limit batch-steps)");
-            return Err(Error::Unprocessable { code: "batch-steps", detail });
+            return Err(Error::Unprocessable {
+                code: "batch-steps",
+                detail,
+            });
         }
         Ok(steps)
     }
@@ -406,7 +468,9 @@ impl Batches {
             let record = {
                 let mut record = live.record.lock().unwrap_or_else(PoisonError::into_inner);
                 record.next += chunk.len();
-                outcomes.into_iter().for_each(|outcome| record.count(outcome));
+                for outcome in outcomes {
+                    record.count(outcome);
+                }
                 record.clone()
             };
             self.save(&record).await?;
@@ -435,7 +499,14 @@ impl Batches {
         match record.action {
             Action::Redrive => self.redrive(&record.namespace, chunk).await,
             Action::Replay => join_all(chunk.iter().map(|step| self.replay(record, step))).await,
-            action => join_all(chunk.iter().map(|step| self.verb(&record.namespace, action, step))).await,
+            action => {
+                join_all(
+                    chunk
+                        .iter()
+                        .map(|step| self.verb(&record.namespace, action, step)),
+                )
+                .await
+            }
         }
     }
 
@@ -454,11 +525,14 @@ impl Batches {
                     continue;
                 }
                 Err(error) => {
-                    outcomes.push(failed(id, &error));
+                    outcomes.push(failed(&id, &error));
                     continue;
                 }
             };
-            let fresh = letter.key.as_ref().is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
+            let fresh = letter
+                .key
+                .as_ref()
+                .is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
             if !fresh {
                 outcomes.extend(join_all(together.drain(..).map(|letter| self.put_back(letter))).await);
                 keys.clear();
@@ -474,15 +548,21 @@ impl Batches {
         match deliveries::redrive(&self.rooms, &letter).await {
             Ok(true) => Outcome::Done,
             Ok(false) => Outcome::Skipped,
-            Err(error) => failed(letter.id, &error),
+            Err(error) => failed(&letter.id, &error),
         }
     }
 
     /// The stored events that a trigger's rule takes, oldest first.
     async fn events(&self, plan: Plan) -> Result<Vec<Step>, Error> {
-        let name = plan.filter.trigger.clone().ok_or_else(|| Error::bad("bad-body", "a replay names its trigger"))?;
+        let name = plan
+            .filter
+            .trigger
+            .clone()
+            .ok_or_else(|| Error::bad("bad-body", "a replay names its trigger"))?;
         let space = self.rooms.catalog.space(&plan.namespace);
-        let trigger = space.trigger(&name).ok_or_else(|| Error::not_found("trigger", &*name))?;
+        let trigger = space
+            .trigger(&name)
+            .ok_or_else(|| Error::not_found("trigger", &*name))?;
         let rule = trigger.spec.rule(false);
         let store = self.rooms.store.clone();
         let limit = plan.limit.map_or(MAX_STEPS, |limit| limit as usize);
@@ -500,10 +580,17 @@ impl Batches {
                 let page = store.events(&query)?;
                 let full = page.len() == PAGE;
                 query.after = page.last().map(|row| row.pos).or(query.after);
-                let taken = page.into_iter().filter(|row| rule.matches(&row.binding, &row.event));
+                let taken = page
+                    .into_iter()
+                    .filter(|row| rule.matches(&row.binding, &row.event));
                 steps.extend(taken.map(|row| {
                     let (source, id) = (row.event.source.clone(), row.event.id.clone());
-                    Step::Event(Box::new(EventKey { trigger: name.clone(), binding: row.binding, source, id }))
+                    Step::Event(Box::new(EventKey {
+                        trigger: name.clone(),
+                        binding: row.binding,
+                        source,
+                        id,
+                    }))
                 }));
                 if !full || steps.len() >= limit {
                     steps.truncate(limit);
@@ -515,7 +602,9 @@ impl Batches {
     }
 
     async fn replay(&self, record: &Record, step: &Step) -> Outcome {
-        let Step::Event(key) = step else { return Outcome::Skipped };
+        let Step::Event(key) = step else {
+            return Outcome::Skipped;
+        };
         let (store, namespace, own) = (self.rooms.store.clone(), record.namespace.clone(), key.clone());
         let read = blocking(move || store.event(&namespace, &own.source, &own.id)).await;
         let row = match read {
@@ -524,7 +613,15 @@ impl Batches {
         };
         let Some(row) = row else { return Outcome::Skipped };
         // Of the batch's own instant: a step that was taken before a crash finds its execution there.
-        match deliveries::replay(&self.rooms, &record.namespace, &key.trigger, &row, Time(record.created)).await {
+        match deliveries::replay(
+            &self.rooms,
+            &record.namespace,
+            &key.trigger,
+            &row,
+            Time(record.created),
+        )
+        .await
+        {
             Ok(true) => Outcome::Done,
             Ok(false) => Outcome::Skipped,
             Err(error) => failed(&key.id, &error),
@@ -532,30 +629,43 @@ impl Batches {
     }
 
     async fn verb(&self, namespace: &Namespace, action: Action, step: &Step) -> Outcome {
-        let Step::Execution(text) = step else { return Outcome::Skipped };
-        let Ok(id) = text.parse::<ExecutionId>() else { return Outcome::Skipped };
+        let Step::Execution(text) = step else {
+            return Outcome::Skipped;
+        };
+        let Ok(id) = text.parse::<ExecutionId>() else {
+            return Outcome::Skipped;
+        };
         let verb = match action {
             Action::Cancel => Verb::Cancel,
-            _ => Verb::Retry { input: None, from: None },
+            _ => Verb::Retry {
+                input: None,
+                from: None,
+            },
         };
         match operations::command(&self.rooms, namespace, id, verb, Some("batch".into())).await {
             Ok(()) => Outcome::Done,
             Err(Error::Conflict { .. } | Error::NotFound { .. }) => Outcome::Skipped,
-            Err(error) => failed(id, &error),
+            Err(error) => failed(&id, &error),
         }
     }
 }
 
 fn work(prefix: &str, id: &str, body: Option<Vec<u8>>) -> OperatorChange {
-    OperatorChange::Work { id: format!("{prefix}{id}").into(), body }
+    OperatorChange::Work {
+        id: format!("{prefix}{id}").into(),
+        body,
+    }
 }
 
 fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| Error::Unavailable(format!("write a batch: {error}")))
 }
 
-fn failed(id: impl ToString, error: &Error) -> Outcome {
-    Outcome::Failed(Failure { id: id.to_string(), detail: format!("cannot {error}") })
+fn failed(id: &impl ToString, error: &Error) -> Outcome {
+    Outcome::Failed(Failure {
+        id: id.to_string(),
+        detail: format!("cannot {error}"),
+    })
 }
 
 impl Record {
@@ -575,8 +685,16 @@ impl Record {
 
 /// The next steps to take at once; fewer when the rate is low, so that the pace is even.
 fn chunk(record: &Record) -> Vec<Step> {
-    let width = record.rate.map_or(WIDTH, |rate| ((rate / 10.0) as usize).clamp(1, WIDTH));
-    record.steps.iter().skip(record.next).take(width).cloned().collect()
+    let width = record
+        .rate
+        .map_or(WIDTH, |rate| ((rate / 10.0) as usize).clamp(1, WIDTH));
+    record
+        .steps
+        .iter()
+        .skip(record.next)
+        .take(width)
+        .cloned()
+        .collect()
 }
 
 /// Dead letters of a query that a filter takes, newest first, and whether there may be more.
@@ -643,7 +761,10 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
     let status: Vec<Status> = match (asked.is_empty(), plan.action) {
         (false, _) => asked.iter().copied().filter(|status| touched(*status)).collect(),
         (true, Action::Retry) => vec![Status::Faulted],
-        (true, _) => Status::ALL.into_iter().filter(|status| touched(*status)).collect(),
+        (true, _) => Status::ALL
+            .into_iter()
+            .filter(|status| touched(*status))
+            .collect(),
     };
     if status.is_empty() {
         return Ok(Vec::new());
@@ -666,7 +787,12 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
         let page = store.executions(&query)?;
         let full = page.len() == PAGE;
         query.after = page.last().map(|row| (row.listed(), row.id));
-        let wanted = page.into_iter().filter(|r| plan.filter.executions.as_ref().is_none_or(|ids| ids.contains(&r.id)));
+        let wanted = page.into_iter().filter(|r| {
+            plan.filter
+                .executions
+                .as_ref()
+                .is_none_or(|ids| ids.contains(&r.id))
+        });
         steps.extend(wanted.map(|row| Step::Execution(row.id.to_string())));
         if !full || steps.len() >= limit {
             steps.truncate(limit);

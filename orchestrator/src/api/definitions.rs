@@ -95,7 +95,10 @@ pub async fn put(call: Call, kind: DefinitionKind) -> Result<Response, Problem> 
         matching: call.if_match()?,
     };
     let outcome = apply::apply(call.rooms(), request).await?;
-    let result = outcome.results.first().ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
+    let result = outcome
+        .results
+        .first()
+        .ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
     written(&call, &outcome, result)
 }
 
@@ -111,7 +114,9 @@ pub async fn get(call: Call, kind: DefinitionKind) -> Result<Response, Problem> 
 fn entry(call: &Call, kind: DefinitionKind, name: &str) -> Result<ManifestEntry, Problem> {
     let space = call.rooms().catalog.space(&call.namespace);
     let found = match (kind, call.query.get("version")) {
-        (DefinitionKind::Function, Some(version)) => version.parse().ok().and_then(|v| space.function(name, Some(v))),
+        (DefinitionKind::Function, Some(version)) => {
+            version.parse().ok().and_then(|v| space.function(name, Some(v)))
+        }
         _ => space.manifest(kind, name),
     };
     found.cloned().ok_or_else(|| Problem::not_found(what(kind), name))
@@ -121,14 +126,22 @@ async fn resource(call: &Call, entry: ManifestEntry) -> Result<Resource, Problem
     let status = status::of(call, &entry).await?;
     let document = entry.manifest.to_value();
     let part = |name: &str| Json(document.get(name).cloned().unwrap_or_default());
-    Ok(Resource { kind: entry.manifest.kind(), metadata: part("metadata"), spec: part("spec"), status })
+    Ok(Resource {
+        kind: entry.manifest.kind(),
+        metadata: part("metadata"),
+        spec: part("spec"),
+        status,
+    })
 }
 
 /// `GET /{kind}s`.
 pub async fn list(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
     let space = call.rooms().catalog.space(&call.namespace);
     let keyset = Keyset::new(what(kind), &call.namespace, &call.query);
-    let all = space.manifests(kind).into_iter().map(|entry| (&*entry.definition.name, entry));
+    let all = space
+        .manifests(kind)
+        .into_iter()
+        .map(|entry| (&*entry.definition.name, entry));
     let (entries, next) = by_name(&keyset, &call.query, all)?;
     let mut items = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -173,7 +186,10 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     let mut wanted = body.positions;
     wanted.extend(body.position.map(|position| (String::new(), Some(position))));
     if wanted.is_empty() {
-        return Err(Problem::bad("bad-body", "a seek names `position`, or `positions` by partition"));
+        return Err(Problem::bad(
+            "bad-body",
+            "a seek names `position`, or `positions` by partition",
+        ));
     }
     let paused = entry(&call, DefinitionKind::Source, &name)?.definition.paused;
     if !paused {
@@ -181,13 +197,33 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     }
     let changes = wanted.into_iter().map(|(partition, value)| {
         let value: Arc<str> = value.unwrap_or_default().into();
-        let checkpoint = Checkpoint { source: name.clone(), partition: partition.into(), value };
-        OperatorChange::Checkpoint { namespace: call.namespace.clone(), checkpoint }
+        let checkpoint = Checkpoint {
+            source: name.clone(),
+            partition: partition.into(),
+            value,
+        };
+        OperatorChange::Checkpoint {
+            namespace: call.namespace.clone(),
+            checkpoint,
+        }
     });
     let parts = vec![Part::Operator(changes.collect())];
-    let written = submit(call.rooms(), Batch { class: Class::Running, parts }).await;
+    let written = submit(
+        call.rooms(),
+        Batch {
+            class: Class::Running,
+            parts,
+        },
+    )
+    .await;
     if !paused {
-        apply::pause(call.rooms(), &call.namespace, (DefinitionKind::Source, &name), false).await?;
+        apply::pause(
+            call.rooms(),
+            &call.namespace,
+            (DefinitionKind::Source, &name),
+            false,
+        )
+        .await?;
         call.state.hall.sources.sync(call.rooms());
     }
     written?;
@@ -198,7 +234,13 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
 /// Pauses a source and waits until its task has ended, so that it saves no position any more.
 async fn stop(call: &Call, name: &str) -> Result<(), Problem> {
     let gauge = call.state.hall.sources.gauge(&call.namespace, name);
-    apply::pause(call.rooms(), &call.namespace, (DefinitionKind::Source, name), true).await?;
+    apply::pause(
+        call.rooms(),
+        &call.namespace,
+        (DefinitionKind::Source, name),
+        true,
+    )
+    .await?;
     call.state.hall.sources.sync(call.rooms());
     let Some(gauge) = gauge else { return Ok(()) };
     let stopped = async {

@@ -44,7 +44,15 @@ pub async fn enter(
         Ok(Err(problem)) => refuse(&problem, &path, &trace),
         Err(_) => {
             tracing::error!(route = route.path, trace, "a route panicked");
-            refuse(&Problem::new(500, "internal", "an internal error; the log has it under the trace id"), &path, &trace)
+            refuse(
+                &Problem::new(
+                    500,
+                    "internal",
+                    "an internal error; the log has it under the trace id",
+                ),
+                &path,
+                &trace,
+            )
         }
     };
     measure(route, &response, began.elapsed());
@@ -52,20 +60,26 @@ pub async fn enter(
 }
 
 /// An unknown path.
-pub async fn unknown(state: Arc<ApiState>, request: Request) -> Response {
-    let problem = Problem::new(404, "no-such-path", format!("there is nothing at `{}`", request.uri().path()));
-    outside(&state, &request, problem)
+pub fn unknown(state: &ApiState, request: &Request) -> Response {
+    let problem = Problem::new(
+        404,
+        "no-such-path",
+        format!("there is nothing at `{}`", request.uri().path()),
+    );
+    outside(state, request, problem)
 }
 
 /// A known path that does not take the method; the router adds `Allow`.
-pub async fn wrong_method(state: Arc<ApiState>, request: Request) -> Response {
+pub fn wrong_method(state: &ApiState, request: &Request) -> Response {
     let detail = format!("`{}` does not take {}", request.uri().path(), request.method());
-    outside(&state, &request, Problem::new(405, "method-not-allowed", detail))
+    outside(state, request, Problem::new(405, "method-not-allowed", detail))
 }
 
 fn outside(state: &ApiState, request: &Request, problem: Problem) -> Response {
     let trace = trace_of(request.headers());
-    let problem = local(state, request.headers(), request.uri()).err().unwrap_or(problem);
+    let problem = local(state, request.headers(), request.uri())
+        .err()
+        .unwrap_or(problem);
     traced(refuse(&problem, request.uri().path(), &trace), &trace)
 }
 
@@ -97,7 +111,11 @@ async fn admitted(
     let query = Query::parse(parts.uri.query().unwrap_or(""), route.query)?;
     let permit = match route.class {
         Class::FrontDoor => Some(state.front_door.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(503, "front-door", "too many starts and events are under way (limit front-door)")
+            Problem::new(
+                503,
+                "front-door",
+                "too many starts and events are under way (limit front-door)",
+            )
         })?),
         _ => None,
     };
@@ -129,11 +147,21 @@ fn local(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem
     if !state.open {
         return Ok(());
     }
-    let hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or("?"));
-    let foreign_host = hosts.chain(uri.authority().map(http::uri::Authority::as_str)).any(|host| !is_loopback(host));
-    let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
+    let hosts = headers
+        .get_all(header::HOST)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("?"));
+    let foreign_host = hosts
+        .chain(uri.authority().map(http::uri::Authority::as_str))
+        .any(|host| !is_loopback(host));
+    let mut origins = headers
+        .get_all(header::ORIGIN)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("?"));
     let foreign_origin = origins.any(|origin| {
-        let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        let rest = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
         !rest.is_some_and(is_loopback)
     });
     let what = match (foreign_host, foreign_origin) {
@@ -141,7 +169,8 @@ fn local(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem
         (_, true) => "Origin",
         _ => return Ok(()),
     };
-    let detail = format!("the {what} is not a loopback name, and without a key only loopback names are served");
+    let detail =
+        format!("the {what} is not a loopback name, and without a key only loopback names are served");
     Err(Problem::new(403, "not-loopback", detail))
 }
 
@@ -155,7 +184,10 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 fn sized(headers: &HeaderMap) -> Result<(), Problem> {
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if size > MAX_HEADERS {
         let detail = format!("the header fields have {size} bytes (limit headers: {MAX_HEADERS})");
         return Err(Problem::new(431, "headers-too-large", detail));
@@ -168,7 +200,10 @@ fn namespace(route: &Route, params: &[(String, String)]) -> Result<Option<Arc<st
     if route.scope == Scope::Cluster {
         return Ok(None);
     }
-    let name = params.iter().find(|(key, _)| key == "ns").map_or("", |(_, value)| value.as_str());
+    let name = params
+        .iter()
+        .find(|(key, _)| key == "ns")
+        .map_or("", |(_, value)| value.as_str());
     if is_label(name) {
         return Ok(Some(name.into()));
     }
@@ -180,7 +215,11 @@ fn allowed(state: &ApiState, route: &Route) -> Result<(), Problem> {
     if state.open || route.permission == Permission::None {
         return Ok(());
     }
-    Err(Problem::new(401, "credentials", "this address is not open to callers without credentials"))
+    Err(Problem::new(
+        401,
+        "credentials",
+        "this address is not open to callers without credentials",
+    ))
 }
 
 /// Reads of a namespace that was never written find nothing.
@@ -201,7 +240,11 @@ fn known(state: &ApiState, route: &Route, method: &Method, namespace: Option<&st
 fn trace_of(headers: &HeaderMap) -> String {
     let sent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let id = sent.and_then(|text| text.split('-').nth(1)).filter(|id| {
-        id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) && id.bytes().any(|b| b != b'0')
+        id.len() == 32
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && id.bytes().any(|b| b != b'0')
     });
     match id {
         Some(id) => id.to_owned(),
@@ -213,7 +256,10 @@ fn traced(mut response: Response, trace: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(trace) {
         response.headers_mut().insert(TRACE, value);
     }
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -235,11 +281,27 @@ mod tests {
 
     #[test]
     fn loopback_names() {
-        let check = |authority: &str, expected: bool| assert_eq!(is_loopback(authority), expected, "{authority}");
-        for own in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:1", "[::1]:8484", "[::1]"] {
+        let check =
+            |authority: &str, expected: bool| assert_eq!(is_loopback(authority), expected, "{authority}");
+        for own in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1",
+            "127.9.9.9:1",
+            "[::1]:8484",
+            "[::1]",
+        ] {
             check(own, true);
         }
-        for other in ["example.com", "localhost.example.com", "10.0.0.1:80", "", "127.0.0.1.nip.io", "[::2]", "::1"] {
+        for other in [
+            "example.com",
+            "localhost.example.com",
+            "10.0.0.1:80",
+            "",
+            "127.0.0.1.nip.io",
+            "[::2]",
+            "::1",
+        ] {
             check(other, false);
         }
     }
@@ -247,12 +309,18 @@ mod tests {
     #[test]
     fn traces_are_taken_over_when_well_formed() {
         let check = |sent: &str, expected: Option<&str>| {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), HeaderValue::from_str(sent).unwrap())]);
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("traceparent"),
+                HeaderValue::from_str(sent).unwrap(),
+            )]);
             let trace = trace_of(&headers);
             assert_eq!(trace.len(), 32);
             assert_eq!(expected.is_some_and(|e| e == trace), expected.is_some(), "{sent}");
         };
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        check(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+        );
         check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None);
         check("nonsense", None);
     }

@@ -30,7 +30,7 @@ const REPLAY_RATE: f64 = 100.0;
 /// The answer to posted events.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Accepted<'a> {
+pub struct Taken<'a> {
     /// How many are new.
     accepted: usize,
     /// How many were there already.
@@ -65,7 +65,10 @@ pub struct Listed {
 
 /// `POST /events`.
 pub async fn post(call: Call) -> Result<Response, Problem> {
-    let headers = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers = call
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let events = event::http::read(headers, &call.body, Limits::default())?;
     if call.query.flag("dryRun")? {
         return dry(&call, &events);
@@ -92,16 +95,20 @@ fn dry(call: &Call, events: &[Event]) -> Result<Response, Problem> {
             source: event.source.clone(),
             duplicate: false,
             mismatch: false,
-            triggers: space.matching("", event).iter().map(|trigger| trigger.name.clone()).collect(),
+            triggers: space
+                .matching("", event)
+                .iter()
+                .map(|trigger| trigger.name.clone())
+                .collect(),
         })
         .collect();
     json(200, &accepted(&receipts))
 }
 
 /// The receipts as told.
-pub(super) fn accepted(receipts: &[EventReceipt]) -> Accepted<'_> {
+pub(super) fn accepted(receipts: &[EventReceipt]) -> Taken<'_> {
     let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-    Accepted {
+    Taken {
         accepted: receipts.len() - duplicates,
         duplicates,
         mismatches: receipts.iter().filter(|r| r.mismatch).count(),
@@ -169,7 +176,9 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     };
     let (rooms, namespace) = (call.rooms().clone(), call.namespace.clone());
     let read = tokio::task::spawn_blocking(move || read(&rooms, &namespace, &wanted));
-    let (items, rest) = read.await.map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
+    let (items, rest) = read
+        .await
+        .map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
     let next = rest.map(|key| keyset.token(&key.to_be_bytes()));
     json(200, &Page::new(items, next))
 }
@@ -198,7 +207,11 @@ fn read(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<(Vec<Listed>,
         found.retain(|(key, _)| edge.is_none_or(|edge| *key >= edge));
         let cut = found.len() > wanted.size;
         found.truncate(wanted.size);
-        rest = if cut { found.last().map(|(key, _)| *key) } else { edge };
+        rest = if cut {
+            found.last().map(|(key, _)| *key)
+        } else {
+            edge
+        };
     }
     Ok((found.into_iter().filter_map(|(_, listed)| listed).collect(), rest))
 }
@@ -217,7 +230,10 @@ fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, O
     let rows = rooms.store.events(&query)?;
     // A lifecycle event that was stored for a trigger or a listen is told by the log already: its place holds nothing.
     let own = |row: &StoredEvent| lifecycle::named(namespace, &row.event.source, &row.event.id).is_none();
-    Ok(rows.into_iter().map(|row| (logbook::key(row.pos, 0), own(&row).then(|| listed(&row)))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (logbook::key(row.pos, 0), own(&row).then(|| listed(&row))))
+        .collect())
 }
 
 fn listed(row: &StoredEvent) -> Listed {
@@ -228,8 +244,18 @@ fn listed(row: &StoredEvent) -> Listed {
     }
 }
 
-fn told(rooms: &Rooms, namespace: &str, wanted: &Wanted, kind: &str) -> Result<logbook::Found<Listed>, Error> {
-    let Some(entry_kind) = lifecycle::entry_of(kind) else { return Ok(logbook::Found { items: Vec::new(), rest: None }) };
+fn told(
+    rooms: &Rooms,
+    namespace: &str,
+    wanted: &Wanted,
+    kind: &str,
+) -> Result<logbook::Found<Listed>, Error> {
+    let Some(entry_kind) = lifecycle::entry_of(kind) else {
+        return Ok(logbook::Found {
+            items: Vec::new(),
+            rest: None,
+        });
+    };
     let walk = Walk {
         namespace,
         lifecycle: lifecycle::is_of_workflow(kind),
@@ -259,7 +285,10 @@ pub async fn get(call: Call) -> Result<Response, Problem> {
 
 /// No such event.
 pub(super) fn missing(call: &Call) -> Problem {
-    Problem::not_found("event", &format!("{} {}", call.param("source"), call.param("event")))
+    Problem::not_found(
+        "event",
+        &format!("{} {}", call.param("source"), call.param("event")),
+    )
 }
 
 /// The event of the path, one per binding that has it; a lifecycle event has one.
@@ -271,7 +300,9 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     for row in &mut found {
         // How often it was handed on is no part of what is shown.
         if row.event.extensions.contains_key("tidemillhop") {
-            Arc::make_mut(&mut row.event).extensions.shift_remove("tidemillhop");
+            Arc::make_mut(&mut row.event)
+                .extensions
+                .shift_remove("tidemillhop");
         }
     }
     if let Some(binding) = call.query.get("binding") {
@@ -280,14 +311,27 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     if !found.is_empty() {
         return Ok(found);
     }
-    let Some((execution, sequence)) = lifecycle::named(&call.namespace, &source, &id) else { return Ok(found) };
+    let Some((execution, sequence)) = lifecycle::named(&call.namespace, &source, &id) else {
+        return Ok(found);
+    };
     let (rooms, url) = (call.rooms().clone(), call.url());
     let read = tokio::task::spawn_blocking(move || -> Result<Option<StoredEvent>, Error> {
-        let Some(book) = logbook::read(&rooms, execution, sequence + 1)? else { return Ok(None) };
-        let Some(entry) = book.entry(sequence) else { return Ok(None) };
+        let Some(book) = logbook::read(&rooms, execution, sequence + 1)? else {
+            return Ok(None);
+        };
+        let Some(entry) = book.entry(sequence) else {
+            return Ok(None);
+        };
         let event = lifecycle::event_of(&book.birth, entry, &url);
-        Ok(event.map(|event| StoredEvent { pos: 0, accepted: entry.time, binding: "".into(), event: event.into() }))
+        Ok(event.map(|event| StoredEvent {
+            pos: 0,
+            accepted: entry.time,
+            binding: "".into(),
+            event: event.into(),
+        }))
     });
-    let told = read.await.map_err(|e| Error::Unavailable(format!("read the log: {e}")))??;
+    let told = read
+        .await
+        .map_err(|e| Error::Unavailable(format!("read the log: {e}")))??;
     Ok(told.into_iter().collect())
 }

@@ -16,6 +16,9 @@ const REPEATED: [&str; 4] = ["tag", "status", "topics", "id"];
 /// Page sizes that are taken (limit `page-size`).
 const PAGE_SIZES: std::ops::RangeInclusive<usize> = 1..=1000;
 
+/// Tags: names and values.
+pub type Tags = Vec<(Arc<str>, Arc<str>)>;
+
 /// The parameters of a request.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Query(Vec<(String, String)>);
@@ -29,7 +32,10 @@ impl Query {
             let (name, value) = (decode(name)?, decode(value)?);
             if !known.contains(&&*name) {
                 let hint = nearest(&name, known.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-                return Err(bad(&name, &format!("is not known here{}", hint.unwrap_or_default())));
+                return Err(bad(
+                    &name,
+                    &format!("is not known here{}", hint.unwrap_or_default()),
+                ));
             }
             if !REPEATED.contains(&&*name) && all.iter().any(|(other, _)| *other == name) {
                 return Err(bad(&name, "stands twice"));
@@ -41,7 +47,10 @@ impl Query {
 
     /// A parameter's value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A parameter's value that is not empty, shared.
@@ -52,11 +61,14 @@ impl Query {
     /// Every value of a repeated parameter; a value may hold several, parted by commas.
     pub fn list(&self, name: &str) -> Vec<&str> {
         let all = self.0.iter().filter(|(key, _)| key == name);
-        all.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty()).collect()
+        all.flat_map(|(_, value)| value.split(','))
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
+            .collect()
     }
 
     /// `name:value` pairs of `tag`; a comma belongs to the value.
-    pub fn tags(&self) -> Result<Vec<(Arc<str>, Arc<str>)>, Problem> {
+    pub fn tags(&self) -> Result<Tags, Problem> {
         let all = self.0.iter().filter(|(key, _)| key == "tag");
         all.map(|(_, text)| match text.split_once(':') {
             Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
@@ -76,21 +88,31 @@ impl Query {
 
     /// An RFC 3339 instant.
     pub fn time(&self, name: &str) -> Result<Option<Time>, Problem> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
         // A plus sign that was sent bare is decoded as a blank.
         let text = text.trim().replace(' ', "+");
         match Time::parse(&text) {
             Some(time) => Ok(Some(time)),
-            None => Err(bad(name, "is an RFC 3339 instant, for example 2026-11-24T06:37:45Z")),
+            None => Err(bad(
+                name,
+                "is an RFC 3339 instant, for example 2026-11-24T06:37:45Z",
+            )),
         }
     }
 
     /// A duration such as `30s`, `PT30S` or plain seconds.
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, Problem> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
         let seconds = text.parse::<u32>().ok().map(|s| Duration::from_secs(s.into()));
-        let read = seconds.or_else(|| duration::parse_human(text).ok()).or_else(|| duration::parse_iso(text).ok());
-        read.map(Some).ok_or_else(|| bad(name, "is a duration, for example 30s"))
+        let read = seconds
+            .or_else(|| duration::parse_human(text).ok())
+            .or_else(|| duration::parse_iso(text).ok());
+        read.map(Some)
+            .ok_or_else(|| bad(name, "is a duration, for example 30s"))
     }
 
     /// `pageSize`, within its limits.
@@ -107,9 +129,12 @@ impl Query {
 
     /// Everything but the page, in one text: what a page token is bound to.
     pub fn fingerprint(&self) -> String {
-        let mut own: Vec<_> = self.0.iter().filter(|(k, _)| !matches!(k.as_str(), "pageToken" | "pageSize" | "count")).collect();
-        own.sort();
-        own.iter().map(|(k, v)| format!("{k}={v}\n")).collect()
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut own: Vec<_> = pairs
+            .filter(|(name, _)| !matches!(*name, "pageToken" | "pageSize" | "count"))
+            .collect();
+        own.sort_unstable();
+        own.into_iter().flat_map(|(k, v)| [k, "=", v, "\n"]).collect()
     }
 }
 
@@ -148,14 +173,18 @@ mod tests {
         let known = ["a", "tag", "since", "pageSize"];
         let check = |text: &str, expected: Result<&[(&str, &str)], &str>| {
             let read = Query::parse(text, &known);
-            let expected = expected.map(|pairs| Query(pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()));
+            let expected =
+                expected.map(|pairs| Query(pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()));
             match expected {
                 Ok(query) => assert_eq!(read.as_ref(), Ok(&query), "{text}"),
                 Err(code) => assert_eq!(read.unwrap_err().code, code, "{text}"),
             }
         };
         check("", Ok(&[]));
-        check("a=1+2%2B3&&tag=x:1&tag=y:2", Ok(&[("a", "1 2+3"), ("tag", "x:1"), ("tag", "y:2")]));
+        check(
+            "a=1+2%2B3&&tag=x:1&tag=y:2",
+            Ok(&[("a", "1 2+3"), ("tag", "x:1"), ("tag", "y:2")]),
+        );
         check("a=1&a=2", Err("bad-parameter"));
         check("b=1", Err("bad-parameter"));
         check("a=%zz", Err("bad-query"));
@@ -165,7 +194,10 @@ mod tests {
     #[test]
     fn values() {
         let query = |text: &str| Query::parse(text, &["since", "pageSize", "wait", "dryRun"]).unwrap();
-        assert_eq!(query("since=2026-11-24T07:37:45+01:00").time("since"), Ok(Time::parse("2026-11-24T06:37:45Z")));
+        assert_eq!(
+            query("since=2026-11-24T07:37:45+01:00").time("since"),
+            Ok(Time::parse("2026-11-24T06:37:45Z"))
+        );
         assert!(query("since=yesterday").time("since").is_err());
         for (text, expected) in [("", Ok(50)), ("pageSize=1", Ok(1)), ("pageSize=1000", Ok(1000))] {
             assert_eq!(query(text).page_size(50), expected);
@@ -174,7 +206,11 @@ mod tests {
             assert!(query(text).page_size(50).is_err(), "{text}");
         }
         for text in ["wait=30s", "wait=PT30S", "wait=30"] {
-            assert_eq!(query(text).duration("wait"), Ok(Some(Duration::from_secs(30))), "{text}");
+            assert_eq!(
+                query(text).duration("wait"),
+                Ok(Some(Duration::from_secs(30))),
+                "{text}"
+            );
         }
         assert!(query("wait=soon").duration("wait").is_err());
         assert_eq!(query("dryRun=true").flag("dryRun"), Ok(true));

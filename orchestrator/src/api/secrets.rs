@@ -28,7 +28,8 @@ pub struct SecretBody {
 pub async fn put(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     // The reader's own words could quote the value.
-    let value = Value::parse(&call.body).map_err(|_| Problem::bad("bad-body", "a secret is one JSON value"))?;
+    let value =
+        Value::parse(&call.body).map_err(|_| Problem::bad("bad-body", "a secret is one JSON value"))?;
     if !call.query.flag("dryRun")? {
         write(&call, &name, Some(value)).await?;
     }
@@ -38,7 +39,13 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
 /// `DELETE /secrets/{name}`.
 pub async fn delete(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
-    if !call.rooms().secrets.names(&call.namespace).iter().any(|(own, _)| *own == name) {
+    if !call
+        .rooms()
+        .secrets
+        .names(&call.namespace)
+        .iter()
+        .any(|(own, _)| *own == name)
+    {
         return Err(Problem::not_found("secret", &name));
     }
     if !call.query.flag("dryRun")? {
@@ -51,9 +58,24 @@ async fn write(call: &Call, name: &Arc<str>, value: Option<Value>) -> Result<(),
     let rooms = call.rooms();
     rooms.catalog.ensure_namespace(rooms, &call.namespace).await?;
     let at = (rooms.clock)();
-    let sealed = value.as_ref().map(|value| rooms.secrets.seal(&call.namespace, name, value)).transpose()?;
-    let change = OperatorChange::Secret { namespace: call.namespace.clone(), name: name.clone(), sealed, at };
-    submit(rooms, Batch { class: Class::New, parts: vec![Part::Operator(vec![change])] }).await?;
+    let sealed = value
+        .as_ref()
+        .map(|value| rooms.secrets.seal(&call.namespace, name, value))
+        .transpose()?;
+    let change = OperatorChange::Secret {
+        namespace: call.namespace.clone(),
+        name: name.clone(),
+        sealed,
+        at,
+    };
+    submit(
+        rooms,
+        Batch {
+            class: Class::New,
+            parts: vec![Part::Operator(vec![change])],
+        },
+    )
+    .await?;
     rooms.secrets.put(&call.namespace, name, value, at);
     Ok(())
 }
@@ -63,7 +85,13 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let keyset = Keyset::new("secrets", &call.namespace, &call.query);
     let names = call.rooms().secrets.names(&call.namespace);
     let all = names.iter().map(|(name, at)| {
-        (&**name, SecretBody { name: name.to_string(), updated_at: at.rfc3339() })
+        (
+            &**name,
+            SecretBody {
+                name: name.to_string(),
+                updated_at: at.rfc3339(),
+            },
+        )
     });
     let (items, next) = by_name(&keyset, &call.query, all)?;
     json(200, &Page::new(items, next))

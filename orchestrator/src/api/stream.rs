@@ -62,12 +62,18 @@ pub async fn open(call: Call) -> Result<Response, Problem> {
     let topics = topics(&call).await?;
     let last = last_event_id(&call)?;
     let permit = call.state.streams.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Problem::new(429, "streams", "too many streams are open (limit streams: 100)"))?;
+    let permit =
+        permit.map_err(|_| Problem::new(429, "streams", "too many streams are open (limit streams: 100)"))?;
     if let Some(last) = last {
         gap(&call, &topics, last).await?;
     }
     let (tx, rx) = mpsc::channel(FRAMES);
-    let reader = Reader { rooms: call.rooms().clone(), namespace: call.namespace.clone(), topics, tx };
+    let reader = Reader {
+        rooms: call.rooms().clone(),
+        namespace: call.namespace.clone(),
+        topics,
+        tx,
+    };
     let closing = call.closing.clone();
     tokio::spawn(async move {
         let ended = async {
@@ -86,12 +92,21 @@ pub async fn open(call: Call) -> Result<Response, Problem> {
         }
         drop(permit);
     });
-    let response = raw(200, "text/event-stream", Body::from_stream(ReceiverStream::new(rx)));
+    let response = raw(
+        200,
+        "text/event-stream",
+        Body::from_stream(ReceiverStream::new(rx)),
+    );
     Ok(with(response, header::CACHE_CONTROL, "no-cache"))
 }
 
 async fn topics(call: &Call) -> Result<Topics, Problem> {
-    let mut topics = Topics { executions: false, events: false, dead_letters: false, followed: Vec::new() };
+    let mut topics = Topics {
+        executions: false,
+        events: false,
+        dead_letters: false,
+        followed: Vec::new(),
+    };
     let mut words = call.query.list("topics");
     if words.is_empty() {
         words.push("executions");
@@ -108,19 +123,35 @@ async fn topics(call: &Call) -> Result<Topics, Problem> {
                 };
                 let id: ExecutionId = id.parse().map_err(|_| Problem::not_found("execution", id))?;
                 operations::row(call.rooms(), &call.namespace, id).await?;
-                topics.followed.push(Follower { id, expander: Expander::new(), program: None, fed: 0 });
+                topics.followed.push(Follower {
+                    id,
+                    expander: Expander::new(),
+                    program: None,
+                    fed: 0,
+                });
             }
         }
     }
     if topics.followed.len() > MAX_FOLLOWED {
-        return Err(bad("topics", "follows more than 20 executions (limit stream-topics)"));
+        return Err(bad(
+            "topics",
+            "follows more than 20 executions (limit stream-topics)",
+        ));
     }
     Ok(topics)
 }
 
 fn last_event_id(call: &Call) -> Result<Option<u64>, Problem> {
-    let Some(text) = call.header("last-event-id").map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let id = text.parse().map_err(|_| Problem::bad("bad-last-event-id", "Last-Event-ID is no id of this stream"))?;
+    let Some(text) = call
+        .header("last-event-id")
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
+    let id = text
+        .parse()
+        .map_err(|_| Problem::bad("bad-last-event-id", "Last-Event-ID is no id of this stream"))?;
     Ok(Some(id))
 }
 
@@ -135,7 +166,8 @@ async fn gap(call: &Call, topics: &Topics, last: u64) -> Result<(), Problem> {
     })
     .await?;
     if last / 4096 + 1 < first {
-        let detail = format!("what follows id {last} was removed by retention; read the lists, then stream from now");
+        let detail =
+            format!("what follows id {last} was removed by retention; read the lists, then stream from now");
         return Err(Problem::new(410, "stream-gap", detail));
     }
     Ok(())
@@ -215,7 +247,12 @@ impl Reader {
         let (rooms, namespace, from) = (self.rooms.clone(), self.namespace.clone(), *cursor);
         let mut topics = std::mem::replace(
             &mut self.topics,
-            Topics { executions: false, events: false, dead_letters: false, followed: Vec::new() },
+            Topics {
+                executions: false,
+                events: false,
+                dead_letters: false,
+                followed: Vec::new(),
+            },
         );
         let read = tokio::task::spawn_blocking(move || -> Result<_, Error> {
             let mut frames = Frames::new();
@@ -264,10 +301,16 @@ fn page(
 /// `executions`: the `workflow.*` entries of the namespace.
 fn lifecycle(rooms: &Rooms, namespace: &str, after: u64, frames: &mut Frames) -> Result<u64, Error> {
     let rows = rooms.store.stream(after, true, PAGE)?;
-    let edge = if rows.len() == PAGE { rows.last().map_or(u64::MAX, |(pos, _)| *pos) } else { u64::MAX };
+    let edge = if rows.len() == PAGE {
+        rows.last().map_or(u64::MAX, |(pos, _)| *pos)
+    } else {
+        u64::MAX
+    };
     let mut shelf = Shelf::default();
     for (pos, transition) in rows.into_iter().filter(|(_, t)| *t.namespace == *namespace) {
-        let Some(book) = shelf.book(rooms, &transition)? else { continue };
+        let Some(book) = shelf.book(rooms, &transition)? else {
+            continue;
+        };
         for found in placed(&book, pos, &transition) {
             if found.entry.kind.starts_with("workflow.") {
                 frames.insert(found.key, frame(found.key, &book.birth, found.entry));
@@ -286,15 +329,20 @@ fn follow(rooms: &Rooms, followed: &mut [Follower], until: u64, frames: &mut Fra
             edge = edge.min(rows.last().map_or(until, |(pos, _)| *pos));
         }
         for (pos, transition) in rows.into_iter().filter(|(pos, _)| *pos <= until) {
-            let unreadable = |e: tidemill_engine::DecodeError| Error::Unavailable(format!("read the log: {e}"));
+            let unreadable =
+                |e: tidemill_engine::DecodeError| Error::Unavailable(format!("read the log: {e}"));
             if follower.program.is_none() {
                 let birth = tidemill_engine::birth_of(&transition).map_err(unreadable)?;
-                follower.program = rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest);
+                follower.program = rooms
+                    .catalog
+                    .revision(&birth.namespace, &birth.workflow, &birth.digest);
             }
             let Some(program) = &follower.program else { break };
             let entries = follower.expander.feed(program, &transition).map_err(unreadable)?;
             follower.fed = pos;
-            let Some(execution) = follower.expander.execution() else { break };
+            let Some(execution) = follower.expander.execution() else {
+                break;
+            };
             let birth = execution.birth();
             for (index, entry) in entries.into_iter().enumerate() {
                 let key = key(pos, index as u64);
@@ -314,7 +362,11 @@ fn events(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut Frames)
         ..EventQuery::default()
     };
     let rows = rooms.store.events(&query)?;
-    let edge = if rows.len() == PAGE { rows.last().map_or(u64::MAX, |row| row.pos) } else { u64::MAX };
+    let edge = if rows.len() == PAGE {
+        rows.last().map_or(u64::MAX, |row| row.pos)
+    } else {
+        u64::MAX
+    };
     for row in rows {
         let key = key(row.pos, 0);
         frames.insert(key, framed(key, &event_data(&row)));
@@ -324,7 +376,11 @@ fn events(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut Frames)
 
 /// `dead-letters`: new ones.
 fn dead_letters(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut Frames) -> Result<(), Error> {
-    let mut query = DeadQuery { namespace: namespace.clone(), limit: PAGE, ..DeadQuery::default() };
+    let mut query = DeadQuery {
+        namespace: namespace.clone(),
+        limit: PAGE,
+        ..DeadQuery::default()
+    };
     loop {
         let rows = rooms.store.dead_letters(&query)?;
         let full = rows.len() == PAGE;
@@ -344,7 +400,11 @@ fn dead_letters(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut F
 fn frame(key: u64, birth: &Birth, entry: Entry) -> Bytes {
     let body = serde_json::to_string(&HistoryEntry::from(entry)).unwrap_or_else(|_| "{}".into());
     let rest = body.strip_prefix('{').unwrap_or("}");
-    let (id, namespace, workflow) = (birth.id, Value::text(birth.namespace.clone()), Value::text(birth.workflow.clone()));
+    let (id, namespace, workflow) = (
+        birth.id,
+        Value::text(birth.namespace.clone()),
+        Value::text(birth.workflow.clone()),
+    );
     let version = Value::text(birth.version.clone());
     let about = format!(r#"{{"namespace":{namespace},"name":{workflow},"version":{version}}}"#);
     framed(key, &format!(r#"{{"execution":"{id}","workflow":{about},{rest}"#))
@@ -357,13 +417,21 @@ fn framed(key: u64, data: &str) -> Bytes {
 fn event_data(row: &StoredEvent) -> String {
     let (binding, at) = (Value::text(row.binding.clone()), row.accepted.rfc3339());
     let event = row.event.to_value();
-    format!(r#"{{"type":"event.accepted","execution":null,"time":"{at}","binding":{binding},"event":{event}}}"#)
+    format!(
+        r#"{{"type":"event.accepted","execution":null,"time":"{at}","binding":{binding},"event":{event}}}"#
+    )
 }
 
 fn dead_data(row: &DeadLetter) -> String {
-    let execution = row.attempts.last().map_or(Value::Null, |attempt| Value::text(attempt.execution.to_string()));
+    let execution = row
+        .attempts
+        .last()
+        .map_or(Value::Null, |attempt| Value::text(attempt.execution.to_string()));
     let (trigger, cause) = (Value::text(row.trigger.clone()), Value::text(row.cause.clone()));
-    let (source, event) = (Value::text(row.event.source.clone()), Value::text(row.event.id.clone()));
+    let (source, event) = (
+        Value::text(row.event.source.clone()),
+        Value::text(row.event.id.clone()),
+    );
     format!(
         r#"{{"type":"dead-letter.added","execution":{execution},"time":"{}","deadLetter":"{}","trigger":{trigger},"cause":{cause},"source":{source},"event":{event}}}"#,
         row.at.rfc3339(),

@@ -88,7 +88,10 @@ pub async fn test(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let body = read(&call)?;
     if body.trigger.is_some() {
-        return Err(Problem::bad("bad-body", "the path names the trigger; send an event, or since and until"));
+        return Err(Problem::bad(
+            "bad-body",
+            "the path names the trigger; send an event, or since and until",
+        ));
     }
     let trigger = stored(&call, &name)?;
     judge(&call, trigger, body).await
@@ -100,16 +103,29 @@ pub async fn draft(call: Call) -> Result<Response, Problem> {
     let trigger = match &body.trigger {
         Some(Json(Value::String(name))) => stored(&call, name)?,
         Some(Json(document)) => drafted(&call, document)?,
-        None => return Err(Problem::bad("bad-body", "`trigger` is a Trigger manifest, or the name of one")),
+        None => {
+            return Err(Problem::bad(
+                "bad-body",
+                "`trigger` is a Trigger manifest, or the name of one",
+            ));
+        }
     };
     judge(&call, trigger, body).await
 }
 
 /// The body, or the bare CloudEvent that it is.
 fn read(call: &Call) -> Result<TestBody, Problem> {
-    let value = Value::parse(&call.body).map_err(|e| Problem::bad("bad-body", format!("cannot read the body: {e}")))?;
+    let value = Value::parse(&call.body)
+        .map_err(|e| Problem::bad("bad-body", format!("cannot read the body: {e}")))?;
     let bare = value.get("type").is_some() || value.get("specversion").is_some();
-    if bare { Ok(TestBody { event: Some(Json(value)), ..TestBody::default() }) } else { call.read() }
+    if bare {
+        Ok(TestBody {
+            event: Some(Json(value)),
+            ..TestBody::default()
+        })
+    } else {
+        call.read()
+    }
 }
 
 fn stored(call: &Call, name: &str) -> Result<Trigger, Problem> {
@@ -123,7 +139,10 @@ fn drafted(call: &Call, document: &Value) -> Result<Trigger, Problem> {
     let node = yaml::parse(&text).map_err(Error::Refused)?;
     match manifest::parse(&node, &text, &call.namespace).map_err(Error::Refused)? {
         Manifest::Trigger(trigger) => Ok(*trigger),
-        other => Err(Problem::unprocessable("no-trigger", format!("this is a {}, no Trigger", other.kind()))),
+        other => Err(Problem::unprocessable(
+            "no-trigger",
+            format!("this is a {}, no Trigger", other.kind()),
+        )),
     }
 }
 
@@ -131,20 +150,32 @@ async fn judge(call: &Call, trigger: Trigger, body: TestBody) -> Result<Response
     match (body.event, &body.since, &body.until) {
         (Some(Json(event)), None, None) => {
             let event = Event::from_value(&filled(&event))?;
-            let binding = body.binding.as_deref().or(trigger.source.as_deref()).unwrap_or("");
+            let binding = body
+                .binding
+                .as_deref()
+                .or(trigger.source.as_deref())
+                .unwrap_or("");
             json(200, &verdict(&trigger, binding, &event))
         }
         (None, since, until) if since.is_some() || until.is_some() => {
-            let range = (instant("since", since.as_ref())?, instant("until", until.as_ref())?);
+            let range = (
+                instant("since", since.as_ref())?,
+                instant("until", until.as_ref())?,
+            );
             json(200, &back_test(call, &trigger, range).await?)
         }
-        _ => Err(Problem::bad("bad-body", "send either `event`, or `since` and `until`")),
+        _ => Err(Problem::bad(
+            "bad-body",
+            "send either `event`, or `since` and `until`",
+        )),
     }
 }
 
 /// The event with what a test may leave out.
 fn filled(event: &Value) -> Value {
-    let Some(given) = event.as_object() else { return event.clone() };
+    let Some(given) = event.as_object() else {
+        return event.clone();
+    };
     let mut map: Map = given.clone();
     for (key, default) in [("specversion", "1.0"), ("id", "test"), ("source", "/test")] {
         map.entry(key.into()).or_insert_with(|| Value::text(default));
@@ -155,8 +186,13 @@ fn filled(event: &Value) -> Value {
 fn verdict(trigger: &Trigger, binding: &str, event: &Event) -> Verdict {
     let rule = trigger.rule(false);
     let matched = rule.matches(binding, event);
-    let mut answer =
-        Verdict { matched, clauses: clauses(rule.explain(binding, event)), input: None, tags: BTreeMap::new(), error: None };
+    let mut answer = Verdict {
+        matched,
+        clauses: clauses(rule.explain(binding, event)),
+        input: None,
+        tags: BTreeMap::new(),
+        error: None,
+    };
     if !matched {
         return answer;
     }
@@ -177,12 +213,27 @@ fn verdict(trigger: &Trigger, binding: &str, event: &Event) -> Verdict {
     answer
 }
 
-async fn back_test(call: &Call, trigger: &Trigger, (since, until): (Option<Time>, Option<Time>)) -> Result<BackTest, Problem> {
+async fn back_test(
+    call: &Call,
+    trigger: &Trigger,
+    (since, until): (Option<Time>, Option<Time>),
+) -> Result<BackTest, Problem> {
     let rule = trigger.rule(false);
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let result = blocking(move || {
-        let mut query = EventQuery { namespace, since, until, limit: PAGE, ..EventQuery::default() };
-        let mut result = BackTest { examined: 0, matched: 0, truncated: false, matches: Vec::new() };
+        let mut query = EventQuery {
+            namespace,
+            since,
+            until,
+            limit: PAGE,
+            ..EventQuery::default()
+        };
+        let mut result = BackTest {
+            examined: 0,
+            matched: 0,
+            truncated: false,
+            matches: Vec::new(),
+        };
         loop {
             let page = store.events(&query)?;
             let full = page.len() == PAGE;
