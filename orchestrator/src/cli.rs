@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod definitions;
 mod dev;
+mod eval;
 mod events;
 mod executions;
 pub mod exit;
@@ -14,6 +15,7 @@ mod input;
 mod lint;
 mod local;
 mod output;
+mod report;
 mod run;
 mod serve;
 mod service;
@@ -26,8 +28,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, ConfigVerb, Shared, Verb};
-use exit::{FAILURE, Failure, OK, Outcome, UNAVAILABLE};
+use args::{Cli, ConfigVerb, Form, Shared, Verb};
+use exit::{FAILURE, Failure, OK, Outcome, UNAVAILABLE, USAGE};
 
 /// Stack of the runtime's threads: definitions and values nest deep, and are taken apart on them.
 const STACK: usize = 32 * 1024 * 1024;
@@ -42,6 +44,15 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
+    let only_lint = matches!(cli.shared.output, Some(Form::Github | Form::Sarif));
+    if only_lint && !matches!(cli.verb, Verb::Lint(_)) {
+        output::note(
+            &Failure::new(USAGE, "print this in a form of lint")
+                .try_next("-o json")
+                .to_string(),
+        );
+        return ExitCode::from(USAGE);
+    }
     match dispatch(cli.verb, &cli.shared) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -60,6 +71,7 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
         Verb::Apply(args) => on_one(apply::run(&args, shared)),
         Verb::Diff(args) => on_one(apply::diff(&args, shared)),
         Verb::Send(args) => on_one(events::send(&args, shared)),
+        Verb::Eval(verb) => eval::run(verb, shared),
         Verb::Workflow(verb) => on_one(executions::workflow(verb, shared)),
         Verb::Execution(verb) => on_one(executions::execution(verb, shared)),
         Verb::Trigger(verb) => on_one(things::trigger(verb, shared)),
@@ -77,7 +89,9 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
             output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(OK)
         }
-        Verb::Config(ConfigVerb::Show { effective, settings }) => settings::show(&settings, shared, effective),
+        Verb::Config(ConfigVerb::Show { effective, settings }) => {
+            settings::show(&settings, shared, effective)
+        }
     }
 }
 
@@ -89,7 +103,9 @@ fn on_one(work: impl Future<Output = Outcome>) -> Outcome {
 /// For the service: a thread for each core, with room for deep values.
 fn on_cores(work: impl Future<Output = Outcome>) -> Outcome {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(crate::config::cores()).thread_stack_size(STACK);
+    builder
+        .worker_threads(crate::config::cores())
+        .thread_stack_size(STACK);
     let runtime = built(&mut builder)?;
     let outcome = runtime.block_on(work);
     // A blocked read (standard input, a lost file system) does not hold the end up.
@@ -98,7 +114,10 @@ fn on_cores(work: impl Future<Output = Outcome>) -> Outcome {
 }
 
 fn built(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
-    builder.enable_all().build().map_err(|error| Failure::new(FAILURE, format!("start the runtime: {error}")))
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(FAILURE, format!("start the runtime: {error}")))
 }
 
 async fn healthcheck(shared: &Shared) -> Outcome {
@@ -107,6 +126,9 @@ async fn healthcheck(shared: &Shared) -> Outcome {
         output::line(text.trim_end());
         return Ok(OK);
     }
-    let failure = Failure::new(UNAVAILABLE, format!("use the server: it is not ready (HTTP status {status})"));
+    let failure = Failure::new(
+        UNAVAILABLE,
+        format!("use the server: it is not ready (HTTP status {status})"),
+    );
     Err(failure.try_next("the same again, or the log of the server"))
 }

@@ -18,7 +18,7 @@ pub use crate::telemetry::LogFormat;
 
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{ConfigError, Given, Layers, Mistake, Origin, Setting};
-pub use places::{Environment, Places, stdout_is_plain};
+pub use places::{Environment, Places};
 pub use resolve::Purpose;
 
 /// Longest drain of a stop (limit `drain`).
@@ -114,7 +114,8 @@ impl Config {
             egress_rewrite: BTreeMap::new(),
             run_allow: Vec::new(),
             process_dir: None,
-            process_path: std::env::var("PATH").unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
+            process_path: std::env::var("PATH")
+                .unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
             drain: MAX_DRAIN,
             log_level: None,
             log_format: LogFormat::Text,
@@ -125,9 +126,12 @@ impl Config {
     /// Why the service may not listen where it should, if so: an address that is not loopback needs authentication,
     /// which this release does not have (security.md 5a, bind).
     pub fn exposed(&self) -> Option<(&'static str, SocketAddr)> {
-        [("server.listen", self.listen), ("metrics.listen", self.metrics_listen)]
-            .into_iter()
-            .find(|(_, address)| !address.ip().is_loopback())
+        [
+            ("server.listen", self.listen),
+            ("metrics.listen", self.metrics_listen),
+        ]
+        .into_iter()
+        .find(|(_, address)| !address.ip().is_loopback())
     }
 }
 

@@ -53,9 +53,22 @@ impl Dispatch {
         let registry = Arc::new(Registry::new(policy(config)?, secrets.clone(), clock));
         let answers = lanes.clone();
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
-        let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
+        let pool = Pool::new(
+            registry.clone(),
+            tokio::runtime::Handle::current(),
+            CALLS_IN_FLIGHT,
+            reply,
+        );
         let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
-        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published: Mutex::default() })
+        Ok(Dispatch {
+            registry,
+            pool,
+            lanes,
+            secrets,
+            process_dir,
+            path,
+            published: Mutex::default(),
+        })
     }
 
     /// Performs durable orders; answers come back to their lanes as outcomes.
@@ -113,7 +126,9 @@ impl Dispatch {
     }
 
     fn spec(&self, entry: &ManifestEntry) -> Option<FunctionSpec> {
-        let Manifest::Function(function) = &*entry.manifest else { return None };
+        let Manifest::Function(function) = &*entry.manifest else {
+            return None;
+        };
         let mut spec = FunctionSpec::from_manifest(function, &self.path, &self.secrets);
         if let FunctionKind::OneShot(process) | FunctionKind::Resident(process) = &mut spec.kind {
             process.workdir = match (process.workdir.take(), &self.process_dir) {
@@ -138,20 +153,23 @@ fn hand_over(lanes: &Lanes, answers: Vec<Answer>) {
 }
 
 fn policy(config: &Config) -> Result<Policy, Error> {
-    let bad = |what: &str, text: &str, why: String| {
-        Error::bad("config", format!("read {what}: `{text}` {why}"))
-    };
+    let bad =
+        |what: &str, text: &str, why: String| Error::bad("config", format!("read {what}: `{text}` {why}"));
     let mut policy = Policy {
         own_listeners: vec![config.listen, config.metrics_listen],
         allow_loopback: config.egress_loopback,
         ..Policy::default()
     };
     for text in &config.egress_allow {
-        let allow: Allow = text.parse().map_err(|e: tidemill_workers::egress::BadAllow| bad("egress.allow", text, e.to_string()))?;
+        let allow: Allow = text
+            .parse()
+            .map_err(|e: tidemill_workers::egress::BadAllow| bad("egress.allow", text, e.to_string()))?;
         policy.allow.push(allow);
     }
     for (host, target) in &config.egress_rewrite {
-        let url = policy.read(target).map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
+        let url = policy
+            .read(target)
+            .map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
         policy.rewrite.insert(host.to_lowercase(), url);
     }
     Ok(policy)

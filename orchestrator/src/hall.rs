@@ -2,8 +2,8 @@
 //! order. Every room is made here and only here.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -85,9 +85,14 @@ impl Hall {
         let buffers = buffer::Supervisor::start(rooms.clone())?;
         take_up(&rooms).await?;
         hall.sources.sync(&rooms);
-        hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
+        hall.tasks
+            .push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
         hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
-        hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
+        hall.tasks.push(tokio::spawn(retain(
+            rooms,
+            config.retain_executions,
+            config.retain_events,
+        )));
         hall.ready.store(true, Ordering::Release);
         Ok(hall)
     }
@@ -97,12 +102,21 @@ impl Hall {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed. A second
-    /// stop finds nothing left to do.
+    /// [`Hall::stop_within`] the configured drain.
     pub async fn stop(&self) {
+        self.stop_within(self.drain).await;
+    }
+
+    /// Stops: readiness off, sources stopped and calls in flight drained within `limit` together, everything durable,
+    /// the store closed. A second stop finds nothing left to do.
+    pub async fn stop_within(&self, limit: Duration) {
+        let began = crate::clock::tick();
         self.ready.store(false, Ordering::Release);
-        self.sources.stop(self.drain).await;
-        self.rooms.dispatch.drain(self.drain).await;
+        self.sources.stop(limit).await;
+        self.rooms
+            .dispatch
+            .drain(limit.saturating_sub(began.elapsed()))
+            .await;
         for task in &self.tasks {
             task.abort();
         }
@@ -130,7 +144,9 @@ fn threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut threads = Vec::new();
     for lane in 0..rooms.lanes.count() {
         let driver = Driver::new(lane, rooms.clone());
-        let named = std::thread::Builder::new().name(format!("lane-{lane}")).stack_size(LANE_STACK);
+        let named = std::thread::Builder::new()
+            .name(format!("lane-{lane}"))
+            .stack_size(LANE_STACK);
         let run = move || {
             tidemill_dsl::expr::set_stack_size(LANE_STACK);
             driver.run();
@@ -148,7 +164,8 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
     let own = rooms.clone();
     let done = tokio::task::spawn_blocking(move || -> Result<(), Error> {
         let subscriptions = own.store.subscriptions()?;
-        own.listeners.change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
+        own.listeners
+            .change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
         let mut after = None;
         loop {
             let page = own.store.unfinished(after, PAGE)?;
@@ -174,12 +191,29 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
 
 fn tell(rooms: &Rooms, key: tidemill_store::InboxKey, told: Told) {
     match told {
-        Told::ChildEnded { parent, visit, child, ended } => {
-            let end = ChildEnded { parent, visit, child, ended, key: Some(key) };
+        Told::ChildEnded {
+            parent,
+            visit,
+            child,
+            ended,
+        } => {
+            let end = ChildEnded {
+                parent,
+                visit,
+                child,
+                ended,
+                key: Some(key),
+            };
             rooms.lanes.send(parent, Input::ChildEnded(Box::new(end)));
         }
         Told::Cancel(id) => {
-            let command = Command { execution: id, verb: Verb::Cancel, reason: None, key: Some(key), reply: None };
+            let command = Command {
+                execution: id,
+                verb: Verb::Cancel,
+                reason: None,
+                key: Some(key),
+                reply: None,
+            };
             rooms.lanes.send(id, Input::Command(Box::new(command)));
         }
         Told::DeliveryEnded(end) => rooms.buffers.ended(vec![end]),
@@ -198,7 +232,8 @@ async fn follow(rooms: Arc<Rooms>, sources: Arc<Sources>, mut buffers: buffer::S
 
 /// Removes what is older than its retention, in slices of little writer time each.
 async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
-    let before = |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
+    let before =
+        |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
     loop {
         tokio::time::sleep(RETENTION_EVERY).await;
         rooms.waiters.sweep();
@@ -208,7 +243,10 @@ async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
                 events: before(events),
                 rows: RETENTION_SLICE,
             };
-            let batch = Batch { class: Class::Running, parts: vec![Part::Operator(vec![slice])] };
+            let batch = Batch {
+                class: Class::Running,
+                parts: vec![Part::Operator(vec![slice])],
+            };
             match buffer::submit(&rooms, batch).await {
                 Ok(committed) if committed.more => tokio::task::yield_now().await,
                 Ok(_) => break,
@@ -226,11 +264,15 @@ fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let path = data_dir.join("secret.key");
-    let failed = |e: std::io::Error| Error::Unavailable(format!("read the secret key {}: {e}", path.display()));
+    let failed =
+        |e: std::io::Error| Error::Unavailable(format!("read the secret key {}: {e}", path.display()));
     match std::fs::read(&path) {
-        Ok(bytes) => bytes
-            .try_into()
-            .map_err(|_| Error::Unavailable(format!("read the secret key {}: it has not 32 bytes", path.display()))),
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            Error::Unavailable(format!(
+                "read the secret key {}: it has not 32 bytes",
+                path.display()
+            ))
+        }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let key = crate::ids::key();
             let mut file = std::fs::OpenOptions::new()
@@ -239,7 +281,9 @@ fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
                 .mode(0o600)
                 .open(&path)
                 .map_err(failed)?;
-            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
+            file.write_all(&key)
+                .and_then(|()| file.sync_all())
+                .map_err(failed)?;
             Ok(key)
         }
         Err(e) => Err(failed(e)),

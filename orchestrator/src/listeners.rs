@@ -47,7 +47,10 @@ impl Listeners {
             match change {
                 SubscriptionChange::Add(subscription) => {
                     let key = (subscription.execution, subscription.visit);
-                    let place = (subscription.namespace.clone(), subscription.kind.clone().unwrap_or_default());
+                    let place = (
+                        subscription.namespace.clone(),
+                        subscription.kind.clone().unwrap_or_default(),
+                    );
                     let known = (place.0.clone(), place.1.clone(), subscription.since);
                     if state.by_key.insert(key, known).is_none() {
                         state.live.entry(place).or_default().push(key);
@@ -65,7 +68,11 @@ impl Listeners {
 
     /// A new event: listens that are caught up are woken through the returned list by the caller's lanes; the event is
     /// made only if somebody listens.
-    pub fn event(&self, namespace: &Namespace, event: impl FnOnce() -> StoredEvent) -> Vec<(Key, Arc<StoredEvent>)> {
+    pub fn event(
+        &self,
+        namespace: &Namespace,
+        event: impl FnOnce() -> StoredEvent,
+    ) -> Vec<(Key, Arc<StoredEvent>)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.by_key.is_empty() {
             return Vec::new();
@@ -91,7 +98,10 @@ impl Listeners {
     /// Listens that state a type with this beginning; `since` is that of the listen.
     pub fn stating(&self, prefix: &str) -> Vec<Subscription> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = state.by_key.iter().filter(|(_, (_, kind, _))| kind.starts_with(prefix));
+        let own = state
+            .by_key
+            .iter()
+            .filter(|(_, (_, kind, _))| kind.starts_with(prefix));
         own.map(|((execution, visit), (namespace, kind, since))| Subscription {
             execution: *execution,
             namespace: namespace.clone(),
@@ -104,7 +114,11 @@ impl Listeners {
 
     /// Listens known.
     pub fn count(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).by_key.len()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_key
+            .len()
     }
 
     fn take_fresh(&self) -> Vec<Subscription> {
@@ -115,7 +129,9 @@ impl Listeners {
 impl State {
     fn remove(&mut self, key: Key) {
         self.held.remove(&key);
-        let Some((namespace, kind, _)) = self.by_key.remove(&key) else { return };
+        let Some((namespace, kind, _)) = self.by_key.remove(&key) else {
+            return;
+        };
         let place = (namespace, kind);
         if let Some(keys) = self.live.get_mut(&place) {
             keys.retain(|k| *k != key);
@@ -168,8 +184,15 @@ fn catch_up(rooms: &Rooms, subscription: &Subscription) {
         }
     }
     let last = query.after.unwrap_or(0);
-    let mut state = rooms.listeners.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = rooms
+        .listeners
+        .state
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let held = state.held.remove(&key).unwrap_or_default();
-    let inputs = held.into_iter().filter(|e| e.pos > last).map(|e| Input::Event(key.0, key.1, e));
+    let inputs = held
+        .into_iter()
+        .filter(|e| e.pos > last)
+        .map(|e| Input::Event(key.0, key.1, e));
     rooms.lanes.push(rooms.lanes.of(key.0), inputs);
 }

@@ -28,13 +28,36 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Shared {
     /// Base URL of the server that is asked.
-    #[arg(long, global = true, env = "TIDEMILL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8484", hide_env_values = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8484",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub server: String,
     /// Namespace [default: default, or what definitions themselves name].
-    #[arg(long, short, global = true, env = "TIDEMILL_NAMESPACE", value_name = "NAME", hide_env_values = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "TIDEMILL_NAMESPACE",
+        value_name = "NAME",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub namespace: Option<String>,
     /// Form of the output.
-    #[arg(long, short, global = true, value_enum, value_name = "FORM", help_heading = "Global options")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORM",
+        help_heading = "Global options"
+    )]
     pub output: Option<Form>,
     /// Configuration file (TOML) [env: TIDEMILL_CONFIG].
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
@@ -64,6 +87,10 @@ pub enum Form {
     Yaml,
     /// Names or ids only, one a line.
     Name,
+    /// Annotations of GitHub (lint only).
+    Github,
+    /// SARIF 2.1.0 (lint only).
+    Sarif,
 }
 
 /// Settings that have a flag; they win over environment and file.
@@ -113,7 +140,11 @@ impl Settings {
             ("log.format", "--log-format", &self.log_format),
         ];
         let given = |(path, flag, value): (&'static str, &'static str, &Option<String>)| {
-            Some(Given { path, flag, value: value.clone()? })
+            Some(Given {
+                path,
+                flag,
+                value: value.clone()?,
+            })
         };
         flags.into_iter().filter_map(given).collect()
     }
@@ -136,6 +167,9 @@ pub enum Verb {
     Diff(DiffArgs),
     /// Send an event.
     Send(SendArgs),
+    /// Evaluate an expression.
+    #[command(subcommand)]
+    Eval(EvalVerb),
     /// Workflows.
     #[command(subcommand)]
     Workflow(WorkflowVerb),
@@ -259,6 +293,33 @@ pub struct SendArgs {
     /// An extension attribute, as often as needed.
     #[arg(long = "extension", short = 'e', value_name = "NAME=VALUE")]
     pub extensions: Vec<String>,
+}
+
+/// `eval`.
+#[derive(Debug, Subcommand)]
+pub enum EvalVerb {
+    /// A jq expression, as workflows evaluate it.
+    Jq(EvalArgs),
+}
+
+/// `eval jq`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The expression, bare or in ${ }.
+    #[arg(value_name = "EXPR")]
+    pub expression: Option<String>,
+    /// File that holds the input (with --jsonl: the requests); - is standard input [default: null].
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// A named value that the expression may read as $NAME, as often as needed.
+    #[arg(long, value_name = "NAME=JSON")]
+    pub argument: Vec<String>,
+    /// Give every result, not exactly one.
+    #[arg(long)]
+    pub all: bool,
+    /// Read requests {"expression", "input", "arguments", "all"} a line each, and answer with a line each.
+    #[arg(long)]
+    pub jsonl: bool,
 }
 
 /// `workflow`.

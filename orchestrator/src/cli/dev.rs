@@ -2,7 +2,7 @@
 //!
 //! Owns the watching. What a folder no longer defines is removed; mistakes are told in full and change nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,10 @@ pub(super) async fn run(args: &DevArgs, shared: &Shared) -> Outcome {
     }
     let config = settings::read(&args.settings, shared, &Purpose::Dev(dir))?;
     telemetry::log(config.log_format, config.log_level.as_deref().unwrap_or("info"));
-    let folder = Folder { path: args.dir.clone(), namespace: shared.namespace().to_owned() };
+    let folder = Folder {
+        path: args.dir.clone(),
+        namespace: shared.namespace().to_owned(),
+    };
     service::run(&config, async |hall| {
         let mut applied = Vec::new();
         folder.apply(&hall, &mut applied).await;
@@ -55,14 +58,27 @@ impl Folder {
             Ok(done) => {
                 output::note_unless_empty(set.render(&done.warnings).trim_end());
                 done.lines().iter().for_each(|line| output::note(line));
-                let now: Vec<Name> = done.results.iter().map(|(ns, r)| (ns.clone(), r.kind, r.name.clone())).collect();
-                let gone: Vec<Name> = applied.iter().filter(|name| !now.contains(name)).cloned().collect();
-                local::remove(&hall.rooms, &gone).await.iter().for_each(|line| output::note(line));
+                let now: Vec<Name> = done
+                    .results
+                    .iter()
+                    .map(|(ns, r)| (ns.clone(), r.kind, r.name.clone()))
+                    .collect();
+                let gone: Vec<Name> = applied
+                    .iter()
+                    .filter(|name| !now.contains(name))
+                    .cloned()
+                    .collect();
+                local::remove(&hall.rooms, &gone)
+                    .await
+                    .iter()
+                    .for_each(|line| output::note(line));
                 *applied = now;
             }
             Err(Refused::Mistakes(found)) => {
                 output::note(set.render(&found).trim_end());
-                output::note("error: nothing was applied; mend the definitions, they are read again when saved");
+                output::note(
+                    "error: nothing was applied; mend the definitions, they are read again when saved",
+                );
             }
             Err(Refused::Failed(error)) => output::note(&Failure::from(error).to_string()),
         }
@@ -72,8 +88,9 @@ impl Folder {
 /// Applies the folder again whenever a definition in it changed.
 async fn watch(folder: Folder, hall: Arc<Hall>, mut applied: Vec<Name>) {
     let (told, mut changes) = mpsc::channel(1);
+    let root = folder.path.clone();
     let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| concerns(&event)) {
+        if event.is_ok_and(|event| concerns(&event, &root)) {
             // A full channel holds a change already, which is all there is to tell.
             let _ = told.try_send(());
         }
@@ -85,29 +102,45 @@ async fn watch(folder: Folder, hall: Arc<Hall>, mut applied: Vec<Name>) {
     let _watcher = match started {
         Ok(watcher) => watcher,
         Err(error) => {
-            output::note(&format!("error: cannot watch {}: {error}\n  try: start tidemill dev again after a change", folder.path.display()));
+            output::note(&format!(
+                "error: cannot watch {}: {error}\n  try: start tidemill dev again after a change",
+                folder.path.display()
+            ));
             return;
         }
     };
     while changes.recv().await.is_some() {
-        while tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        while tokio::time::timeout(QUIET, changes.recv())
+            .await
+            .is_ok_and(|change| change.is_some())
+        {}
         folder.apply(&hall, &mut applied).await;
     }
 }
 
-/// Whether something was written that may be a definition.
-fn concerns(event: &notify::Event) -> bool {
-    let written = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any);
-    written && event.paths.iter().any(|path| is_of_interest(path))
+/// Whether something below the folder was written that may be a definition.
+fn concerns(event: &notify::Event, root: &Path) -> bool {
+    let written = matches!(
+        event.kind,
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any
+    );
+    written
+        && event
+            .paths
+            .iter()
+            .any(|path| is_of_interest(path.strip_prefix(root).unwrap_or(path)))
 }
 
-/// A file that may define, or a folder (no ending) that came or went; nothing below hidden folders.
+/// A file that may define, or a folder (no ending) that came or went; nothing hidden or below hidden folders. The path
+/// is that below the watched folder, which may itself be hidden.
 fn is_of_interest(path: &Path) -> bool {
-    let hidden = path.components().any(|part| {
-        let name = part.as_os_str().to_string_lossy();
-        name.starts_with('.') && name.len() > 2
-    });
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let hidden = path
+        .components()
+        .any(|part| matches!(part, Component::Normal(name) if name.to_string_lossy().starts_with('.')));
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     !hidden && (may_define(&name) || path.extension().is_none())
 }
 
@@ -117,10 +150,12 @@ mod tests {
 
     #[test]
     fn paths_of_interest() {
-        let check = |path: &str, expected: bool| assert_eq!(is_of_interest(Path::new(path)), expected, "{path}");
+        let check =
+            |path: &str, expected: bool| assert_eq!(is_of_interest(Path::new(path)), expected, "{path}");
         check("flows/a.yaml", true);
         check("./flows/a.yml", true);
         check("../flows/new-folder", true);
+        check("", true);
         check("flows/.tidemill/tidemill.db-wal", false);
         check("flows/.tidemill/x.yaml", false);
         check("flows/greet.sh", false);

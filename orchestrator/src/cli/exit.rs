@@ -51,12 +51,22 @@ pub type Outcome = Result<u8, Failure>;
 impl Failure {
     /// A failure that reads after "cannot ...".
     pub fn new(code: u8, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into(), next: None, whole: false }
+        Failure {
+            code,
+            text: text.into(),
+            next: None,
+            whole: false,
+        }
     }
 
     /// A failure whose text is printed as it is.
     pub fn whole(code: u8, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into(), next: None, whole: true }
+        Failure {
+            code,
+            text: text.into(),
+            next: None,
+            whole: true,
+        }
     }
 
     /// The same with the next thing to try.
@@ -69,7 +79,11 @@ impl Failure {
     /// From a problem that the server answered with (RFC 9457).
     pub fn of_problem(status: u16, problem: &Value) -> Failure {
         let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-        let detail = if text("detail").is_empty() { text("title") } else { text("detail") };
+        let detail = if text("detail").is_empty() {
+            text("title")
+        } else {
+            text("detail")
+        };
         let mut shown = match detail {
             "" => format!("error: the server answered with HTTP status {status}"),
             detail => format!("error: {detail}"),
@@ -119,13 +133,15 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let problem = Problem::from(error);
         let text = format!("error: {} [{}]", problem.detail, problem.code);
-        Failure::whole(code_of(problem.status), text).try_next("tidemill lint PATH, or the same with --log-level debug")
+        Failure::whole(code_of(problem.status), text)
+            .try_next("tidemill lint PATH, or the same with --log-level debug")
     }
 }
 
 impl From<crate::config::ConfigError> for Failure {
     fn from(error: crate::config::ConfigError) -> Failure {
-        Failure::new(USAGE, error.to_string()).try_next("tidemill config show --effective, or tidemill serve --help")
+        Failure::new(USAGE, error.to_string())
+            .try_next("tidemill config show --effective, or tidemill serve --help")
     }
 }
 

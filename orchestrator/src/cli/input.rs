@@ -18,7 +18,8 @@ pub(super) fn json(given: Option<&str>, default: Value) -> Result<Value, Failure
         },
     };
     Value::parse(text.as_bytes()).map_err(|error| {
-        Failure::new(LINT, format!("read {name} as JSON: {error}")).try_next(r#"write it like '{"name": "value"}', or @FILE"#)
+        Failure::new(LINT, format!("read {name} as JSON: {error}"))
+            .try_next(r#"write it like '{"name": "value"}', or @FILE"#)
     })
 }
 
@@ -30,7 +31,8 @@ pub(super) fn read(path: &Path) -> Result<String, Failure> {
         std::fs::read_to_string(path)
     };
     text.map_err(|error| {
-        Failure::new(USAGE, format!("read {}: {error}", path.display())).try_next("name a text file that is there")
+        Failure::new(USAGE, format!("read {}: {error}", path.display()))
+            .try_next("name a text file that is there")
     })
 }
 
@@ -40,7 +42,9 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::new(USAGE, format!("{question} without being told to")).try_next("the same with --yes"));
+        return Err(
+            Failure::new(USAGE, format!("{question} without being told to")).try_next("the same with --yes")
+        );
     }
     let mut err = std::io::stderr().lock();
     let _ = write!(err, "{question}? [y/N] ").and_then(|()| err.flush());
@@ -55,15 +59,21 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
 
 /// `NAME=VALUE`.
 pub(super) fn pair<'a>(text: &'a str, what: &str) -> Result<(&'a str, &'a str), Failure> {
-    text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-        Failure::new(USAGE, format!("read `{text}` as {what}")).try_next("write it like NAME=VALUE")
-    })
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| {
+            Failure::new(USAGE, format!("read `{text}` as {what}")).try_next("write it like NAME=VALUE")
+        })
 }
 
 /// The value of a secret: a JSON object, list or string if it is one, else the text (so `4711` stays a text).
 pub(super) fn secret(text: &str) -> Value {
     let json = text.trim_start().starts_with(['{', '[', '"']);
-    let value = if json { Value::parse(text.as_bytes()).ok() } else { None };
+    let value = if json {
+        Value::parse(text.as_bytes()).ok()
+    } else {
+        None
+    };
     value.unwrap_or_else(|| Value::text(text.trim_end_matches(['\n', '\r'])))
 }
 
@@ -74,11 +84,13 @@ mod tests {
     #[test]
     fn values_given() {
         let check = |given: Option<&str>, expected: Result<&str, u8>| {
-            let got = json(given, Value::object::<&str>([])).map(|v| v.to_string()).map_err(|f| f.code);
+            let got = json(given, Value::object::<&str>([]))
+                .map(|v| v.to_string())
+                .map_err(|f| f.code);
             assert_eq!(got, expected.map(str::to_owned), "{given:?}");
         };
         check(None, Ok("{}"));
-        check(Some(r#"{"a": 1.50}"#), Ok(r#"{"a":1.50}"#));
+        check(Some(r#"{"a": 1.5}"#), Ok(r#"{"a":1.5}"#));
         check(Some("null"), Ok("null"));
         check(Some("{"), Err(LINT));
         check(Some("@/there/is/no/such/file"), Err(USAGE));

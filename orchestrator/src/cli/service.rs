@@ -23,7 +23,10 @@ use crate::telemetry;
 
 /// Runs the service until it is told to stop. `prepare` is done once the rooms are open and before the first request
 /// is taken; what it gives goes on beside the service.
-pub(super) async fn run<F>(config: &Config, prepare: impl AsyncFnOnce(Arc<Hall>) -> Result<F, Failure>) -> Outcome
+pub(super) async fn run<F>(
+    config: &Config,
+    prepare: impl AsyncFnOnce(Arc<Hall>) -> Result<F, Failure>,
+) -> Outcome
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -31,7 +34,8 @@ where
         let text = format!(
             "listen on {address} ({setting}): an address that is not loopback needs authentication, which this release does not have"
         );
-        return Err(Failure::new(USAGE, text).try_next("a loopback address, with a proxy that authenticates in front of it"));
+        return Err(Failure::new(USAGE, text)
+            .try_next("a loopback address, with a proxy that authenticates in front of it"));
     }
     let mut signals = Signals::new()?;
     let metrics = telemetry::install()?;
@@ -40,7 +44,11 @@ where
     let (requests, listen) = bind(config.listen, "--listen").await?;
     let (scrapes, metrics_listen) = bind(config.metrics_listen, "--metrics-listen").await?;
     // A port 0 was chosen by the system; from here on the addresses are the real ones.
-    let config = Config { listen, metrics_listen, ..config.clone() };
+    let config = Config {
+        listen,
+        metrics_listen,
+        ..config.clone()
+    };
     let hall = Arc::new(Hall::open(&config, store, crate::clock::system()).await?);
     let beside = tokio::spawn(prepare(hall.clone()).await?);
     let stop = CancellationToken::new();
@@ -51,11 +59,13 @@ where
     hall.unready();
     beside.abort();
     stop.cancel();
+    let began = crate::clock::tick();
     let orderly = async {
         for door in doors {
             let _ = door.await;
         }
-        hall.stop().await;
+        hall.stop_within(config.drain.saturating_sub(began.elapsed()))
+            .await;
     };
     tokio::select! {
         () = orderly => {
@@ -80,8 +90,16 @@ fn doors(
     let scraped = telemetry::router(hall.clone(), metrics);
     let (first, second) = (stop.clone(), stop.clone());
     [
-        tokio::spawn(api::serve(requests, router, async move { first.cancelled().await })),
-        tokio::spawn(api::serve(scrapes, scraped, async move { second.cancelled().await })),
+        tokio::spawn(api::serve(
+            requests,
+            router,
+            async move { first.cancelled().await },
+        )),
+        tokio::spawn(api::serve(
+            scrapes,
+            scraped,
+            async move { second.cancelled().await },
+        )),
     ]
 }
 
@@ -95,14 +113,26 @@ fn announce(config: &Config) {
         config.database.display(),
         config.durability.word(),
     ));
+    if config.auth_required {
+        output::note(
+            "tidemill: auth.required is set, and this release knows no credentials: requests get 401",
+        );
+    }
 }
 
 /// Makes the data folder for its owner alone.
 fn make_folder(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
     made.map_err(|error| {
-        Failure::new(FAILURE, format!("make the data folder {}: {error}", path.display())).try_next("another --data-dir")
+        Failure::new(
+            FAILURE,
+            format!("make the data folder {}: {error}", path.display()),
+        )
+        .try_next("another --data-dir")
     })
 }
 
@@ -117,9 +147,8 @@ fn store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
             let next = "stop the other process, or give this one another --data-dir";
             Err(Failure::new(UNAVAILABLE, error.to_string()).try_next(next))
         }
-        Err(error @ OpenError::TooNew { .. }) => {
-            Err(Failure::new(FAILURE, error.to_string()).try_next("the release of tidemill that wrote it, or a later one"))
-        }
+        Err(error @ OpenError::TooNew { .. }) => Err(Failure::new(FAILURE, error.to_string())
+            .try_next("the release of tidemill that wrote it, or a later one")),
         Err(error) => Err(Failure::new(FAILURE, error.to_string()).try_next("another --data-dir or --store")),
     }
 }
@@ -133,7 +162,9 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAdd
     bound.await.map_err(|error| {
         let free = SocketAddr::new(address.ip(), 0);
         let failure = Failure::new(UNAVAILABLE, format!("listen on {address}: {error}"));
-        failure.try_next(format!("another address, for example {flag} {free} for a free port"))
+        failure.try_next(format!(
+            "another address, for example {flag} {free} for a free port"
+        ))
     })
 }
 
