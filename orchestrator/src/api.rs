@@ -104,6 +104,6 @@ pub fn router(state: Arc<ApiState>) -> Router {
     }
     let (unknown, other) = (state.clone(), state);
     router
-        .method_not_allowed_fallback(move |request: Request| door::wrong_method(other.clone(), request))
-        .fallback(move |request: Request| door::unknown(unknown.clone(), request))
+        .method_not_allowed_fallback(async move |request: Request| door::wrong_method(&other, &request))
+        .fallback(async move |request: Request| door::unknown(&unknown, &request))
 }

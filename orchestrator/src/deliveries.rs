@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_dsl::event::StoredEvent;
-use tidemill_dsl::ids::Time;
+use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::manifest::{self, ErrorClass};
 use tidemill_engine::record::Ended;
 use tidemill_store::{
@@ -219,6 +219,56 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
             std::iter::once((letter.trigger.clone(), 1)).collect(),
         );
         rooms.buffers.wake(&letter.namespace, &letter.trigger);
+    } else {
+        rooms.lanes.send(birth.id, Input::Begin(birth.id, Some(birth)));
+    }
+    Ok(true)
+}
+
+/// Delivers a stored event to a trigger once more: a new pending execution whose identity is derived from `at`, so that
+/// the same replay does it once. False if it was done before.
+pub async fn replay(
+    rooms: &Arc<Rooms>,
+    namespace: &Namespace,
+    trigger: &str,
+    row: &StoredEvent,
+    at: Time,
+) -> Result<bool, Error> {
+    let space = rooms.catalog.space(namespace);
+    let trigger = space
+        .trigger(trigger)
+        .ok_or_else(|| Error::not_found("trigger", trigger))?;
+    let envelope = row.event.to_value();
+    let about = (namespace, &row.binding, &row.event);
+    let (create, delivery) =
+        ingress::start(&space, trigger, &envelope, about, (at, 1)).map_err(|(cause, fault)| {
+            Error::Conflict {
+                code: cause,
+                detail: fault.detail.unwrap_or_default().to_string(),
+            }
+        })?;
+    let birth = create.birth.clone();
+    let buffered = delivery.is_some();
+    let changes = delivery.into_iter().map(BufferChange::Enqueue).collect();
+    let parts = vec![Part::Create(Box::new(create)), Part::Buffer(changes)];
+    match submit(
+        rooms,
+        Batch {
+            class: Class::New,
+            parts,
+        },
+    )
+    .await
+    {
+        Ok(_) => {}
+        Err(Error::Conflict { code: "exists", .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    if buffered {
+        rooms
+            .buffers
+            .force(namespace, std::iter::once((trigger.name.clone(), 1)).collect());
+        rooms.buffers.wake(namespace, &trigger.name);
     } else {
         rooms.lanes.send(birth.id, Input::Begin(birth.id, Some(birth)));
     }

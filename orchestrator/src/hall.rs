@@ -87,6 +87,7 @@ impl Hall {
         hall.sources.sync(&rooms);
         hall.tasks
             .push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
+        hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
         hall.tasks.push(tokio::spawn(retain(
             rooms,
             config.retain_executions,

@@ -13,6 +13,7 @@ pub mod config;
 pub mod deliveries;
 pub mod dispatch;
 pub mod error;
+pub mod feed;
 pub mod hall;
 pub mod ids;
 pub mod inbox;

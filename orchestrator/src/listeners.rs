@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_dsl::event::StoredEvent;
-use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
+use tidemill_dsl::ids::{ExecutionId, Namespace, Time, Visit};
 use tidemill_engine::record::{Subscription, SubscriptionChange};
 use tidemill_store::EventQuery;
 
@@ -27,7 +27,7 @@ struct State {
     /// By namespace and type; the empty type holds listens that state none.
     live: HashMap<(Namespace, Arc<str>), Vec<Key>>,
     /// Where each stands, for removal.
-    by_key: HashMap<Key, (Namespace, Arc<str>)>,
+    by_key: HashMap<Key, (Namespace, Arc<str>, Time)>,
     /// Added, not caught up yet.
     fresh: Vec<Subscription>,
     /// New events of listens that are catching up: handed over after the stored ones.
@@ -51,7 +51,8 @@ impl Listeners {
                         subscription.namespace.clone(),
                         subscription.kind.clone().unwrap_or_default(),
                     );
-                    if state.by_key.insert(key, place.clone()).is_none() {
+                    let known = (place.0.clone(), place.1.clone(), subscription.since);
+                    if state.by_key.insert(key, known).is_none() {
                         state.live.entry(place).or_default().push(key);
                         state.held.insert(key, Vec::new());
                         state.fresh.push(subscription);
@@ -94,6 +95,23 @@ impl Listeners {
         woken
     }
 
+    /// Listens that state a type with this beginning; `since` is that of the listen.
+    pub fn stating(&self, prefix: &str) -> Vec<Subscription> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = state
+            .by_key
+            .iter()
+            .filter(|(_, (_, kind, _))| kind.starts_with(prefix));
+        own.map(|((execution, visit), (namespace, kind, since))| Subscription {
+            execution: *execution,
+            namespace: namespace.clone(),
+            visit: *visit,
+            kind: Some(kind.clone()),
+            since: *since,
+        })
+        .collect()
+    }
+
     /// Listens known.
     pub fn count(&self) -> usize {
         self.state
@@ -111,9 +129,10 @@ impl Listeners {
 impl State {
     fn remove(&mut self, key: Key) {
         self.held.remove(&key);
-        let Some(place) = self.by_key.remove(&key) else {
+        let Some((namespace, kind, _)) = self.by_key.remove(&key) else {
             return;
         };
+        let place = (namespace, kind);
         if let Some(keys) = self.live.get_mut(&place) {
             keys.retain(|k| *k != key);
             if keys.is_empty() {

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_engine::record::Status;
 use tidemill_store::{
-    Batch, Class, DeadLetter, DeadQuery, DeadState, ExecutionQuery, OperatorChange, Part, ReadResult, Store,
+    Batch, Class, DeadLetter, DeadQuery, DeadState, EventQuery, ExecutionQuery, OperatorChange, Part,
+    ReadResult, Store,
 };
 use tokio::sync::watch;
 
@@ -47,6 +48,8 @@ pub enum Action {
     Cancel,
     /// Retries executions.
     Retry,
+    /// Delivers stored events to one trigger once more.
+    Replay,
 }
 
 impl Action {
@@ -56,6 +59,7 @@ impl Action {
             Action::Redrive => "redrive",
             Action::Cancel => "cancel",
             Action::Retry => "retry",
+            Action::Replay => "replay",
         }
     }
 }
@@ -69,6 +73,8 @@ pub struct Filter {
     pub executions: Option<BTreeSet<ExecutionId>>,
     /// Trigger name.
     pub trigger: Option<Arc<str>>,
+    /// Events of this type.
+    pub kind: Option<Arc<str>>,
     /// Dead letters of this cause.
     pub cause: Option<Arc<str>>,
     /// Executions of this workflow.
@@ -171,6 +177,16 @@ impl Record {
 enum Step {
     Letter(u64),
     Execution(String),
+    Event(Box<EventKey>),
+}
+
+/// A stored event, and the trigger it is delivered to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct EventKey {
+    trigger: Arc<str>,
+    binding: Arc<str>,
+    source: Arc<str>,
+    id: Arc<str>,
 }
 
 /// A step that failed.
@@ -399,8 +415,12 @@ impl Batches {
     /// What a plan touches, oldest first: dead letters keep their order within an order key.
     async fn steps(&self, plan: Plan) -> Result<Vec<Step>, Error> {
         let store = self.rooms.store.clone();
+        if plan.action == Action::Replay {
+            return self.events(plan).await;
+        }
         let steps = blocking(move || match plan.action {
             Action::Redrive => letters(&*store, &plan),
+            Action::Replay => Ok(Vec::new()),
             Action::Cancel | Action::Retry => executions(&*store, &plan),
         })
         .await?;
@@ -448,7 +468,9 @@ impl Batches {
             let record = {
                 let mut record = live.record.lock().unwrap_or_else(PoisonError::into_inner);
                 record.next += chunk.len();
-                outcomes.into_iter().for_each(|outcome| record.count(outcome));
+                for outcome in outcomes {
+                    record.count(outcome);
+                }
                 record.clone()
             };
             self.save(&record).await?;
@@ -476,6 +498,7 @@ impl Batches {
         };
         match record.action {
             Action::Redrive => self.redrive(&record.namespace, chunk).await,
+            Action::Replay => join_all(chunk.iter().map(|step| self.replay(record, step))).await,
             action => {
                 join_all(
                     chunk
@@ -502,7 +525,7 @@ impl Batches {
                     continue;
                 }
                 Err(error) => {
-                    outcomes.push(failed(id, &error));
+                    outcomes.push(failed(&id, &error));
                     continue;
                 }
             };
@@ -525,7 +548,83 @@ impl Batches {
         match deliveries::redrive(&self.rooms, &letter).await {
             Ok(true) => Outcome::Done,
             Ok(false) => Outcome::Skipped,
-            Err(error) => failed(letter.id, &error),
+            Err(error) => failed(&letter.id, &error),
+        }
+    }
+
+    /// The stored events that a trigger's rule takes, oldest first.
+    async fn events(&self, plan: Plan) -> Result<Vec<Step>, Error> {
+        let name = plan
+            .filter
+            .trigger
+            .clone()
+            .ok_or_else(|| Error::bad("bad-body", "a replay names its trigger"))?;
+        let space = self.rooms.catalog.space(&plan.namespace);
+        let trigger = space
+            .trigger(&name)
+            .ok_or_else(|| Error::not_found("trigger", &*name))?;
+        let rule = trigger.spec.rule(false);
+        let store = self.rooms.store.clone();
+        let limit = plan.limit.map_or(MAX_STEPS, |limit| limit as usize);
+        blocking(move || {
+            let mut query = EventQuery {
+                namespace: plan.namespace.clone(),
+                kind: plan.filter.kind.clone(),
+                since: plan.filter.since,
+                until: plan.filter.until,
+                limit: PAGE,
+                ..EventQuery::default()
+            };
+            let mut steps = Vec::new();
+            loop {
+                let page = store.events(&query)?;
+                let full = page.len() == PAGE;
+                query.after = page.last().map(|row| row.pos).or(query.after);
+                let taken = page
+                    .into_iter()
+                    .filter(|row| rule.matches(&row.binding, &row.event));
+                steps.extend(taken.map(|row| {
+                    let (source, id) = (row.event.source.clone(), row.event.id.clone());
+                    Step::Event(Box::new(EventKey {
+                        trigger: name.clone(),
+                        binding: row.binding,
+                        source,
+                        id,
+                    }))
+                }));
+                if !full || steps.len() >= limit {
+                    steps.truncate(limit);
+                    return Ok(steps);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn replay(&self, record: &Record, step: &Step) -> Outcome {
+        let Step::Event(key) = step else {
+            return Outcome::Skipped;
+        };
+        let (store, namespace, own) = (self.rooms.store.clone(), record.namespace.clone(), key.clone());
+        let read = blocking(move || store.event(&namespace, &own.source, &own.id)).await;
+        let row = match read {
+            Ok(rows) => rows.into_iter().find(|row| row.binding == key.binding),
+            Err(error) => return failed(&key.id, &error),
+        };
+        let Some(row) = row else { return Outcome::Skipped };
+        // Of the batch's own instant: a step that was taken before a crash finds its execution there.
+        match deliveries::replay(
+            &self.rooms,
+            &record.namespace,
+            &key.trigger,
+            &row,
+            Time(record.created),
+        )
+        .await
+        {
+            Ok(true) => Outcome::Done,
+            Ok(false) => Outcome::Skipped,
+            Err(error) => failed(&key.id, &error),
         }
     }
 
@@ -546,7 +645,7 @@ impl Batches {
         match operations::command(&self.rooms, namespace, id, verb, Some("batch".into())).await {
             Ok(()) => Outcome::Done,
             Err(Error::Conflict { .. } | Error::NotFound { .. }) => Outcome::Skipped,
-            Err(error) => failed(id, &error),
+            Err(error) => failed(&id, &error),
         }
     }
 }
@@ -562,7 +661,7 @@ fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| Error::Unavailable(format!("write a batch: {error}")))
 }
 
-fn failed(id: impl ToString, error: &Error) -> Outcome {
+fn failed(id: &impl ToString, error: &Error) -> Outcome {
     Outcome::Failed(Failure {
         id: id.to_string(),
         detail: format!("cannot {error}"),

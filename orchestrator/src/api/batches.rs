@@ -21,7 +21,7 @@ use crate::redrive::{Action, Filter, Plan, Record, State};
 #[serde(rename_all = "camelCase")]
 pub struct BatchBody {
     id: String,
-    /// `redrive`, `cancel` or `retry`.
+    /// `redrive`, `cancel`, `retry` or `replay`.
     action: &'static str,
     /// `running`, `paused`, `completed` or `cancelled`.
     state: &'static str,

@@ -16,7 +16,7 @@ use super::ApiState;
 use super::body::unhex;
 use super::query::Query;
 use super::server::Closing;
-use crate::problem::Problem;
+use crate::problem::{Mistake, Problem};
 use crate::rooms::Rooms;
 
 /// Longest name in a path.
@@ -107,7 +107,19 @@ impl Call {
 
     /// The body as text.
     pub fn text(&self) -> Result<&str, Problem> {
-        std::str::from_utf8(&self.body).map_err(|_| Problem::bad("bad-body", "the body is no UTF-8"))
+        std::str::from_utf8(&self.body).map_err(|error| {
+            let good = String::from_utf8_lossy(&self.body[..error.valid_up_to()]);
+            let line = good.matches('\n').count() as u32 + 1;
+            let column = good.rsplit('\n').next().map_or(0, |last| last.chars().count()) as u32 + 1;
+            let message = "a byte that is no UTF-8".to_owned();
+            let mistake = Mistake {
+                line,
+                column,
+                message,
+                ..Mistake::default()
+            };
+            Problem::bad("bad-body", "the body is no UTF-8").mistake(mistake)
+        })
     }
 
     /// `If-Match`: the digest that the current definition must have.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::response::Response;
 use http::header;
 use serde::{Deserialize, Serialize};
+use tidemill_dsl::ids::Time;
 use tidemill_store::{Batch, Checkpoint, Class, DefinitionKind, OperatorChange, Part};
+use tidemill_workers::process::InstanceState;
 use utoipa::ToSchema;
 
 use super::body::{Json, empty, json, with};
@@ -55,9 +57,20 @@ pub struct SeekBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
-    id: String,
+    /// Number within the function version, from 1.
+    id: u64,
+    /// The function version.
+    version: u32,
+    /// `starting`, `ready`, `busy`, `idle`, `draining` or `stopped`.
     state: &'static str,
-    started_at: String,
+    pid: Option<u32>,
+    /// Calls in flight.
+    in_flight: usize,
+    /// Calls answered.
+    calls: u64,
+    started_at: Option<String>,
+    /// How it ended, or why it does not start.
+    detail: Option<String>,
 }
 
 fn what(kind: DefinitionKind) -> &'static str {
@@ -241,9 +254,27 @@ async fn stop(call: &Call, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `GET /functions/{name}/instances`. The kinds of this release run in no process of their own: there are none.
+/// `GET /functions/{name}/instances`: none for kinds that run in no process of their own.
 pub async fn instances(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     entry(&call, DefinitionKind::Function, &name)?;
-    json(200, &Page::<Instance>::new(Vec::new(), None))
+    let found = call.rooms().dispatch.registry.instances(&call.namespace, &name);
+    let items = found.into_iter().map(|(version, instance)| Instance {
+        id: instance.id,
+        version,
+        state: match instance.state {
+            InstanceState::Starting => "starting",
+            InstanceState::Ready => "ready",
+            InstanceState::Busy => "busy",
+            InstanceState::Idle => "idle",
+            InstanceState::Draining => "draining",
+            InstanceState::Stopped => "stopped",
+        },
+        pid: instance.pid,
+        in_flight: instance.in_flight,
+        calls: instance.calls,
+        started_at: instance.started_at.map(Time::rfc3339),
+        detail: instance.detail,
+    });
+    json(200, &Page::new(items.collect(), None))
 }

@@ -60,19 +60,19 @@ pub async fn enter(
 }
 
 /// An unknown path.
-pub async fn unknown(state: Arc<ApiState>, request: Request) -> Response {
+pub fn unknown(state: &ApiState, request: &Request) -> Response {
     let problem = Problem::new(
         404,
         "no-such-path",
         format!("there is nothing at `{}`", request.uri().path()),
     );
-    outside(&state, &request, problem)
+    outside(state, request, problem)
 }
 
 /// A known path that does not take the method; the router adds `Allow`.
-pub async fn wrong_method(state: Arc<ApiState>, request: Request) -> Response {
+pub fn wrong_method(state: &ApiState, request: &Request) -> Response {
     let detail = format!("`{}` does not take {}", request.uri().path(), request.method());
-    outside(&state, &request, Problem::new(405, "method-not-allowed", detail))
+    outside(state, request, Problem::new(405, "method-not-allowed", detail))
 }
 
 fn outside(state: &ApiState, request: &Request, problem: Problem) -> Response {

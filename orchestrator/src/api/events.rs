@@ -2,14 +2,18 @@
 //!
 //! Owns their JSON forms. Reading CloudEvents is the language's, accepting them the ingress's.
 
+use std::sync::Arc;
+
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidemill_dsl::event::{self, Event, LIFECYCLE, Limits, StoredEvent};
 use tidemill_store::EventQuery;
 use utoipa::ToSchema;
 
+use super::batches::rate;
 use super::body::{Json, json, raw};
 use super::call::Call;
+use super::dead_letters::{instant, launch};
 use super::paging::{Keyset, Page};
 use crate::deliveries::blocking;
 use crate::error::Error;
@@ -17,12 +21,16 @@ use crate::ingress::{EventReceipt, Offer};
 use crate::lifecycle;
 use crate::logbook::{self, Walk};
 use crate::problem::Problem;
+use crate::redrive::{Action, Filter, Plan};
 use crate::rooms::Rooms;
+
+/// Events replayed per second when the caller states no rate.
+const REPLAY_RATE: f64 = 100.0;
 
 /// The answer to posted events.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Accepted<'a> {
+pub struct Taken<'a> {
     /// How many are new.
     accepted: usize,
     /// How many were there already.
@@ -98,9 +106,9 @@ fn dry(call: &Call, events: &[Event]) -> Result<Response, Problem> {
 }
 
 /// The receipts as told.
-pub(super) fn accepted(receipts: &[EventReceipt]) -> Accepted<'_> {
+pub(super) fn accepted(receipts: &[EventReceipt]) -> Taken<'_> {
     let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-    Accepted {
+    Taken {
         accepted: receipts.len() - duplicates,
         duplicates,
         mismatches: receipts.iter().filter(|r| r.mismatch).count(),
@@ -115,6 +123,43 @@ pub(super) fn accepted(receipts: &[EventReceipt]) -> Accepted<'_> {
             })
             .collect(),
     }
+}
+
+/// Body of a replay.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplayBody {
+    /// The trigger that is given the events; its rule is judged again.
+    trigger: String,
+    /// Only events of this type.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    /// At most so many per time; `100/s` when absent.
+    rate: Option<String>,
+    limit: Option<u64>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `POST /events/replay`: stored events to one trigger, as a batch at a capped rate.
+pub async fn replay(call: Call) -> Result<Response, Problem> {
+    let body: ReplayBody = call.read()?;
+    let plan = Plan {
+        namespace: call.namespace.clone(),
+        action: Action::Replay,
+        filter: Filter {
+            trigger: Some(body.trigger.into()),
+            kind: body.kind.map(Into::into),
+            since: instant("since", body.since.as_ref())?,
+            until: instant("until", body.until.as_ref())?,
+            ..Filter::default()
+        },
+        rate: rate(body.rate.as_deref())?.or(Some(REPLAY_RATE)),
+        limit: body.limit,
+    };
+    launch(&call, plan, body.dry_run).await
 }
 
 /// `GET /events`: newest first. Lifecycle events are listed when their type is asked for.
@@ -139,7 +184,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 struct Wanted {
-    kind: Option<std::sync::Arc<str>>,
+    kind: Option<Arc<str>>,
     since: Option<tidemill_dsl::ids::Time>,
     until: Option<tidemill_dsl::ids::Time>,
     before: u64,
@@ -157,7 +202,7 @@ fn read(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<(Vec<Listed>,
         let told = told(rooms, namespace, wanted, kind)?;
         // Below the higher of the two ends one of the walks has not looked yet.
         let edge = rest.max(told.rest);
-        found.extend(told.items);
+        found.extend(told.items.into_iter().map(|(key, listed)| (key, Some(listed))));
         found.sort_by(|(a, _), (b, _)| b.cmp(a));
         found.retain(|(key, _)| edge.is_none_or(|edge| *key >= edge));
         let cut = found.len() > wanted.size;
@@ -168,10 +213,10 @@ fn read(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<(Vec<Listed>,
             edge
         };
     }
-    Ok((found.into_iter().map(|(_, listed)| listed).collect(), rest))
+    Ok((found.into_iter().filter_map(|(_, listed)| listed).collect(), rest))
 }
 
-fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, Listed)>, Error> {
+fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, Option<Listed>)>, Error> {
     let query = EventQuery {
         namespace: namespace.into(),
         kind: wanted.kind.clone(),
@@ -183,9 +228,11 @@ fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, L
         limit: wanted.size + 1,
     };
     let rows = rooms.store.events(&query)?;
+    // A lifecycle event that was stored for a trigger or a listen is told by the log already: its place holds nothing.
+    let own = |row: &StoredEvent| lifecycle::named(namespace, &row.event.source, &row.event.id).is_none();
     Ok(rows
         .into_iter()
-        .map(|row| (logbook::key(row.pos, 0), listed(&row)))
+        .map(|row| (logbook::key(row.pos, 0), own(&row).then(|| listed(&row))))
         .collect())
 }
 
@@ -250,6 +297,14 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let (own_source, own_id) = (source.clone(), id.clone());
     let mut found = blocking(move || store.event(&namespace, &own_source, &own_id)).await?;
+    for row in &mut found {
+        // How often it was handed on is no part of what is shown.
+        if row.event.extensions.contains_key("tidemillhop") {
+            Arc::make_mut(&mut row.event)
+                .extensions
+                .shift_remove("tidemillhop");
+        }
+    }
     if let Some(binding) = call.query.get("binding") {
         found.retain(|row| *row.binding == *binding);
     }

@@ -109,7 +109,8 @@ async fn accept(call: &Call, found: &Found, source: &Source) -> Result<Vec<Event
         body: &call.body,
         received: now,
     };
-    let events = to_events(&route, &call.namespace, &request, &crate::ids::fresh(now)).map_err(refused)?;
+    let events = to_events(&route, &call.namespace, &request, &crate::ids::fresh(now))
+        .map_err(|problem| refused(&problem))?;
     let offer = Offer {
         namespace: call.namespace.clone(),
         binding: found.name.clone(),
@@ -129,7 +130,7 @@ async fn accept(call: &Call, found: &Found, source: &Source) -> Result<Vec<Event
     Ok(receipts)
 }
 
-fn refused(problem: HttpProblem) -> Problem {
+fn refused(problem: &HttpProblem) -> Problem {
     let mistake = Mistake {
         line: 1,
         column: 1,

@@ -16,6 +16,9 @@ const REPEATED: [&str; 4] = ["tag", "status", "topics", "id"];
 /// Page sizes that are taken (limit `page-size`).
 const PAGE_SIZES: std::ops::RangeInclusive<usize> = 1..=1000;
 
+/// Tags: names and values.
+pub type Tags = Vec<(Arc<str>, Arc<str>)>;
+
 /// The parameters of a request.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Query(Vec<(String, String)>);
@@ -65,7 +68,7 @@ impl Query {
     }
 
     /// `name:value` pairs of `tag`; a comma belongs to the value.
-    pub fn tags(&self) -> Result<Vec<(Arc<str>, Arc<str>)>, Problem> {
+    pub fn tags(&self) -> Result<Tags, Problem> {
         let all = self.0.iter().filter(|(key, _)| key == "tag");
         all.map(|(_, text)| match text.split_once(':') {
             Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
@@ -126,13 +129,12 @@ impl Query {
 
     /// Everything but the page, in one text: what a page token is bound to.
     pub fn fingerprint(&self) -> String {
-        let mut own: Vec<_> = self
-            .0
-            .iter()
-            .filter(|(k, _)| !matches!(k.as_str(), "pageToken" | "pageSize" | "count"))
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut own: Vec<_> = pairs
+            .filter(|(name, _)| !matches!(*name, "pageToken" | "pageSize" | "count"))
             .collect();
-        own.sort();
-        own.iter().map(|(k, v)| format!("{k}={v}\n")).collect()
+        own.sort_unstable();
+        own.into_iter().flat_map(|(k, v)| [k, "=", v, "\n"]).collect()
     }
 }
 

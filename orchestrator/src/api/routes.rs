@@ -10,7 +10,7 @@ use super::buffers::BufferBody;
 use super::dead_letters::{DeadLetterBody, RedriveBody, Touched};
 use super::definitions::{Instance, Resource, SeekBody};
 use super::documents::{ApplyBody, LintBody};
-use super::events::{Accepted, Listed};
+use super::events::{Listed, ReplayBody, Taken};
 use super::executions::{Execution, ExecutionEntry, HistoryEntry, RetryBody, VerbBody};
 use super::namespaces::NamespaceBody;
 use super::probes::Ready;
@@ -226,7 +226,7 @@ pub static ROUTES: &[Route] = &[
     .class(Class::FrontDoor)
     .query(DRY)
     .body(LARGE)
-    .gives(&[json(202, of::<Accepted<'static>>)]),
+    .gives(&[json(202, of::<Taken<'static>>)]),
     get(
         "/v1/namespaces/{ns}/events",
         "List events, newest first",
@@ -234,6 +234,15 @@ pub static ROUTES: &[Route] = &[
     )
     .query(&["type", "since", "until", "pageSize", "pageToken"])
     .gives(&[json(200, list::<Listed>)]),
+    post(
+        "/v1/namespaces/{ns}/events/replay",
+        "Stored events to one trigger once more",
+        run!(events::replay),
+    )
+    .query(DRY)
+    .body(SMALL)
+    .takes(of::<ReplayBody>)
+    .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
     get(
         "/v1/namespaces/{ns}/events/{source}/{event}",
         "The event itself",
@@ -580,5 +589,5 @@ pub static ROUTES: &[Route] = &[
     .over(Scope::FreeNamespace)
     .class(Class::FrontDoor)
     .body(Body::Unread)
-    .gives(&[json(202, of::<Accepted<'static>>), json(200, anything)]),
+    .gives(&[json(202, of::<Taken<'static>>), json(200, anything)]),
 ];

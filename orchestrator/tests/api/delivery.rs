@@ -230,3 +230,51 @@ async fn executions_are_cancelled_in_bulk() {
         .problem(400, "bad-body");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn batches_go_on_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = tidemill_store::sqlite::Options {
+            durability: tidemill_store::sqlite::Durability::Process,
+        };
+        let store = tidemill_store::SqliteStore::open(&dir.path().join("t.db"), options).unwrap();
+        Service::within(std::sync::Arc::new(store), dir.path())
+    };
+    let service = open().await;
+    service
+        .post(&format!("{BASE}/apply"), crate::service::SET)
+        .await
+        .is(200);
+    for n in 0..3 {
+        service.event(&format!("b{n}"), "bad", &json!(n)).await.is(202);
+    }
+    let list = format!("{BASE}/dead-letters");
+    service
+        .until(&list, |b| b["items"].as_array().unwrap().len() == 3)
+        .await;
+    // The first at once, the next an hour later.
+    let begun = service
+        .post(&format!("{list}/redrive"), r#"{"rate":"1/h"}"#)
+        .await
+        .is(202);
+    let place = begun.header("location").to_owned();
+    service.until(&place, |b| b["handled"] == 1).await;
+    service.stop().await;
+    let service = open().await;
+    // It goes on with the second letter, at once because a rate speaks of one process's time.
+    let there = service.until(&place, |b| b["handled"] == 2).await;
+    assert_eq!(
+        (&there["state"], &there["total"], &there["done"]),
+        (&json!("running"), &json!(3), &json!(2)),
+        "{there}"
+    );
+    assert_eq!(
+        service.get(&format!("{list}?state=redriven")).await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    service.stop().await;
+}

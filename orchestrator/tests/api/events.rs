@@ -393,3 +393,107 @@ async fn hooks_are_the_routes_of_http_sources() {
     service.post("/hooks/default/in/open", "{}").await.is(202);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn lifecycle_events_fire_triggers_that_state_their_type() {
+    let service = Service::new().await;
+    service.run("hello", "{}").await;
+    let trigger = "{kind: Trigger, metadata: {name: after}, spec: {filters: [{exact: {type: io.serverlessworkflow.workflow.faulted.v1}}], \
+                   target: {workflow: hello}, input: '${ {name: .data.error.title} }'}}";
+    service
+        .put("/v1/namespaces/default/triggers/after", trigger)
+        .await
+        .is(201);
+    service.run("broken", "{}").await;
+    let list = "/v1/namespaces/default/executions?trigger=after&status=completed";
+    let begun = service.until(list, |b| b["items"] != json!([])).await;
+    let id = begun["items"][0]["id"].as_str().unwrap();
+    let shown = service
+        .get(&format!("/v1/namespaces/default/executions/{id}"))
+        .await
+        .json();
+    assert_eq!(shown["output"], json!({"text": "Broken"}));
+    // What was stored for the trigger is still listed once.
+    let kind = "io.serverlessworkflow.workflow.faulted.v1";
+    let listed = service.get(&format!("{EVENTS}?type={kind}")).await.is(200).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(
+        service.get(&format!("{EVENTS}?type=direct")).await.json()["items"],
+        json!([])
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_workflow_that_answers_to_its_own_end_comes_to_rest() {
+    let service = Service::new().await;
+    let trigger = "{kind: Trigger, metadata: {name: echo}, spec: {filters: [{exact: {type: io.serverlessworkflow.workflow.completed.v1}}], \
+                   target: {workflow: hello}}}";
+    service
+        .put("/v1/namespaces/default/triggers/echo", trigger)
+        .await
+        .is(201);
+    service.run("hello", "{}").await;
+    let list = "/v1/namespaces/default/executions?trigger=echo&count=true";
+    service.until(list, |b| b["total"] == 16).await;
+    // A later event is offered after all of theirs: nothing more has come of them.
+    service
+        .put(
+            "/v1/namespaces/default/triggers/echo",
+            trigger.replace("completed", "faulted"),
+        )
+        .await
+        .is(200);
+    service.run("broken", "{}").await;
+    service.until(list, |b| b["total"] == 17).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn stored_events_are_replayed_to_one_trigger() {
+    let service = Service::new().await;
+    for n in 0..3 {
+        service
+            .event(&format!("r{n}"), "direct", &json!({"orderId": n}))
+            .await
+            .is(202);
+    }
+    service.event("x", "other", &json!(1)).await.is(202);
+    let dry = service
+        .post(
+            &format!("{EVENTS}/replay"),
+            r#"{"trigger":"direct","dryRun":true}"#,
+        )
+        .await
+        .is(200)
+        .json();
+    assert_eq!(dry["matched"], 3);
+    let begun = service
+        .post(
+            &format!("{EVENTS}/replay"),
+            r#"{"trigger":"direct","rate":"1000/s"}"#,
+        )
+        .await
+        .is(202);
+    let done = service
+        .until(&begun.header("location").to_owned(), |b| {
+            b["state"] == "completed"
+        })
+        .await;
+    assert_eq!(
+        (&done["action"], &done["done"]),
+        (&json!("replay"), &json!(3)),
+        "{done}"
+    );
+    service
+        .until(
+            "/v1/namespaces/default/executions?trigger=direct&status=completed&count=true",
+            |b| b["total"] == 6,
+        )
+        .await;
+    service
+        .post(&format!("{EVENTS}/replay"), r#"{"trigger":"nothing"}"#)
+        .await
+        .problem(404, "not-found");
+    service.stop().await;
+}

@@ -1,5 +1,7 @@
 //! The whole service in one process, asked over real HTTP: the sentences of the API's contract.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail at any line")]
+
 mod definitions;
 mod delivery;
 mod door;

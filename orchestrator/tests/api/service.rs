@@ -1,5 +1,6 @@
 //! A running service over the memory store, and a client that asserts as it asks.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use tidemill_store::{MemoryStore, Store};
 use tokio::sync::oneshot;
 
 /// Workflows, a function and triggers that most tests use.
-pub const SET: &str = r"
+pub(crate) const SET: &str = r"
 kind: Function
 metadata: {name: noop}
 spec: {builtin: echo}
@@ -55,47 +56,47 @@ spec:
 ";
 
 /// A running service.
-pub struct Service {
+pub(crate) struct Service {
     /// `http://127.0.0.1:PORT`.
-    pub url: String,
+    pub(crate) url: String,
     /// Client with kept connections.
-    pub client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
     /// The hall.
-    pub hall: Arc<Hall>,
+    pub(crate) hall: Arc<Hall>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 /// An answer, read.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {} {}", self.status, self.text))
     }
 
     /// A header field.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 
     /// The same if the status is this one.
     #[track_caller]
-    pub fn is(self, status: u16) -> Answer {
+    pub(crate) fn is(self, status: u16) -> Answer {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
     /// Asserts that it is a problem of this status and code, whole in all members.
     #[track_caller]
-    pub fn problem(self, status: u16, code: &str) -> Answer {
+    pub(crate) fn problem(self, status: u16, code: &str) -> Answer {
         assert_eq!(
             self.header("content-type"),
             "application/problem+json",
@@ -123,21 +124,30 @@ impl Answer {
 
 impl Service {
     /// Over a fresh memory store, with [`SET`] applied.
-    pub async fn new() -> Service {
+    pub(crate) async fn new() -> Service {
         let service = Service::empty().await;
         service.post("/v1/namespaces/default/apply", SET).await.is(200);
         service
     }
 
     /// Over a fresh memory store.
-    pub async fn empty() -> Service {
+    pub(crate) async fn empty() -> Service {
         Service::over(Arc::new(MemoryStore::new())).await
     }
 
     /// Over a store.
-    pub async fn over(store: Arc<dyn Store>) -> Service {
+    pub(crate) async fn over(store: Arc<dyn Store>) -> Service {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(dir.path().to_owned());
+        let service = Service::within(store, dir.path()).await;
+        Service {
+            _dir: Some(dir),
+            ..service
+        }
+    }
+
+    /// Over a store, with its files in a folder.
+    pub(crate) async fn within(store: Arc<dyn Store>, dir: &Path) -> Service {
+        let config = Config::new(dir.to_owned());
         let hall = Arc::new(
             Hall::open(&config, store, tidemill::clock::system())
                 .await
@@ -160,12 +170,12 @@ impl Service {
             hall,
             stop: Some(stop),
             served: Some(served),
-            _dir: dir,
+            _dir: None,
         }
     }
 
     /// Stops the server and then the hall: nothing of the API may hold it.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         let _ = self.stop.take().unwrap().send(());
         self.served.take().unwrap().await.unwrap();
         Arc::into_inner(self.hall)
@@ -175,32 +185,32 @@ impl Service {
     }
 
     /// A request to build on.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
     /// GET.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
     }
 
     /// POST with a body.
-    pub async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
         send(self.request(Method::POST, path).body(body.into())).await
     }
 
     /// PUT with a body.
-    pub async fn put(&self, path: &str, body: impl Into<String>) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: impl Into<String>) -> Answer {
         send(self.request(Method::PUT, path).body(body.into())).await
     }
 
     /// DELETE.
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
     }
 
     /// Starts a workflow of `default` and waits for its end.
-    pub async fn run(&self, workflow: &str, input: &str) -> Value {
+    pub(crate) async fn run(&self, workflow: &str, input: &str) -> Value {
         let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
         let request = self
             .request(Method::POST, &path)
@@ -210,7 +220,7 @@ impl Service {
     }
 
     /// Posts a structured event into `default`.
-    pub async fn event(&self, id: &str, kind: &str, data: &Value) -> Answer {
+    pub(crate) async fn event(&self, id: &str, kind: &str, data: &Value) -> Answer {
         let body = serde_json::json!({"specversion": "1.0", "id": id, "source": "/test", "type": kind, "data": data});
         let request = self.request(Method::POST, "/v1/namespaces/default/events");
         send(
@@ -222,7 +232,7 @@ impl Service {
     }
 
     /// Asks again until it holds; panics after ten seconds.
-    pub async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
             let answer = self.get(path).await;
@@ -237,7 +247,7 @@ impl Service {
 }
 
 /// Sends and reads.
-pub async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
