@@ -153,7 +153,7 @@ impl Reading<'_> {
             let help = "set it with --data-dir DIR, or set HOME or XDG_STATE_HOME";
             self.wrong(
                 "data_dir",
-                "has no default here: neither HOME nor XDG_STATE_HOME is set".into(),
+                "has no default here: neither HOME nor XDG_STATE_HOME is set",
                 Some(help.into()),
             );
             return None;
@@ -175,7 +175,7 @@ impl Reading<'_> {
             Some(_) => {
                 self.wrong(
                     "store",
-                    "names no database file".into(),
+                    "names no database file",
                     Some("write it like sqlite:/var/lib/tidemill/tidemill.db".into()),
                 );
                 None
@@ -184,7 +184,7 @@ impl Reading<'_> {
                 let help = "use sqlite:PATH; the PostgreSQL store comes with a later release";
                 self.wrong(
                     "store",
-                    "names a PostgreSQL database, which this release cannot use".into(),
+                    "names a PostgreSQL database, which this release cannot use",
                     Some(help.into()),
                 );
                 None
@@ -192,7 +192,7 @@ impl Reading<'_> {
             None => {
                 self.wrong(
                     "store",
-                    "is neither `sqlite` nor `sqlite:PATH`".into(),
+                    "is neither `sqlite` nor `sqlite:PATH`",
                     Some("write it like sqlite:/var/lib/tidemill/tidemill.db".into()),
                 );
                 None
