@@ -15,6 +15,9 @@ impl Machine<'_> {
     /// `then: end`: everything open is cancelled, the workflow gives `value` (dsl.md section 5 #16).
     pub(crate) fn end(&mut self, value: &Value) {
         self.interrupt(ROOT);
+        if !self.x.frames.is_empty() {
+            self.emit(Record::Cleared);
+        }
         if !same(value, &self.x.flow) {
             self.emit(Record::Patched {
                 visit: ROOT,
@@ -58,8 +61,9 @@ impl Machine<'_> {
             let Some(frame) = self.x.open_frame(inner) else {
                 continue;
             };
-            let stop = self.stop(frame);
-            self.effects.extend(stop);
+            if let Some(effect) = self.stop(frame) {
+                self.revoke(effect);
+            }
             let rest = self.forget(inner);
             self.emit(Record::Cancelled { visit: inner, rest });
         }
@@ -76,6 +80,21 @@ impl Machine<'_> {
             _ => return None,
         };
         (!self.x.keeps_answer(frame.visit)).then_some(effect)
+    }
+
+    /// Tells to stop what an earlier decision has begun; what this one would have begun is not begun at all.
+    pub(crate) fn revoke(&mut self, stop: Effect) {
+        let begins = |effect: &Effect| match (&stop, effect) {
+            (Effect::Abort { visit }, Effect::Call { visit: called, .. }) => visit == called,
+            (Effect::CancelChild { child }, Effect::StartChild { child: started, .. }) => child == started,
+            _ => false,
+        };
+        match self.effects.iter().rposition(begins) {
+            Some(at) => {
+                self.effects.remove(at);
+            }
+            None => self.effects.push(stop),
+        }
     }
 
     /// Drops what was left to do in a visit; gives the next task of a list, so that a retry can go on there.

@@ -353,6 +353,27 @@ fn retry_of_a_workflow_that_failed_outside_its_tasks() {
 }
 
 #[test]
+fn retry_after_an_output_that_failed_behind_an_end() {
+    let body = "do:\n- o: {do: [{a: {set: {v: 1}, then: end}}]}\noutput: {as: .v.w}\n";
+    let mut run = Run::start(body, "{}");
+    run.expect("400 expression -", "+W +o +a -a xo !W");
+    run.retry(Some(r#"{"v":{"w":2}}"#), None);
+    run.expect("2", "+W +o +a -a xo !W ~W -W");
+}
+
+#[test]
+fn retry_from_the_body_of_a_try_that_was_waiting() {
+    let body = "do:\n- t:\n    try: [{a: {set: {a: 1}}}, {c: {call: 'x:1@default'}}]\n    catch: {retry: {delay: PT1M}}\n";
+    let mut run = Run::start(body, "{}");
+    run.fail("c", 500);
+    run.cancel();
+    run.retry(None, Some("/do/0/t/try/1/c"));
+    assert!(resume(&run.program, &run.x).due.is_empty());
+    run.done("c", "1");
+    run.expect("1", "+W +t +a -a +c !c xt xW ~W +t +c -c -t -W");
+}
+
+#[test]
 fn a_trigger_start_is_created_first_and_begun_later() {
     let mut run = Run::pending(CALL, "{}");
     let created = tidemill_engine::created(&mut run.x);

@@ -146,7 +146,6 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
     fn invariants_hold_on_every_walk(body in 0usize..BODIES.len(), moves in moves()) {
         let mut run = Run::start(BODIES[body], r#"{"k":true}"#);
