@@ -291,11 +291,16 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// `NAME.test` is a test of the workflow NAME.
+fn is_test(stem: &str) -> bool {
+    stem.rsplit_once('.').is_some_and(|(_, last)| last == "test")
+}
+
 /// Whether a file of this name may hold definitions.
 pub(super) fn may_define(name: &str) -> bool {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     let ending = matches!(ending, "yaml" | "yml" | "json");
-    ending && !SKIPPED_FILES.contains(&name) && !stem.ends_with(".test") && !name.starts_with('.')
+    ending && !SKIPPED_FILES.contains(&name) && !is_test(stem) && !name.starts_with('.')
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ fn one(args: &EvalArgs, form: Option<Form>) -> Outcome {
             input::json(Some(value), Value::Null)?,
         );
     }
-    let results = evaluate(expression, &input, Named(named), args.all).map_err(|fault| {
+    let results = evaluate(expression, &input, &Named(named), args.all).map_err(|fault| {
         let text = format!(
             "error: {}",
             fault.detail.as_deref().unwrap_or("the expression failed")
@@ -119,7 +119,7 @@ fn requested(line: &str, args: &EvalArgs) -> Result<Value, Fault> {
         .flatten()
         .map(|(name, value)| (name.trim_start_matches('$').to_owned(), value.clone()));
     let all = args.all || request.get("all").and_then(Value::as_bool).unwrap_or_default();
-    let mut results = evaluate(expression, &input, Named(named.collect()), all)?;
+    let mut results = evaluate(expression, &input, &Named(named.collect()), all)?;
     Ok(if all {
         Value::object([("values", Value::array(results))])
     } else {
@@ -128,7 +128,7 @@ fn requested(line: &str, args: &EvalArgs) -> Result<Value, Fault> {
 }
 
 /// Evaluates bare jq, or jq in `${ }`, to one result or to all of them.
-fn evaluate(expression: &str, input: &Value, named: Named, all: bool) -> Result<Vec<Value>, Fault> {
+fn evaluate(expression: &str, input: &Value, named: &Named, all: bool) -> Result<Vec<Value>, Fault> {
     let known: Vec<&str> = named.0.keys().map(String::as_str).collect();
     let trimmed = expression.trim();
     let bare = trimmed
@@ -137,9 +137,9 @@ fn evaluate(expression: &str, input: &Value, named: Named, all: bool) -> Result<
         .unwrap_or(trimmed);
     let compiled = Expr::compile(bare, &known).map_err(|error| Fault::expression(error.message))?;
     if all {
-        compiled.eval_all(input, &named, RESULTS)
+        compiled.eval_all(input, named, RESULTS)
     } else {
-        compiled.eval(input, &named).map(|value| vec![value])
+        compiled.eval(input, named).map(|value| vec![value])
     }
 }
 

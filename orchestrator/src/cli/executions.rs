@@ -296,7 +296,7 @@ pub(super) async fn workflow(verb: WorkflowVerb, shared: &Shared) -> Outcome {
 }
 
 /// Longest wait of one request.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 async fn start(client: &Client, shared: &Shared, args: &StartArgs) -> Outcome {
     let body = input::json(args.input.as_deref(), Value::object::<&str>([]))?;

@@ -23,7 +23,9 @@ pub(super) fn run(args: &LintArgs, shared: &Shared) -> Outcome {
                 .map(|(file, _)| set.files[*file].name.as_str())
                 .collect();
             names.dedup();
-            names.iter().for_each(|name| output::line(name));
+            for name in names {
+                output::line(name);
+            }
         }
         Some(Form::Github) if found.is_empty() => {}
         Some(Form::Github) => output::line(&report::github(&set, &found)),
@@ -100,7 +102,7 @@ pub(super) fn explain(code: &str, shared: &Shared) -> Outcome {
     };
     match shared.output {
         None | Some(Form::Table) => {
-            output::line(&format!("{}: {}\n\n{}", found.code, found.title, found.text))
+            output::line(&format!("{}: {}\n\n{}", found.code, found.title, found.text));
         }
         form => {
             let members = [("code", found.code), ("title", found.title), ("text", found.text)];

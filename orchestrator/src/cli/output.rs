@@ -43,7 +43,9 @@ pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
         Form::Yaml => line(yaml::write(&Value::array(items.iter().cloned())).trim_end()),
         Form::Name => {
             let name = columns.first().map_or("", |column| column.1);
-            items.iter().for_each(|item| line(&cell(item.pointer(name))));
+            for item in items {
+                line(&cell(item.pointer(name)));
+            }
         }
     }
 }

@@ -10,9 +10,9 @@ use tidemill_dsl::duration::parse_human;
 use tidemill_workers::egress::Allow;
 use tracing_subscriber::EnvFilter;
 
-use super::keys::KEYS;
-use super::layers::{ConfigError, Layers, Mistake, Origin, Setting};
+use super::layers::{ConfigError, Layers, Mistake, Origin};
 use super::places::Places;
+use super::shown::human;
 use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS};
 use crate::catalog::Mode;
 
@@ -48,74 +48,6 @@ impl Layers {
             _ => Err(ConfigError(reading.mistakes)),
         }
     }
-
-    /// Every setting with its value in force and where it was said; passwords in URLs are masked.
-    pub fn effective(&self, config: &Config) -> Vec<(&'static str, Setting)> {
-        KEYS.iter()
-            .map(|key| {
-                let said = self.settings.get(key.path);
-                let origin = said.map_or(Origin::Default, |setting| setting.origin.clone());
-                (
-                    key.path,
-                    Setting {
-                        value: shown(config, key.path),
-                        origin,
-                    },
-                )
-            })
-            .collect()
-    }
-}
-
-fn shown(config: &Config, path: &str) -> Value {
-    let text = |shown: &dyn std::fmt::Display| Value::from(shown.to_string());
-    match path {
-        "server.listen" => text(&config.listen),
-        "metrics.listen" => text(&config.metrics_listen),
-        "store" => Value::from(format!("sqlite:{}", config.database.display())),
-        "data_dir" => text(&config.data_dir.display()),
-        "durability" => Value::from(config.durability.word()),
-        "lanes" => Value::from(config.lanes),
-        "retention.executions" => Value::from(human(config.retain_executions)),
-        "retention.events" => Value::from(human(config.retain_events)),
-        "egress.allow" => Value::from(config.egress_allow.clone()),
-        "egress.rewrite" => config
-            .egress_rewrite
-            .iter()
-            .map(|(host, url)| (host.clone(), Value::from(masked(url))))
-            .collect(),
-        "run.allow" => Value::from(config.run_allow.clone()),
-        "drain" => Value::from(human(config.drain)),
-        "log.level" => Value::from(config.log_level.as_deref().unwrap_or("info")),
-        "log.format" => Value::from(if config.log_format == LogFormat::Json {
-            "json"
-        } else {
-            "text"
-        }),
-        "auth.required" => Value::from(config.auth_required),
-        _ => Value::Null,
-    }
-}
-
-/// A URL whose password, if it has one, is not shown.
-fn masked(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let _ = parsed.set_password(Some("***"));
-            parsed.to_string()
-        }
-        _ => url.to_owned(),
-    }
-}
-
-fn human(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis > 0 && millis % length == 0 {
-            return format!("{}{unit}", millis / length);
-        }
-    }
-    format!("{millis}ms")
 }
 
 struct Reading<'a> {
@@ -188,7 +120,7 @@ impl Reading<'_> {
             .and_then(|setting| setting.value.as_str())
     }
 
-    fn wrong(&mut self, path: &str, message: String, help: Option<String>) {
+    fn wrong(&mut self, path: &str, message: impl std::fmt::Display, help: Option<String>) {
         let place = self
             .layers
             .settings
@@ -221,7 +153,7 @@ impl Reading<'_> {
             let help = "set it with --data-dir DIR, or set HOME or XDG_STATE_HOME";
             self.wrong(
                 "data_dir",
-                "has no default here: neither HOME nor XDG_STATE_HOME is set".into(),
+                "has no default here: neither HOME nor XDG_STATE_HOME is set",
                 Some(help.into()),
             );
             return None;
@@ -243,7 +175,7 @@ impl Reading<'_> {
             Some(_) => {
                 self.wrong(
                     "store",
-                    "names no database file".into(),
+                    "names no database file",
                     Some("write it like sqlite:/var/lib/tidemill/tidemill.db".into()),
                 );
                 None
@@ -252,7 +184,7 @@ impl Reading<'_> {
                 let help = "use sqlite:PATH; the PostgreSQL store comes with a later release";
                 self.wrong(
                     "store",
-                    "names a PostgreSQL database, which this release cannot use".into(),
+                    "names a PostgreSQL database, which this release cannot use",
                     Some(help.into()),
                 );
                 None
@@ -260,7 +192,7 @@ impl Reading<'_> {
             None => {
                 self.wrong(
                     "store",
-                    "is neither `sqlite` nor `sqlite:PATH`".into(),
+                    "is neither `sqlite` nor `sqlite:PATH`",
                     Some("write it like sqlite:/var/lib/tidemill/tidemill.db".into()),
                 );
                 None
