@@ -30,6 +30,11 @@ pub fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
     while author.tasks > 0 && tasks.len() < 5 {
         tasks.push(author.task(0, 1));
     }
+    if author.dice.permille(6) {
+        // So long that the decision yields (limit of visits).
+        let step = author.named_task(json!({"set": {"n": 1}}));
+        tasks.push(author.named_task(json!({"for": {"in": "${ [range(1050)] }"}, "do": [step]})));
+    }
     author.link(&mut tasks, 1);
     let mut whole = Map::new();
     whole.insert(
@@ -213,7 +218,7 @@ impl Author<'_> {
             5 if self.dice.permille(400) => {
                 json!({"raise": {"error": {"type": "https://sim.test/unplanned", "status": 503}}})
             }
-            5 | 6 if self.dice.permille(300) => json!({"raise": {"error": "planned"}}),
+            5 | 6 if self.dice.permille(500) => json!({"raise": {"error": "planned"}}),
             7 | 8 => self.emit(),
             9 | 10 => self.listen(),
             11 | 12 if !self.children.is_empty() && repeats <= 4 => self.run(),
@@ -269,7 +274,7 @@ impl Author<'_> {
             workflow["input"] = json!({"from": "${ . | tojson | length }"});
         }
         let mut run = json!({"workflow": workflow});
-        if self.dice.permille(350) {
+        if self.dice.permille(500) {
             run["await"] = false.into();
         }
         json!({"run": run})
@@ -323,7 +328,7 @@ impl Author<'_> {
             let at = self.dice.below(tasks.len() - 1);
             tasks[at][&names[at]]["then"] = names[names.len() - 1].as_str().into();
         }
-        if repeats * 2 > REPEATS || !self.dice.permille(200) {
+        if repeats * 2 > REPEATS || !self.dice.permille(350) {
             return;
         }
         let target = self.dice.pick(&names).clone();

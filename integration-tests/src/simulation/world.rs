@@ -239,6 +239,10 @@ impl World {
 
     /// One move of what is possible now; false when the process is at rest and only time can pass.
     fn one_move(&mut self) -> Result<bool, Broken> {
+        if self.wild && self.lane.recovering && self.dice.permille(60) && self.may_crash(1000) {
+            self.hit_all(Fault::CrashInRecovery);
+            return self.crash().map(|()| true);
+        }
         if self.wild && self.dice.permille(25) && self.break_something()? {
             return Ok(true);
         }
@@ -292,8 +296,11 @@ impl World {
                 return self.crash();
             }
             25..60 => {
-                let first = self.lane.turns.values().nth(self.lane.completions());
-                let touched = first.map(|released| released.touched.clone()).unwrap_or_default();
+                let touched = self.lane.first_held().map(|released| {
+                    released.applied = true;
+                    released.touched.clone()
+                });
+                let touched = touched.unwrap_or_default();
                 self.hit(Fault::AppliedButError, touched);
                 self.faults.fail_next(true);
                 self.faults.release(1);
@@ -525,12 +532,8 @@ impl World {
 
     /// Something breaks out of turn. Tells whether it did.
     fn break_something(&mut self) -> Result<bool, Broken> {
-        match self.dice.below(6) {
-            0 if self.lane.recovering && self.may_crash(1000) => {
-                self.hit_all(Fault::CrashInRecovery);
-                self.crash()?;
-            }
-            1 => {
+        match self.dice.below(5) {
+            0 => {
                 let early: Vec<_> = self.lane.near.iter().copied().filter(|due| due.at > self.now).collect();
                 if early.is_empty() {
                     return Ok(false);
@@ -539,11 +542,11 @@ impl World {
                 self.hit(Fault::TimerEarly, [due.execution]);
                 self.lane.queue.push_back(Input::Timer(due));
             }
-            2 if self.dice.permille(150) => {
+            1 if self.dice.permille(150) => {
                 self.hit_all(Fault::ClockJump);
                 self.now = Time(self.now.0 + *self.dice.pick(&[5_000, 60_000, 86_400_000]));
             }
-            3 | 4 => {
+            2 | 3 => {
                 let slots = self.lane.slots.iter().filter(|(_, slot)| slot.undurable == 0 && slot.deferred.is_empty());
                 let idle: Vec<ExecutionId> = slots.map(|(id, _)| *id).collect();
                 if idle.is_empty() {
@@ -561,6 +564,7 @@ impl World {
     /// The process dies; another one takes up what is durable.
     fn crash(&mut self) -> Result<(), Broken> {
         self.tell(|| "the process dies".into());
+        self.note_durable()?;
         self.store = self.faults.crash();
         self.faults = self.store.faults();
         self.faults.hold();
