@@ -22,6 +22,9 @@ pub struct Order {
     pub visit: Visit,
     /// Attempt, from 1 (rises with each retry of an enclosing try).
     pub attempt: u32,
+    /// Number of the idempotency key: the same for every attempt at this call, retries of an enclosing `try` included,
+    /// and different for every other call of the execution. The visit, unless a `try` that may retry is around it.
+    pub key: u64,
     /// JSON pointer of the task.
     pub task: Arc<str>,
     /// Instant by which the answer must be there, if the task or the workflow has a timeout.
@@ -31,9 +34,9 @@ pub struct Order {
 }
 
 impl Order {
-    /// The idempotency key: the same for every attempt at one visit (workers.md, "Outcome and idempotency").
+    /// The idempotency key: the same for every attempt at one call (workers.md, "Outcome and idempotency").
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}", self.execution, self.visit)
+        format!("{}/{}", self.execution, self.key)
     }
 }
 

@@ -288,7 +288,19 @@ impl EventFilter {
     /// (D10).
     pub fn event_type(&self) -> Option<&str> {
         self.with.iter().find_map(|(name, test)| match test {
-            AttributeTest::Text { literal, pattern: None } if &**name == "type" => Some(&**literal),
+            AttributeTest::Text {
+                literal,
+                pattern: None,
+            } if &**name == "type" => Some(&**literal),
+            _ => None,
+        })
+    }
+
+    /// The text of `type` as written, be it a regular expression or not: what decides whether lifecycle events are
+    /// meant (dsl.md section 12 "Events").
+    pub fn stated_type(&self) -> Option<&str> {
+        self.with.iter().find_map(|(name, test)| match test {
+            AttributeTest::Text { literal, .. } if &**name == "type" => Some(&**literal),
             _ => None,
         })
     }
@@ -301,7 +313,8 @@ pub enum AttributeTest {
     Text {
         /// The text as written.
         literal: Arc<str>,
-        /// It, anchored and compiled; none when the text has no special character but dots.
+        /// It, anchored and compiled; none when the text has no special character but dots, or is no regular
+        /// expression.
         pattern: Option<regex::Regex>,
     },
     /// Equality with a value that is no string.

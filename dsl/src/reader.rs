@@ -347,7 +347,7 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// Whether the key was asked for, be it there or not.
     pub fn asked(&self, key: &str) -> bool {
-        self.asked.iter().any(|k| *k == key)
+        self.asked.contains(&key)
     }
 
     /// Names keys that count for "did you mean" though nothing asked for them.
@@ -369,18 +369,13 @@ impl<'a, 's> Reader<'a, 's> {
             .at(join(&self.place.pointer, &entry.key));
             let known = self.asked.iter().chain(&self.also).copied();
             let guessed = with_guess(d, &entry.key, known);
-            self.sink.push(match guessed.help {
-                Some(_) => guessed,
-                None => {
-                    let mut keys = self.asked.clone();
-                    keys.sort_unstable();
-                    let list = keys.join(", ");
-                    if keys.is_empty() {
-                        guessed
-                    } else {
-                        guessed.help(format!("the keys here are: {list}"))
-                    }
-                }
+            let mut keys = self.asked.clone();
+            keys.sort_unstable();
+            let list = format!("the keys here are: {}", keys.join(", "));
+            self.sink.push(if guessed.help.is_some() || keys.is_empty() {
+                guessed
+            } else {
+                guessed.help(list)
             });
         }
     }

@@ -5,6 +5,7 @@
 //! only thing it judges is the text.
 
 mod build;
+mod places;
 mod scalar;
 
 use std::sync::Arc;
@@ -26,7 +27,8 @@ pub const MAX_ALIASES: usize = 100;
 /// A value with its place in the text. The values of an alias stand where the anchor stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// From its first character to behind its last. An empty value stands at its key.
+    /// From its first character to behind its last. An empty value stands at its key. That of a whole document
+    /// covers its text, so that the part can be read again by itself.
     pub span: Span,
     /// What it is.
     pub kind: NodeKind,

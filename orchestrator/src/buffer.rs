@@ -72,10 +72,14 @@ impl Buffers {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut diverted = Vec::new();
         for (name, count) in &counts {
-            let Some(spec) = space.trigger(name).and_then(|t| t.spec.buffer.as_ref()) else { continue };
+            let Some(spec) = space.trigger(name).and_then(|t| t.spec.buffer.as_ref()) else {
+                continue;
+            };
             let buffer = all.entry((namespace.clone(), name.clone())).or_default();
             let waiting = buffer.waiting.load(Ordering::Relaxed);
-            if waiting + count <= u64::from(spec.capacity) || (waiting == 0 && spec.when_full == WhenFull::Wait) {
+            if waiting + count <= u64::from(spec.capacity)
+                || (waiting == 0 && spec.when_full == WhenFull::Wait)
+            {
                 continue;
             }
             metrics::counter!("tidemill_buffer_full_total", "trigger" => name.to_string()).increment(1);
@@ -86,7 +90,8 @@ impl Buffers {
                     let buffer = buffer.clone();
                     let freed = async move {
                         // A wake-up that came before this wait began is made up for by looking again.
-                        let _ = tokio::time::timeout(Duration::from_millis(200), buffer.freed.notified()).await;
+                        let _ =
+                            tokio::time::timeout(Duration::from_millis(200), buffer.freed.notified()).await;
                     };
                     return Room::Wait(name.clone(), Box::pin(freed));
                 }
@@ -98,13 +103,19 @@ impl Buffers {
                 buffer.waiting.fetch_add(count, Ordering::Relaxed);
             }
         }
-        if diverted.is_empty() { Room::Yes } else { Room::Divert(diverted) }
+        if diverted.is_empty() {
+            Room::Yes
+        } else {
+            Room::Divert(diverted)
+        }
     }
 
     /// Reserves without asking.
     pub fn force(&self, namespace: &Namespace, counts: BTreeMap<Arc<str>, u64>) {
         for (name, count) in counts {
-            self.get(namespace, &name).waiting.fetch_add(count, Ordering::Relaxed);
+            self.get(namespace, &name)
+                .waiting
+                .fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -127,10 +138,17 @@ impl Buffers {
         for end in ends {
             if end.cause.buffered {
                 let buffer = self.get(&end.namespace, &end.cause.trigger);
-                buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+                buffer
+                    .ended
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(end);
                 buffer.work.notify_one();
             } else {
-                self.unbuffered.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+                self.unbuffered
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(end);
                 self.unbuffered_told.notify_one();
             }
         }
@@ -140,12 +158,19 @@ impl Buffers {
     pub fn depth(&self, namespace: &Namespace, trigger: &Arc<str>) -> (u64, u64) {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&(namespace.clone(), trigger.clone()))
-            .map_or((0, 0), |b| (b.waiting.load(Ordering::Relaxed), b.in_flight.load(Ordering::Relaxed)))
+            .map_or((0, 0), |b| {
+                (
+                    b.waiting.load(Ordering::Relaxed),
+                    b.in_flight.load(Ordering::Relaxed),
+                )
+            })
     }
 
     fn get(&self, namespace: &Namespace, trigger: &Arc<str>) -> Arc<Buffer> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((namespace.clone(), trigger.clone())).or_default().clone()
+        all.entry((namespace.clone(), trigger.clone()))
+            .or_default()
+            .clone()
     }
 }
 
@@ -158,7 +183,10 @@ pub struct Supervisor {
 impl Supervisor {
     /// Takes the stored depths over and starts the tasks of every trigger that has, or had, a buffer.
     pub fn start(rooms: Arc<Rooms>) -> Result<Supervisor, Error> {
-        let mut supervisor = Supervisor { rooms, running: HashMap::new() };
+        let mut supervisor = Supervisor {
+            rooms,
+            running: HashMap::new(),
+        };
         for row in supervisor.rooms.store.buffers()? {
             let buffer = supervisor.rooms.buffers.get(&row.namespace, &row.trigger);
             buffer.waiting.store(row.waiting, Ordering::Relaxed);
@@ -195,7 +223,11 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         for (key, task) in self.running.drain() {
-            self.rooms.buffers.get(&key.0, &key.1).stopped.store(true, Ordering::Relaxed);
+            self.rooms
+                .buffers
+                .get(&key.0, &key.1)
+                .stopped
+                .store(true, Ordering::Relaxed);
             task.abort();
         }
     }
@@ -243,7 +275,14 @@ struct Owner {
 
 /// One trigger's dequeueing, until stopped.
 async fn run(rooms: Arc<Rooms>, namespace: Namespace, trigger: Arc<str>, buffer: Arc<Buffer>) {
-    let mut owner = Owner { rooms, namespace, trigger, buffer, bucket: None, running: HashMap::new() };
+    let mut owner = Owner {
+        rooms,
+        namespace,
+        trigger,
+        buffer,
+        bucket: None,
+        running: HashMap::new(),
+    };
     while let Err(error) = owner.recover().await {
         tracing::error!(%error, trigger = %owner.trigger, "cannot take up a buffer; trying again");
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -272,7 +311,9 @@ impl Owner {
             self.rooms.lanes.send(id, Input::Begin(id, None));
             self.running.insert(id, delivery);
         }
-        self.buffer.in_flight.store(self.running.len() as u64, Ordering::Relaxed);
+        self.buffer
+            .in_flight
+            .store(self.running.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -281,7 +322,11 @@ impl Owner {
             namespace: self.namespace.clone(),
             trigger: self.trigger.clone(),
             state,
-            now: if state == DeliveryState::InFlight { Time(i64::MAX) } else { (self.rooms.clock)() },
+            now: if state == DeliveryState::InFlight {
+                Time(i64::MAX)
+            } else {
+                (self.rooms.clock)()
+            },
             limit,
         };
         let store = self.rooms.store.clone();
@@ -293,7 +338,9 @@ impl Owner {
     async fn turn(&mut self) -> Result<Duration, Error> {
         self.finish().await?;
         let space = self.rooms.catalog.space(&self.namespace);
-        let Some(trigger) = space.trigger(&self.trigger) else { return Ok(IDLE) };
+        let Some(trigger) = space.trigger(&self.trigger) else {
+            return Ok(IDLE);
+        };
         if trigger.paused || self.buffer.waiting.load(Ordering::Relaxed) == 0 {
             return Ok(IDLE);
         }
@@ -313,18 +360,26 @@ impl Owner {
 
     fn allowance(&mut self, trigger: &TriggerEntry, now: Time) -> Result<(usize, Duration), Error> {
         let mut allowed = PAGE;
-        if let Some(limit) = trigger.spec.buffer.as_ref().and_then(|b| b.concurrency) {
-            allowed = allowed.min((limit as usize).saturating_sub(self.running.len()));
+        if let Some(limit) = trigger.concurrency() {
+            allowed = allowed.min(limit.saturating_sub(self.running.len()));
             if allowed == 0 {
                 return Ok((0, IDLE));
             }
         }
-        let Some((per_second, burst)) = rate_of(trigger) else { return Ok((allowed, IDLE)) };
+        let Some((per_second, burst)) = rate_of(trigger) else {
+            return Ok((allowed, IDLE));
+        };
         let bucket = match &mut self.bucket {
             Some(bucket) => bucket,
             none => {
                 let saved = self.rooms.store.bucket(&self.namespace, &self.trigger)?;
-                none.insert(saved.map_or(Bucket { tokens: burst, at: now }, |(tokens, at)| Bucket { tokens, at }))
+                none.insert(saved.map_or(
+                    Bucket {
+                        tokens: burst,
+                        at: now,
+                    },
+                    |(tokens, at)| Bucket { tokens, at },
+                ))
             }
         };
         bucket.refill(per_second, burst, now);
@@ -334,7 +389,10 @@ impl Owner {
 
     /// Ready -> in flight, with the tokens paid, in one commit; then the executions begin.
     async fn take(&mut self, ready: Vec<StoredDelivery>, now: Time) -> Result<(), Error> {
-        let mut changes: Vec<BufferChange> = ready.iter().map(|d| BufferChange::Take(self.key(d.pos))).collect();
+        let mut changes: Vec<BufferChange> = ready
+            .iter()
+            .map(|d| BufferChange::Take(self.key(d.pos)))
+            .collect();
         let mut paid = self.bucket;
         if let Some(bucket) = &mut paid {
             bucket.tokens -= ready.len() as f64;
@@ -345,10 +403,21 @@ impl Owner {
                 at: now,
             });
         }
-        submit(&self.rooms, Batch { class: Class::Running, parts: vec![Part::Buffer(changes)] }).await?;
+        submit(
+            &self.rooms,
+            Batch {
+                class: Class::Running,
+                parts: vec![Part::Buffer(changes)],
+            },
+        )
+        .await?;
         self.bucket = paid;
-        self.buffer.waiting.fetch_sub(ready.len() as u64, Ordering::Relaxed);
-        self.buffer.in_flight.fetch_add(ready.len() as u64, Ordering::Relaxed);
+        self.buffer
+            .waiting
+            .fetch_sub(ready.len() as u64, Ordering::Relaxed);
+        self.buffer
+            .in_flight
+            .fetch_add(ready.len() as u64, Ordering::Relaxed);
         self.buffer.freed.notify_waiters();
         for delivery in ready {
             let id = delivery.delivery.execution;
@@ -359,7 +428,11 @@ impl Owner {
     }
 
     fn key(&self, pos: u64) -> DeliveryKey {
-        DeliveryKey { namespace: self.namespace.clone(), trigger: self.trigger.clone(), pos }
+        DeliveryKey {
+            namespace: self.namespace.clone(),
+            trigger: self.trigger.clone(),
+            pos,
+        }
     }
 
     /// Ends told since the last turn: done, tried again, or dead.
@@ -370,14 +443,25 @@ impl Owner {
         }
         let mut parts = Vec::new();
         let mut changes = Vec::new();
-        let (mut gone, mut again) = (0, 0);
+        let (mut gone, mut again, mut left) = (0, 0, 0);
         for end in &ends {
-            let Some(delivery) = self.running.get(&end.execution).cloned() else { continue };
+            let Some(delivery) = self.running.get(&end.execution).cloned() else {
+                // Ended before it was let out (cancelled while pending): it leaves the backlog.
+                if let Some(pos) = self.backlog_of(end.execution).await? {
+                    changes.push(BufferChange::Finish(self.key(pos)));
+                    left += 1;
+                }
+                continue;
+            };
             let outcome = deliveries::judge(&self.rooms, end, Some(&delivery)).await;
             gone += 1;
             match outcome {
                 Ok(deliveries::Verdict::Done) => changes.push(BufferChange::Finish(self.key(delivery.pos))),
-                Ok(deliveries::Verdict::Again { create, not_before, attempt }) => {
+                Ok(deliveries::Verdict::Again {
+                    create,
+                    not_before,
+                    attempt,
+                }) => {
                     again += 1;
                     changes.push(BufferChange::Again {
                         key: self.key(delivery.pos),
@@ -395,17 +479,35 @@ impl Owner {
                     changes.push(BufferChange::Dead(letter));
                 }
                 Err(error) => {
-                    self.buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(ends.iter().cloned());
+                    self.buffer
+                        .ended
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .extend(ends.iter().cloned());
                     return Err(error);
                 }
             }
         }
         parts.push(Part::Buffer(changes));
         let inbox_done = ends.iter().map(|e| e.key).collect();
-        parts.push(Part::Shard(ShardPart { inbox_done, ..ShardPart::default() }));
-        let result = submit(&self.rooms, Batch { class: Class::Running, parts }).await;
+        parts.push(Part::Shard(ShardPart {
+            inbox_done,
+            ..ShardPart::default()
+        }));
+        let result = submit(
+            &self.rooms,
+            Batch {
+                class: Class::Running,
+                parts,
+            },
+        )
+        .await;
         if let Err(error) = result {
-            self.buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+            self.buffer
+                .ended
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(ends);
             return Err(error);
         }
         for end in &ends {
@@ -413,21 +515,41 @@ impl Owner {
         }
         self.buffer.in_flight.fetch_sub(gone, Ordering::Relaxed);
         self.buffer.waiting.fetch_add(again, Ordering::Relaxed);
+        self.buffer.waiting.fetch_sub(left, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The position of an execution's delivery that was not let out yet.
+    async fn backlog_of(&self, execution: ExecutionId) -> Result<Option<u64>, Error> {
+        let store = self.rooms.store.clone();
+        let found = deliveries::blocking(move || store.delivery_of(execution)).await?;
+        let waiting = |d: &StoredDelivery| matches!(d.state, DeliveryState::Ready | DeliveryState::Blocked);
+        Ok(found.filter(waiting).map(|d| d.pos))
     }
 }
 
 /// Faults of executions whose trigger has no buffer become dead letters.
 async fn run_unbuffered(rooms: Arc<Rooms>) {
     loop {
-        let ends = std::mem::take(&mut *rooms.buffers.unbuffered.lock().unwrap_or_else(PoisonError::into_inner));
+        let ends = std::mem::take(
+            &mut *rooms
+                .buffers
+                .unbuffered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         if ends.is_empty() {
             rooms.buffers.unbuffered_told.notified().await;
             continue;
         }
         if let Err(error) = bury(&rooms, &ends).await {
             tracing::warn!(%error, "cannot store dead letters; trying again");
-            rooms.buffers.unbuffered.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+            rooms
+                .buffers
+                .unbuffered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(ends);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -441,9 +563,21 @@ async fn bury(rooms: &Arc<Rooms>, ends: &[DeliveryEnded]) -> Result<(), Error> {
         }
     }
     let inbox_done = ends.iter().map(|e| e.key).collect();
-    let parts =
-        vec![Part::Buffer(changes), Part::Shard(ShardPart { inbox_done, ..ShardPart::default() })];
-    submit(rooms, Batch { class: Class::Running, parts }).await?;
+    let parts = vec![
+        Part::Buffer(changes),
+        Part::Shard(ShardPart {
+            inbox_done,
+            ..ShardPart::default()
+        }),
+    ];
+    submit(
+        rooms,
+        Batch {
+            class: Class::Running,
+            parts,
+        },
+    )
+    .await?;
     Ok(())
 }
 
@@ -456,7 +590,9 @@ pub async fn submit(rooms: &Rooms, batch: Batch) -> Result<tidemill_store::Commi
             let _ = tx.send(result);
         }),
     );
-    let committed = rx.await.map_err(|_| Error::Unavailable("write: the store is closed".into()))??;
+    let committed = rx
+        .await
+        .map_err(|_| Error::Unavailable("write: the store is closed".into()))??;
     rooms.stream.committed(committed.pos);
     Ok(committed)
 }
@@ -467,7 +603,10 @@ mod tests {
 
     #[test]
     fn bucket_keeps_the_rate_and_the_burst() {
-        let mut bucket = Bucket { tokens: 0.0, at: Time(0) };
+        let mut bucket = Bucket {
+            tokens: 0.0,
+            at: Time(0),
+        };
         bucket.refill(100.0, 10.0, Time(50));
         assert!((bucket.tokens - 5.0).abs() < 1e-9);
         bucket.refill(100.0, 10.0, Time(5_000));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use semver::Version;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, RetryPolicy, Target};
+use tidemill_dsl::manifest::{self, Manifest, Overlap, RetryPolicy, Target};
 use tidemill_dsl::matcher::Matcher;
 use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
@@ -62,9 +62,21 @@ pub struct TriggerEntry {
 }
 
 impl TriggerEntry {
-    /// Whether its deliveries are stored in a buffer: it states one, or it states retries of its own.
+    /// Whether its deliveries are stored in a buffer: it states one, retries of its own, or `overlap: queue`.
     pub fn buffered(&self) -> bool {
-        self.spec.buffer.is_some() || self.retries().is_some()
+        self.spec.buffer.is_some() || self.retries().is_some() || self.spec.overlap == Overlap::Queue
+    }
+
+    /// How many of its executions may be open; `overlap: queue` is one, unless an order key says it per key.
+    pub fn concurrency(&self) -> Option<usize> {
+        let buffer = self.spec.buffer.as_ref();
+        let stated = buffer.and_then(|b| b.concurrency).map(|n| n as usize);
+        let keyed = buffer.is_some_and(|b| b.order_by.is_some());
+        if self.spec.overlap == Overlap::Queue && !keyed {
+            Some(1)
+        } else {
+            stated
+        }
     }
 
     /// Retries of deliveries. A function target's retries are its lowered workflow's.
@@ -92,7 +104,11 @@ pub struct Space {
 impl Space {
     /// The triggers that an event of a binding fires.
     pub fn matching(&self, binding: &str, event: &Event) -> Vec<Arc<TriggerEntry>> {
-        self.matcher.matches(binding, event).into_iter().map(|i| self.order[i].clone()).collect()
+        self.matcher
+            .matches(binding, event)
+            .into_iter()
+            .map(|i| self.order[i].clone())
+            .collect()
     }
 
     /// A trigger.
@@ -108,7 +124,9 @@ impl Space {
     /// What a trigger starts.
     pub fn target(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
         match &trigger.spec.target {
-            Target::Workflow { name, version } => self.workflow(name, version.as_deref()).map(|w| w.program.clone()),
+            Target::Workflow { name, version } => {
+                self.workflow(name, version.as_deref()).map(|w| w.program.clone())
+            }
             Target::Function { .. } => trigger.lowered.clone(),
         }
     }
@@ -152,9 +170,17 @@ impl Space {
     /// All of a kind by name (of functions the highest versions).
     pub fn manifests(&self, kind: DefinitionKind) -> Vec<&ManifestEntry> {
         if kind == DefinitionKind::Function {
-            return self.functions.values().filter_map(|v| v.last_key_value().map(|(_, f)| f)).collect();
+            return self
+                .functions
+                .values()
+                .filter_map(|v| v.last_key_value().map(|(_, f)| f))
+                .collect();
         }
-        self.manifests.iter().filter(|((k, _), _)| *k == kind).map(|(_, m)| m).collect()
+        self.manifests
+            .iter()
+            .filter(|((k, _), _)| *k == kind)
+            .map(|(_, m)| m)
+            .collect()
     }
 
     /// A copy to change.
@@ -171,7 +197,10 @@ impl Space {
     pub(crate) fn put_workflow(&mut self, entry: WorkflowEntry) {
         let document = &entry.program.document;
         if let Ok(version) = Version::parse(&document.version) {
-            self.workflows.entry(document.name.clone()).or_default().insert(version, entry);
+            self.workflows
+                .entry(document.name.clone())
+                .or_default()
+                .insert(version, entry);
         }
     }
 
@@ -179,16 +208,22 @@ impl Space {
         let definition = &entry.definition;
         if definition.kind == DefinitionKind::Function {
             let version = definition.version.parse().unwrap_or(1);
-            self.functions.entry(definition.name.clone()).or_default().insert(version, entry);
+            self.functions
+                .entry(definition.name.clone())
+                .or_default()
+                .insert(version, entry);
         } else {
-            self.manifests.insert((definition.kind, definition.name.clone()), entry);
+            self.manifests
+                .insert((definition.kind, definition.name.clone()), entry);
         }
     }
 
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
         match kind {
             DefinitionKind::Workflow if !version.is_empty() => {
-                let Some(versions) = self.workflows.get_mut(name) else { return false };
+                let Some(versions) = self.workflows.get_mut(name) else {
+                    return false;
+                };
                 let removed = Version::parse(version).is_ok_and(|v| versions.remove(&v).is_some());
                 if versions.is_empty() {
                     self.workflows.remove(name);
@@ -204,8 +239,15 @@ impl Space {
     /// Builds triggers and matcher anew from the manifests.
     pub(crate) fn seal(mut self) -> Space {
         let mut rules = Vec::new();
-        for entry in self.manifests(DefinitionKind::Trigger).into_iter().cloned().collect::<Vec<_>>() {
-            let Manifest::Trigger(spec) = &*entry.manifest else { continue };
+        for entry in self
+            .manifests(DefinitionKind::Trigger)
+            .into_iter()
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            let Manifest::Trigger(spec) = &*entry.manifest else {
+                continue;
+            };
             let definition = &entry.definition;
             let trigger = Arc::new(TriggerEntry {
                 name: definition.name.clone(),
@@ -215,10 +257,7 @@ impl Space {
                 paused: definition.paused,
                 lowered: lower(&definition.namespace, spec),
             });
-            rules.push((
-                self.order.len(),
-                spec.rule(definition.paused),
-            ));
+            rules.push((self.order.len(), spec.rule(definition.paused)));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
         }
@@ -242,7 +281,12 @@ pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Opti
         Target::Workflow { .. } => None,
         Target::Function { name, version } => {
             let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
-            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
+            Some(manifest::function_workflow(
+                namespace,
+                name,
+                version.as_deref(),
+                &retry,
+            ))
         }
     }
 }
@@ -270,14 +314,19 @@ impl Catalog {
             let definition = Arc::new(definition);
             match parse(&definition) {
                 Some(Parsed::Workflow(program)) => space.put_workflow(WorkflowEntry { definition, program }),
-                Some(Parsed::Manifest(manifest)) => space.put_manifest(ManifestEntry { definition, manifest }),
+                Some(Parsed::Manifest(manifest)) => {
+                    space.put_manifest(ManifestEntry { definition, manifest })
+                }
                 None => tracing::error!(
                     kind = ?definition.kind, name = %definition.name, version = %definition.version,
                     "a stored definition does not compile; it is left out"
                 ),
             }
         }
-        let spaces = drafts.into_iter().map(|(name, space)| (name, Arc::new(space.seal()))).collect();
+        let spaces = drafts
+            .into_iter()
+            .map(|(name, space)| (name, Arc::new(space.seal())))
+            .collect();
         Ok(Catalog {
             mode,
             spaces: RwLock::new(Arc::new(spaces)),
@@ -296,7 +345,11 @@ impl Catalog {
 
     /// A namespace that was written before.
     pub fn existing(&self, namespace: &str) -> Option<Arc<Space>> {
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+        self.spaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(namespace)
+            .cloned()
     }
 
     /// A namespace; empty if it was never written.
@@ -306,19 +359,41 @@ impl Catalog {
 
     /// A workflow version, compiled; none or `latest` is the highest.
     pub fn workflow(&self, namespace: &str, name: &str, version: Option<&str>) -> Option<Arc<Program>> {
-        self.space(namespace).workflow(name, version).map(|w| w.program.clone())
+        self.space(namespace)
+            .workflow(name, version)
+            .map(|w| w.program.clone())
     }
 
     /// The very revision an execution pins: from memory, else from the store.
     pub fn revision(&self, namespace: &str, name: &str, digest: &[u8; 32]) -> Option<Arc<Program>> {
-        if let Some(program) = self.revisions.lock().unwrap_or_else(PoisonError::into_inner).get(digest) {
+        if let Some(program) = self
+            .revisions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(digest)
+        {
             return Some(program.clone());
         }
         let space = self.space(namespace);
-        let current = space.workflows.get(name).and_then(|v| v.values().find(|w| w.program.digest == *digest));
-        let lowered = || space.order.iter().filter_map(|t| t.lowered.clone()).find(|p| p.digest == *digest);
-        let program = current.map(|w| w.program.clone()).or_else(lowered).or_else(|| self.stored(namespace, name, digest))?;
-        self.revisions.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest, program.clone());
+        let current = space
+            .workflows
+            .get(name)
+            .and_then(|v| v.values().find(|w| w.program.digest == *digest));
+        let lowered = || {
+            space
+                .order
+                .iter()
+                .filter_map(|t| t.lowered.clone())
+                .find(|p| p.digest == *digest)
+        };
+        let program = current
+            .map(|w| w.program.clone())
+            .or_else(lowered)
+            .or_else(|| self.stored(namespace, name, digest))?;
+        self.revisions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(*digest, program.clone());
         Some(program)
     }
 
@@ -369,8 +444,12 @@ pub(crate) enum Parsed {
 
 fn parse(definition: &Definition) -> Option<Parsed> {
     if definition.kind == DefinitionKind::Workflow {
-        return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
+        return tidemill_dsl::workflow::check(&definition.text)
+            .program
+            .map(Parsed::Workflow);
     }
     let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
-    manifest::parse(&document, &definition.text, &definition.namespace).ok().map(|m| Parsed::Manifest(Arc::new(m)))
+    manifest::parse(&document, &definition.text, &definition.namespace)
+        .ok()
+        .map(|m| Parsed::Manifest(Arc::new(m)))
 }

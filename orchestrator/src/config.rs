@@ -1,5 +1,12 @@
 //! The configuration: flags over environment over one TOML file over defaults. The only place that reads the
 //! environment.
+//!
+//! Owns the settings as types, their layering and their limits. Opens no socket and no store.
+
+mod keys;
+mod layers;
+mod places;
+mod resolve;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,6 +14,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::catalog::Mode;
+pub use crate::telemetry::LogFormat;
+
+pub use keys::{KEYS, Key, Kind};
+pub use layers::{ConfigError, Given, Layers, Mistake, Origin, Setting};
+pub use places::{Environment, Places, stdout_is_plain};
+pub use resolve::Purpose;
+
+/// Longest drain of a stop (limit `drain`).
+pub const MAX_DRAIN: Duration = Duration::from_secs(25);
+/// Shortest retention of events, as dedupe lives as long as they do (limit `retention-events`).
+pub const MIN_RETAIN_EVENTS: Duration = Duration::from_secs(24 * 3600);
+/// Most lanes (limit `lanes`): there are 256 shards.
+pub const MAX_LANES: usize = 256;
 
 /// What a commit must survive before it is acknowledged (promise 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +35,16 @@ pub enum Durability {
     Power,
     /// A crash of the process only: handed to the operating system.
     Process,
+}
+
+impl Durability {
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Durability::Power => "power",
+            Durability::Process => "process",
+        }
+    }
 }
 
 /// Everything that can be set.
@@ -44,10 +74,25 @@ pub struct Config {
     pub egress_loopback: bool,
     /// Hosts whose calls go elsewhere: host -> base URL.
     pub egress_rewrite: BTreeMap<String, String>,
+    /// Kinds of run task that are allowed in every namespace: `shell`, `script`.
+    pub run_allow: Vec<String>,
     /// Folder that relative working directories and commands of processes start from; none: the server's own.
     pub process_dir: Option<PathBuf>,
-    /// How long a stop waits for calls in flight.
+    /// PATH of the processes of functions.
+    pub process_path: String,
+    /// How long a stop waits for calls in flight (at most 25 s).
     pub drain: Duration,
+    /// What is logged, in the form of `tracing` directives: `info`, `tidemill=debug,warn`; none: what suits the verb.
+    pub log_level: Option<String>,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// Whether every request needs credentials, also on a loopback address.
+    pub auth_required: bool,
+}
+
+/// An environment variable of the server, for a Secret manifest that names one.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Config {
@@ -61,14 +106,39 @@ impl Config {
             data_dir,
             durability: Durability::Power,
             mode: Mode::Serve,
-            lanes: std::thread::available_parallelism().map_or(2, usize::from),
+            lanes: cores(),
             retain_executions: 7 * day,
             retain_events: 7 * day,
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),
+            run_allow: Vec::new(),
             process_dir: None,
-            drain: Duration::from_secs(25),
+            process_path: std::env::var("PATH")
+                .unwrap_or_else(|_| tidemill_workers::process::DEFAULT_PATH.to_owned()),
+            drain: MAX_DRAIN,
+            log_level: None,
+            log_format: LogFormat::Text,
+            auth_required: false,
         }
     }
+
+    /// Why the service may not listen where it should, if so: an address that is not loopback needs authentication,
+    /// which this release does not have (security.md 5a, bind).
+    pub fn exposed(&self) -> Option<(&'static str, SocketAddr)> {
+        [
+            ("server.listen", self.listen),
+            ("metrics.listen", self.metrics_listen),
+        ]
+        .into_iter()
+        .find(|(_, address)| !address.ip().is_loopback())
+    }
 }
+
+/// Cores that the process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,8 @@ use tidemill_dsl::ids::Time;
 use tidemill_dsl::manifest::{self, ErrorClass};
 use tidemill_engine::record::Ended;
 use tidemill_store::{
-    AttemptRecord, Batch, BufferChange, Class, Create, DeadLetter, DeadState, DeliveryKey, Part, StoredDelivery,
+    AttemptRecord, Batch, BufferChange, Class, Create, DeadLetter, DeadState, DeliveryKey, Part,
+    StoredDelivery,
 };
 
 use crate::buffer::submit;
@@ -43,7 +44,9 @@ pub async fn judge(
     end: &DeliveryEnded,
     delivery: Option<&StoredDelivery>,
 ) -> Result<Verdict, Error> {
-    let Some(fault) = &end.fault else { return Ok(Verdict::Done) };
+    let Some(fault) = &end.fault else {
+        return Ok(Verdict::Done);
+    };
     let Some(stored) = event_of(rooms, end).await? else {
         tracing::warn!(execution = %end.execution, "the event of a failed delivery is beyond retention");
         return Ok(Verdict::Done);
@@ -57,7 +60,11 @@ pub async fn judge(
         let attempt = end.cause.attempt + 1;
         let envelope = stored.event.to_value();
         if let Ok((create, _)) = ingress::start(&space, trigger, &envelope, about, (end.at, attempt)) {
-            return Ok(Verdict::Again { create: Box::new(create), not_before, attempt });
+            return Ok(Verdict::Again {
+                create: Box::new(create),
+                not_before,
+                attempt,
+            });
         }
     }
     if trigger.is_some_and(|t| matches!(t.spec.dead_letter, manifest::DeadLetter::Drop)) {
@@ -71,7 +78,12 @@ pub async fn judge(
         None => orphan(end, &stored),
     };
     let parked = key.as_ref().and(delivery).map(|d| d.pos);
-    Ok(Verdict::Dead(Box::new(DeadLetter { attempts, key, parked, ..base })))
+    Ok(Verdict::Dead(Box::new(DeadLetter {
+        attempts,
+        key,
+        parked,
+        ..base
+    })))
 }
 
 fn orphan(end: &DeliveryEnded, stored: &StoredEvent) -> DeadLetter {
@@ -105,27 +117,37 @@ fn again_at(
     let age = Duration::from_millis((end.at.0 - accepted.0).max(0) as u64);
     let mut seed = [0; 8];
     seed.copy_from_slice(&end.execution.0[8..]);
-    policy.next(end.cause.attempt, age, u64::from_be_bytes(seed)).map(|delay| end.at.plus(delay))
+    policy
+        .next(end.cause.attempt, age, u64::from_be_bytes(seed))
+        .map(|delay| end.at.plus(delay))
 }
 
 async fn event_of(rooms: &Arc<Rooms>, end: &DeliveryEnded) -> Result<Option<StoredEvent>, Error> {
     let (store, end) = (rooms.store.clone(), end.clone());
-    let found = blocking(move || store.event(&end.namespace, &end.cause.source, &end.cause.id).map(|found| {
-        found.into_iter().find(|e| e.binding == end.cause.binding)
-    }))
+    let found = blocking(move || {
+        store
+            .event(&end.namespace, &end.cause.source, &end.cause.id)
+            .map(|found| found.into_iter().find(|e| e.binding == end.cause.binding))
+    })
     .await?;
     Ok(found)
 }
 
 async fn attempts_of(rooms: &Arc<Rooms>, end: &DeliveryEnded) -> Result<Vec<AttemptRecord>, Error> {
     let (store, e) = (rooms.store.clone(), end.clone());
-    let rows = blocking(move || store.caused_by(&e.namespace, &e.cause.binding, &e.cause.source, &e.cause.id)).await?;
-    let own = rows.into_iter().filter(|r| r.trigger.as_ref() == Some(&end.cause.trigger));
+    let rows =
+        blocking(move || store.caused_by(&e.namespace, &e.cause.binding, &e.cause.source, &e.cause.id))
+            .await?;
+    let own = rows
+        .into_iter()
+        .filter(|r| r.trigger.as_ref() == Some(&end.cause.trigger));
     Ok(own
         .filter_map(|row| match row.result {
-            Some(Ended::Faulted(error)) => {
-                Some(AttemptRecord { execution: row.id, at: row.ended.unwrap_or(row.created), error })
-            }
+            Some(Ended::Faulted(error)) => Some(AttemptRecord {
+                execution: row.id,
+                at: row.ended.unwrap_or(row.created),
+                error,
+            }),
             _ => None,
         })
         .collect())
@@ -144,15 +166,23 @@ pub async fn blocking<T: Send + 'static>(
 pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Error> {
     let (store, namespace, id) = (rooms.store.clone(), letter.namespace.clone(), letter.id);
     let current = blocking(move || store.dead_letter(&namespace, id)).await?;
-    let Some(letter) = current.filter(|l| l.state == DeadState::Open) else { return Ok(false) };
+    let Some(letter) = current.filter(|l| l.state == DeadState::Open) else {
+        return Ok(false);
+    };
     let space = rooms.catalog.space(&letter.namespace);
-    let trigger =
-        space.trigger(&letter.trigger).ok_or_else(|| Error::not_found("trigger", &*letter.trigger))?;
+    let trigger = space
+        .trigger(&letter.trigger)
+        .ok_or_else(|| Error::not_found("trigger", &*letter.trigger))?;
     let now = (rooms.clock)();
     let envelope = letter.event.to_value();
     let about = (&letter.namespace, &letter.binding, &letter.event);
-    let (create, delivery) = ingress::start(&space, trigger, &envelope, about, (now, 1))
-        .map_err(|(cause, fault)| Error::Conflict { code: cause, detail: fault.detail.unwrap_or_default().to_string() })?;
+    let (create, delivery) =
+        ingress::start(&space, trigger, &envelope, about, (now, 1)).map_err(|(cause, fault)| {
+            Error::Conflict {
+                code: cause,
+                detail: fault.detail.unwrap_or_default().to_string(),
+            }
+        })?;
     let birth = create.birth.clone();
     let mut changes = vec![BufferChange::DeadState {
         namespace: letter.namespace.clone(),
@@ -162,7 +192,11 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
     let buffered = delivery.is_some();
     match (delivery, letter.parked) {
         (Some(delivery), Some(pos)) => changes.push(BufferChange::Again {
-            key: DeliveryKey { namespace: letter.namespace.clone(), trigger: letter.trigger.clone(), pos },
+            key: DeliveryKey {
+                namespace: letter.namespace.clone(),
+                trigger: letter.trigger.clone(),
+                pos,
+            },
             not_before: now,
             attempt: 1,
             execution: delivery.execution,
@@ -171,9 +205,19 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
         (None, _) => {}
     }
     let parts = vec![Part::Create(Box::new(create)), Part::Buffer(changes)];
-    submit(rooms, Batch { class: Class::New, parts }).await?;
+    submit(
+        rooms,
+        Batch {
+            class: Class::New,
+            parts,
+        },
+    )
+    .await?;
     if buffered {
-        rooms.buffers.force(&letter.namespace, std::iter::once((letter.trigger.clone(), 1)).collect());
+        rooms.buffers.force(
+            &letter.namespace,
+            std::iter::once((letter.trigger.clone(), 1)).collect(),
+        );
         rooms.buffers.wake(&letter.namespace, &letter.trigger);
     } else {
         rooms.lanes.send(birth.id, Input::Begin(birth.id, Some(birth)));

@@ -3,22 +3,18 @@
 //! Calls nothing itself and keeps no order: what was not answered is asked for again after a restart.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
-use tidemill_dsl::manifest::{self, CallAuth, FunctionKind as Written, Lifecycle, Manifest, ProcessFunction, Setting};
+use tidemill_dsl::manifest::Manifest;
 use tidemill_dsl::order::Order;
 use tidemill_dsl::value::Value;
-use tidemill_workers::admission::Limits;
-use tidemill_workers::builtin::Builtin;
 use tidemill_workers::egress::{Allow, Policy};
-use tidemill_workers::http::Auth;
 use tidemill_workers::pool::{Answer, CALLS_IN_FLIGHT, Pool};
-use tidemill_workers::process::{DEFAULT_QUEUE, ProcessConfig};
-use tidemill_workers::registry::{FunctionKind, FunctionSpec, HttpSpec, Registry};
-use tidemill_workers::secret::{SecretSource, Text};
+use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
+use tidemill_workers::secret::SecretSource;
 
 use crate::catalog::ManifestEntry;
 use crate::config::Config;
@@ -35,6 +31,7 @@ pub struct Dispatch {
     lanes: Lanes,
     secrets: Arc<dyn SecretSource>,
     process_dir: Option<PathBuf>,
+    path: String,
     /// Digest of every published version.
     published: Mutex<HashMap<(Namespace, Arc<str>), Vec<(u32, [u8; 32])>>>,
 }
@@ -56,9 +53,22 @@ impl Dispatch {
         let registry = Arc::new(Registry::new(policy(config)?, secrets.clone(), clock));
         let answers = lanes.clone();
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
-        let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
-        let process_dir = config.process_dir.clone();
-        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, published: Mutex::default() })
+        let pool = Pool::new(
+            registry.clone(),
+            tokio::runtime::Handle::current(),
+            CALLS_IN_FLIGHT,
+            reply,
+        );
+        let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
+        Ok(Dispatch {
+            registry,
+            pool,
+            lanes,
+            secrets,
+            process_dir,
+            path,
+            published: Mutex::default(),
+        })
     }
 
     /// Performs durable orders; answers come back to their lanes as outcomes.
@@ -116,70 +126,17 @@ impl Dispatch {
     }
 
     fn spec(&self, entry: &ManifestEntry) -> Option<FunctionSpec> {
-        let Manifest::Function(function) = &*entry.manifest else { return None };
-        let kind = match &function.kind {
-            Written::Builtin(builtin) => FunctionKind::Builtin(match builtin {
-                manifest::Builtin::Echo => Builtin::Echo,
-                manifest::Builtin::Sleep => Builtin::Sleep,
-                manifest::Builtin::Fail => Builtin::Fail,
-            }),
-            Written::Http { url, method, headers, auth } => FunctionKind::Http(HttpSpec {
-                url: url.to_string(),
-                method: method.to_string(),
-                headers: headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-                auth: auth.as_ref().map(|auth| match auth {
-                    CallAuth::Basic { secret } => Auth::Basic(secret.clone()),
-                    CallAuth::Bearer { secret } => Auth::Bearer(secret.clone()),
-                }),
-            }),
-            Written::Process(process) => {
-                let config = self.process(process, function);
-                match process.lifecycle {
-                    Lifecycle::OneShot => FunctionKind::OneShot(config),
-                    Lifecycle::Resident => FunctionKind::Resident(config),
-                }
-            }
+        let Manifest::Function(function) = &*entry.manifest else {
+            return None;
         };
-        let limits = &function.limits;
-        Some(FunctionSpec {
-            kind,
-            timeout: function.timeout,
-            input: function.input.clone(),
-            output: function.output.clone(),
-            limits: Limits {
-                concurrency: limits.concurrency.map(|n| n as usize),
-                queue: limits.queue.map_or(DEFAULT_QUEUE, |n| n as usize),
-                queue_age: limits.queue_age,
-            },
-        })
-    }
-
-    fn process(&self, process: &ProcessFunction, function: &manifest::Function) -> ProcessConfig {
-        let command = process.command.iter().map(ToString::to_string).collect();
-        let workdir = match (&process.workdir, &self.process_dir) {
-            (Some(dir), Some(base)) => Some(base.join(&**dir)),
-            (Some(dir), None) => Some(Path::new(&**dir).to_owned()),
-            (None, base) => base.clone(),
-        };
-        ProcessConfig {
-            workdir,
-            environment: process.environment.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-            memory: function.limits.memory,
-            concurrency: process.concurrency.max(1) as usize,
-            min_instances: process.min_instances as usize,
-            max_instances: process.max_instances as usize,
-            idle: process.idle,
-            start_timeout: process.start_timeout,
-            queue: function.limits.queue.map_or(DEFAULT_QUEUE, |n| n as usize),
-            ..ProcessConfig::new(command, self.secrets.clone())
+        let mut spec = FunctionSpec::from_manifest(function, &self.path, &self.secrets);
+        if let FunctionKind::OneShot(process) | FunctionKind::Resident(process) = &mut spec.kind {
+            process.workdir = match (process.workdir.take(), &self.process_dir) {
+                (Some(dir), Some(base)) => Some(base.join(dir)),
+                (dir, base) => dir.or_else(|| base.clone()),
+            };
         }
-    }
-}
-
-fn text(setting: &Setting) -> Text {
-    match setting {
-        Setting::Text(text) => Text::Literal(text.to_string()),
-        Setting::Secret(name) => Text::Secret(name.clone()),
+        Some(spec)
     }
 }
 
@@ -196,20 +153,23 @@ fn hand_over(lanes: &Lanes, answers: Vec<Answer>) {
 }
 
 fn policy(config: &Config) -> Result<Policy, Error> {
-    let bad = |what: &str, text: &str, why: String| {
-        Error::bad("config", format!("read {what}: `{text}` {why}"))
-    };
+    let bad =
+        |what: &str, text: &str, why: String| Error::bad("config", format!("read {what}: `{text}` {why}"));
     let mut policy = Policy {
         own_listeners: vec![config.listen, config.metrics_listen],
         allow_loopback: config.egress_loopback,
         ..Policy::default()
     };
     for text in &config.egress_allow {
-        let allow: Allow = text.parse().map_err(|e: tidemill_workers::egress::BadAllow| bad("egress.allow", text, e.to_string()))?;
+        let allow: Allow = text
+            .parse()
+            .map_err(|e: tidemill_workers::egress::BadAllow| bad("egress.allow", text, e.to_string()))?;
         policy.allow.push(allow);
     }
     for (host, target) in &config.egress_rewrite {
-        let url = policy.read(target).map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
+        let url = policy
+            .read(target)
+            .map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
         policy.rewrite.insert(host.to_lowercase(), url);
     }
     Ok(policy)

@@ -67,17 +67,26 @@ pub enum Error {
 impl Error {
     /// Not found.
     pub fn not_found(what: &'static str, name: impl Into<String>) -> Error {
-        Error::NotFound { what, name: name.into() }
+        Error::NotFound {
+            what,
+            name: name.into(),
+        }
     }
 
     /// Bad request.
     pub fn bad(code: &'static str, detail: impl Into<String>) -> Error {
-        Error::BadRequest { code, detail: detail.into() }
+        Error::BadRequest {
+            code,
+            detail: detail.into(),
+        }
     }
 
     /// Conflict.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Error {
-        Error::Conflict { code, detail: detail.into() }
+        Error::Conflict {
+            code,
+            detail: detail.into(),
+        }
     }
 
     /// The HTTP status it is told with.
@@ -114,10 +123,13 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Full => Error::Full,
             Refusal::Exists(id) => Error::conflict("exists", format!("execution {id} exists")),
-            Refusal::KeyTaken { execution, .. } => {
-                Error::conflict("idempotency-key", format!("the idempotency key is taken by execution {execution}"))
+            Refusal::KeyTaken { execution, .. } => Error::conflict(
+                "idempotency-key",
+                format!("the idempotency key is taken by execution {execution}"),
+            ),
+            Refusal::StaleEpoch | Refusal::Closed | Refusal::Failed(_) => {
+                Error::Unavailable(refusal.to_string())
             }
-            Refusal::StaleEpoch | Refusal::Closed | Refusal::Failed(_) => Error::Unavailable(refusal.to_string()),
         }
     }
 }

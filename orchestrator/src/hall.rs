@@ -2,8 +2,8 @@
 //! order. Every room is made here and only here.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct Hall {
     /// Its sources.
     pub sources: Arc<Sources>,
     ready: AtomicBool,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     drain: Duration,
 }
@@ -74,19 +74,24 @@ impl Hall {
             rooms: rooms.clone(),
             sources: Arc::new(Sources::default()),
             ready: AtomicBool::new(false),
-            threads: Vec::new(),
+            threads: Mutex::default(),
             tasks: Vec::new(),
             drain: config.drain,
         };
         rooms.stream.committed(rooms.store.last_pos()?);
-        hall.threads = threads(&rooms)?;
+        hall.threads = Mutex::new(threads(&rooms)?);
         rooms.dispatch.sync(&rooms);
         hall.tasks.push(tokio::spawn(listeners::run(rooms.clone())));
         let buffers = buffer::Supervisor::start(rooms.clone())?;
         take_up(&rooms).await?;
         hall.sources.sync(&rooms);
-        hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
-        hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
+        hall.tasks
+            .push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
+        hall.tasks.push(tokio::spawn(retain(
+            rooms,
+            config.retain_executions,
+            config.retain_events,
+        )));
         hall.ready.store(true, Ordering::Release);
         Ok(hall)
     }
@@ -96,8 +101,9 @@ impl Hall {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed.
-    pub async fn stop(mut self) {
+    /// Stops: readiness off, sources stopped, calls in flight drained, everything durable, the store closed. A second
+    /// stop finds nothing left to do.
+    pub async fn stop(&self) {
         self.ready.store(false, Ordering::Release);
         self.sources.stop(self.drain).await;
         self.rooms.dispatch.drain(self.drain).await;
@@ -106,7 +112,7 @@ impl Hall {
         }
         self.rooms.timers.close();
         self.rooms.lanes.close();
-        let threads = std::mem::take(&mut self.threads);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let store = self.rooms.store.clone();
         let closing = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -128,8 +134,14 @@ fn threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut threads = Vec::new();
     for lane in 0..rooms.lanes.count() {
         let driver = Driver::new(lane, rooms.clone());
-        let named = std::thread::Builder::new().name(format!("lane-{lane}")).stack_size(LANE_STACK);
-        threads.push(named.spawn(move || driver.run()).map_err(failed)?);
+        let named = std::thread::Builder::new()
+            .name(format!("lane-{lane}"))
+            .stack_size(LANE_STACK);
+        let run = move || {
+            tidemill_dsl::expr::set_stack_size(LANE_STACK);
+            driver.run();
+        };
+        threads.push(named.spawn(run).map_err(failed)?);
     }
     let own = rooms.clone();
     let named = std::thread::Builder::new().name("timers".into());
@@ -142,7 +154,8 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
     let own = rooms.clone();
     let done = tokio::task::spawn_blocking(move || -> Result<(), Error> {
         let subscriptions = own.store.subscriptions()?;
-        own.listeners.change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
+        own.listeners
+            .change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
         let mut after = None;
         loop {
             let page = own.store.unfinished(after, PAGE)?;
@@ -168,12 +181,29 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
 
 fn tell(rooms: &Rooms, key: tidemill_store::InboxKey, told: Told) {
     match told {
-        Told::ChildEnded { parent, visit, child, ended } => {
-            let end = ChildEnded { parent, visit, child, ended, key: Some(key) };
+        Told::ChildEnded {
+            parent,
+            visit,
+            child,
+            ended,
+        } => {
+            let end = ChildEnded {
+                parent,
+                visit,
+                child,
+                ended,
+                key: Some(key),
+            };
             rooms.lanes.send(parent, Input::ChildEnded(Box::new(end)));
         }
         Told::Cancel(id) => {
-            let command = Command { execution: id, verb: Verb::Cancel, reason: None, key: Some(key), reply: None };
+            let command = Command {
+                execution: id,
+                verb: Verb::Cancel,
+                reason: None,
+                key: Some(key),
+                reply: None,
+            };
             rooms.lanes.send(id, Input::Command(Box::new(command)));
         }
         Told::DeliveryEnded(end) => rooms.buffers.ended(vec![end]),
@@ -192,7 +222,8 @@ async fn follow(rooms: Arc<Rooms>, sources: Arc<Sources>, mut buffers: buffer::S
 
 /// Removes what is older than its retention, in slices of little writer time each.
 async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
-    let before = |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
+    let before =
+        |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
     loop {
         tokio::time::sleep(RETENTION_EVERY).await;
         rooms.waiters.sweep();
@@ -202,7 +233,10 @@ async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
                 events: before(events),
                 rows: RETENTION_SLICE,
             };
-            let batch = Batch { class: Class::Running, parts: vec![Part::Operator(vec![slice])] };
+            let batch = Batch {
+                class: Class::Running,
+                parts: vec![Part::Operator(vec![slice])],
+            };
             match buffer::submit(&rooms, batch).await {
                 Ok(committed) if committed.more => tokio::task::yield_now().await,
                 Ok(_) => break,
@@ -220,11 +254,15 @@ fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let path = data_dir.join("secret.key");
-    let failed = |e: std::io::Error| Error::Unavailable(format!("read the secret key {}: {e}", path.display()));
+    let failed =
+        |e: std::io::Error| Error::Unavailable(format!("read the secret key {}: {e}", path.display()));
     match std::fs::read(&path) {
-        Ok(bytes) => bytes
-            .try_into()
-            .map_err(|_| Error::Unavailable(format!("read the secret key {}: it has not 32 bytes", path.display()))),
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            Error::Unavailable(format!(
+                "read the secret key {}: it has not 32 bytes",
+                path.display()
+            ))
+        }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let key = crate::ids::key();
             let mut file = std::fs::OpenOptions::new()
@@ -233,7 +271,9 @@ fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
                 .mode(0o600)
                 .open(&path)
                 .map_err(failed)?;
-            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
+            file.write_all(&key)
+                .and_then(|()| file.sync_all())
+                .map_err(failed)?;
             Ok(key)
         }
         Err(e) => Err(failed(e)),

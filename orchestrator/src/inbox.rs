@@ -104,7 +104,9 @@ pub fn delivery_ended(end: &DeliveryEnded) -> InboxItem {
 
 /// Reads an item back; none if it is not of this format.
 pub fn read(item: &InboxItem) -> Option<Told> {
-    let (1, json) = item.body.split_first()? else { return None };
+    let (1, json) = item.body.split_first()? else {
+        return None;
+    };
     let v = Value::parse(json).ok()?;
     let text = |name: &str| v.get(name).and_then(Value::as_str);
     let id = |name: &str| text(name).and_then(|t| t.parse::<ExecutionId>().ok());
@@ -155,12 +157,32 @@ mod tests {
     #[test]
     fn items_round_trip() {
         let id = ExecutionId::derived(Time(5), &[b"x"]);
-        let key = |number| InboxKey { shard: Shard(3), from: id, number };
+        let key = |number| InboxKey {
+            shard: Shard(3),
+            from: id,
+            number,
+        };
         let fault = Fault::new(Standard::Runtime, "broke").with_instance("/do/0/a");
-        let parent = Parent { execution: id, visit: 7, awaited: true };
-        for ended in [Ended::Completed(Value::from(4)), Ended::Faulted(fault.clone()), Ended::Cancelled] {
+        let parent = Parent {
+            execution: id,
+            visit: 7,
+            awaited: true,
+        };
+        for ended in [
+            Ended::Completed(Value::from(4)),
+            Ended::Faulted(fault.clone()),
+            Ended::Cancelled,
+        ] {
             let told = read(&child_ended(key(CHILD_ENDED), parent, id, &ended));
-            assert_eq!(told, Some(Told::ChildEnded { parent: id, visit: 7, child: id, ended }));
+            assert_eq!(
+                told,
+                Some(Told::ChildEnded {
+                    parent: id,
+                    visit: 7,
+                    child: id,
+                    ended
+                })
+            );
         }
         assert_eq!(read(&cancel(key(CANCEL), id)), Some(Told::Cancel(id)));
         for fault in [None, Some(fault)] {

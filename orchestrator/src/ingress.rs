@@ -15,8 +15,8 @@ use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, Cause};
 use tidemill_store::{
-    Accepted, Arrival, AttemptRecord, Batch, Checkpoint, Class, Create, DeadLetter, DeadState, Delivery, IngressPart,
-    Part,
+    Accepted, Arrival, AttemptRecord, Batch, Checkpoint, Class, Create, DeadLetter, DeadState, Delivery,
+    IngressPart, Part,
 };
 
 use crate::buffer::Room;
@@ -95,7 +95,15 @@ pub struct Offer {
 impl Ingress {
     /// Accepts events; returns after the commit.
     pub async fn accept(&self, rooms: &Rooms, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
-        let Offer { namespace, binding, events, checkpoints, dedupe, patient } = offer;
+        let Offer {
+            namespace,
+            binding,
+            events,
+            checkpoints,
+            dedupe,
+            patient,
+        } = offer;
+        rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         let (mut part, planned) = loop {
             let space = rooms.catalog.space(&namespace);
@@ -105,7 +113,8 @@ impl Ingress {
                 Room::Divert(full) => break divert(part, planned, &space, &full),
                 Room::Reject(trigger) => return Err(full_buffer(&trigger)),
                 Room::Wait(trigger, freed) if patient => {
-                    metrics::counter!("tidemill_source_holds_total", "trigger" => trigger.to_string()).increment(1);
+                    metrics::counter!("tidemill_source_holds_total", "trigger" => trigger.to_string())
+                        .increment(1);
                     freed.await;
                 }
                 Room::Wait(trigger, freed) => {
@@ -117,15 +126,19 @@ impl Ingress {
         };
         part.seen = dedupe;
         part.checkpoints = checkpoints;
-        rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let (tx, rx) = tokio::sync::oneshot::channel();
         rooms.store.submit(
-            Batch { class: Class::New, parts: vec![Part::Ingress(part)] },
+            Batch {
+                class: Class::New,
+                parts: vec![Part::Ingress(part)],
+            },
             Box::new(move |result| {
                 let _ = tx.send(result);
             }),
         );
-        let result = rx.await.map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
+        let result = rx
+            .await
+            .map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
         match result {
             Ok(committed) => {
                 let receipts = receipts(&planned, &committed.arrivals);
@@ -142,7 +155,13 @@ impl Ingress {
 
     /// An emitted event: planned for the batch of the execution that emits it. A full buffer takes it all the same:
     /// a lane never waits.
-    pub fn plan_emitted(&self, rooms: &Rooms, namespace: &Namespace, event: Event, now: Time) -> (IngressPart, Planned) {
+    pub fn plan_emitted(
+        &self,
+        rooms: &Rooms,
+        namespace: &Namespace,
+        event: Event,
+        now: Time,
+    ) -> (IngressPart, Planned) {
         let space = rooms.catalog.space(namespace);
         let event = Arc::new(event);
         let binding: Arc<str> = "".into();
@@ -157,7 +176,11 @@ impl Ingress {
 
     /// The part is durable: pending executions begin, buffers and listens wake.
     pub fn stored(&self, rooms: &Rooms, planned: Planned, outcomes: &[Accepted]) {
-        let Planned { namespace, binding, events } = planned;
+        let Planned {
+            namespace,
+            binding,
+            events,
+        } = planned;
         let mut unused: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (planned, outcome) in events.into_iter().zip(outcomes) {
             match outcome {
@@ -239,14 +262,28 @@ fn receipts(planned: &Planned, outcomes: &[Accepted]) -> Vec<EventReceipt> {
 }
 
 fn bare(namespace: &Namespace, binding: &Arc<str>, event: &Arc<Event>, now: Time) -> (IngressPart, Planned) {
-    let arrival = Arrival { event: event.clone(), accepted: now, starts: vec![], deliveries: vec![], dead: vec![] };
-    let planned =
-        PlannedEvent { event: event.clone(), accepted: now, begins: vec![], buffered: vec![], triggers: vec![] };
-    (part_of(namespace, binding, vec![arrival]), Planned {
-        namespace: namespace.clone(),
-        binding: binding.clone(),
-        events: vec![planned],
-    })
+    let arrival = Arrival {
+        event: event.clone(),
+        accepted: now,
+        starts: vec![],
+        deliveries: vec![],
+        dead: vec![],
+    };
+    let planned = PlannedEvent {
+        event: event.clone(),
+        accepted: now,
+        begins: vec![],
+        buffered: vec![],
+        triggers: vec![],
+    };
+    (
+        part_of(namespace, binding, vec![arrival]),
+        Planned {
+            namespace: namespace.clone(),
+            binding: binding.clone(),
+            events: vec![planned],
+        },
+    )
 }
 
 fn part_of(namespace: &Namespace, binding: &Arc<str>, arrivals: Vec<Arrival>) -> IngressPart {
@@ -272,25 +309,51 @@ fn plan(
     for event in events {
         let fired = space.matching(binding, event);
         if fired.len() > MAX_TRIGGERS {
-            let detail =
-                format!("fire {} triggers with one event (limit triggers-per-event: {MAX_TRIGGERS})", fired.len());
-            return Err(Error::Unprocessable { code: "triggers-per-event", detail });
+            let detail = format!(
+                "fire {} triggers with one event (limit triggers-per-event: {MAX_TRIGGERS})",
+                fired.len()
+            );
+            return Err(Error::Unprocessable {
+                code: "triggers-per-event",
+                detail,
+            });
         }
-        let mut arrival =
-            Arrival { event: event.clone(), accepted: now, starts: vec![], deliveries: vec![], dead: vec![] };
-        let mut own =
-            PlannedEvent { event: event.clone(), accepted: now, begins: vec![], buffered: vec![], triggers: vec![] };
+        let mut arrival = Arrival {
+            event: event.clone(),
+            accepted: now,
+            starts: vec![],
+            deliveries: vec![],
+            dead: vec![],
+        };
+        let mut own = PlannedEvent {
+            event: event.clone(),
+            accepted: now,
+            begins: vec![],
+            buffered: vec![],
+            triggers: vec![],
+        };
         if !fired.is_empty() {
             let envelope = event.to_value();
             for trigger in fired {
                 own.triggers.push(trigger.name.clone());
-                fire(space, &trigger, &envelope, &mut arrival, &mut own, (namespace, binding));
+                fire(
+                    space,
+                    &trigger,
+                    &envelope,
+                    &mut arrival,
+                    &mut own,
+                    (namespace, binding),
+                );
             }
         }
         arrivals.push(arrival);
         planned.push(own);
     }
-    let planned = Planned { namespace: namespace.clone(), binding: binding.clone(), events: planned };
+    let planned = Planned {
+        namespace: namespace.clone(),
+        binding: binding.clone(),
+        events: planned,
+    };
     Ok((part_of(namespace, binding, arrivals), planned))
 }
 
@@ -303,7 +366,13 @@ fn fire(
     (namespace, binding): (&Namespace, &Arc<str>),
 ) {
     let event = arrival.event.clone();
-    match start(space, trigger, envelope, (namespace, binding, &event), (arrival.accepted, 1)) {
+    match start(
+        space,
+        trigger,
+        envelope,
+        (namespace, binding, &event),
+        (arrival.accepted, 1),
+    ) {
         Ok((create, delivery)) => {
             match delivery {
                 Some(delivery) => {
@@ -316,9 +385,16 @@ fn fire(
         }
         Err((cause, fault)) => {
             let id = execution_id(arrival.accepted, trigger, binding, &event, 1);
-            let attempt = AttemptRecord { execution: id, at: arrival.accepted, error: fault };
+            let attempt = AttemptRecord {
+                execution: id,
+                at: arrival.accepted,
+                error: fault,
+            };
             let letter = dead_letter(trigger, (namespace, binding, &event), cause, arrival.accepted);
-            arrival.dead.push(DeadLetter { attempts: vec![attempt], ..letter });
+            arrival.dead.push(DeadLetter {
+                attempts: vec![attempt],
+                ..letter
+            });
         }
     }
 }
@@ -374,18 +450,24 @@ pub fn start(
         ("target-missing", Fault::configuration(detail))
     })?;
     let render = |template: &Option<tidemill_dsl::expr::Template>| match template {
-        Some(template) => template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault)),
+        Some(template) => template
+            .eval(envelope, &NoArguments)
+            .map_err(|fault| ("input-error", fault)),
         None => Ok(envelope.clone()),
     };
     let input = render(&trigger.spec.input)?;
     let mut tags = Vec::with_capacity(trigger.spec.tags.len());
     for (name, template) in &trigger.spec.tags {
-        let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;
+        let value = template
+            .eval(envelope, &NoArguments)
+            .map_err(|fault| ("input-error", fault))?;
         tags.push((name.clone(), text_of(&value)));
     }
     let key = match trigger.spec.buffer.as_ref().and_then(|b| b.order_by.as_ref()) {
         Some(template) => {
-            let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;
+            let value = template
+                .eval(envelope, &NoArguments)
+                .map_err(|fault| ("input-error", fault))?;
             (!value.is_null()).then(|| text_of(&value))
         }
         None => None,
@@ -431,16 +513,25 @@ fn text_of(value: &Value) -> Arc<str> {
 }
 
 /// Deliveries for full buffers with `whenFull: divert` become dead letters instead.
-fn divert(mut part: IngressPart, mut planned: Planned, space: &Space, full: &[Arc<str>]) -> (IngressPart, Planned) {
+fn divert(
+    mut part: IngressPart,
+    mut planned: Planned,
+    space: &Space,
+    full: &[Arc<str>],
+) -> (IngressPart, Planned) {
     for (arrival, own) in part.arrivals.iter_mut().zip(&mut planned.events) {
         for name in full {
-            let Some(at) = arrival.deliveries.iter().position(|d| d.trigger == *name) else { continue };
+            let Some(at) = arrival.deliveries.iter().position(|d| d.trigger == *name) else {
+                continue;
+            };
             let delivery = arrival.deliveries.remove(at);
             arrival.starts.retain(|c| c.birth.id != delivery.execution);
             own.buffered.retain(|t| t != name);
             if let Some(trigger) = space.trigger(name) {
                 let about = (&part.namespace, &part.binding, &arrival.event);
-                arrival.dead.push(dead_letter(trigger, about, "buffer-full", arrival.accepted));
+                arrival
+                    .dead
+                    .push(dead_letter(trigger, about, "buffer-full", arrival.accepted));
             }
         }
     }

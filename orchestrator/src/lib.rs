@@ -3,9 +3,11 @@
 //! It wires; it parses no protocol and decides no workflow. The whole service repeats one sentence: take an input,
 //! decide purely, commit once, then perform.
 
+pub mod api;
 pub mod apply;
 pub mod buffer;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliveries;
@@ -16,13 +18,18 @@ pub mod ids;
 pub mod inbox;
 pub mod ingress;
 pub mod lanes;
+pub mod lifecycle;
 pub mod listeners;
+pub mod logbook;
 pub mod operations;
+pub mod problem;
+pub mod redrive;
 pub mod rooms;
 pub mod secrets;
 pub mod shard;
 pub mod sources;
 pub mod stream;
+pub mod telemetry;
 pub mod timers;
 pub mod view;
 pub mod waiters;

@@ -47,7 +47,10 @@ impl Listeners {
             match change {
                 SubscriptionChange::Add(subscription) => {
                     let key = (subscription.execution, subscription.visit);
-                    let place = (subscription.namespace.clone(), subscription.kind.clone().unwrap_or_default());
+                    let place = (
+                        subscription.namespace.clone(),
+                        subscription.kind.clone().unwrap_or_default(),
+                    );
                     if state.by_key.insert(key, place.clone()).is_none() {
                         state.live.entry(place).or_default().push(key);
                         state.held.insert(key, Vec::new());
@@ -64,7 +67,11 @@ impl Listeners {
 
     /// A new event: listens that are caught up are woken through the returned list by the caller's lanes; the event is
     /// made only if somebody listens.
-    pub fn event(&self, namespace: &Namespace, event: impl FnOnce() -> StoredEvent) -> Vec<(Key, Arc<StoredEvent>)> {
+    pub fn event(
+        &self,
+        namespace: &Namespace,
+        event: impl FnOnce() -> StoredEvent,
+    ) -> Vec<(Key, Arc<StoredEvent>)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.by_key.is_empty() {
             return Vec::new();
@@ -89,7 +96,11 @@ impl Listeners {
 
     /// Listens known.
     pub fn count(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).by_key.len()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_key
+            .len()
     }
 
     fn take_fresh(&self) -> Vec<Subscription> {
@@ -100,7 +111,9 @@ impl Listeners {
 impl State {
     fn remove(&mut self, key: Key) {
         self.held.remove(&key);
-        let Some(place) = self.by_key.remove(&key) else { return };
+        let Some(place) = self.by_key.remove(&key) else {
+            return;
+        };
         if let Some(keys) = self.live.get_mut(&place) {
             keys.retain(|k| *k != key);
             if keys.is_empty() {
@@ -152,8 +165,15 @@ fn catch_up(rooms: &Rooms, subscription: &Subscription) {
         }
     }
     let last = query.after.unwrap_or(0);
-    let mut state = rooms.listeners.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = rooms
+        .listeners
+        .state
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let held = state.held.remove(&key).unwrap_or_default();
-    let inputs = held.into_iter().filter(|e| e.pos > last).map(|e| Input::Event(key.0, key.1, e));
+    let inputs = held
+        .into_iter()
+        .filter(|e| e.pos > last)
+        .map(|e| Input::Event(key.0, key.1, e));
     rooms.lanes.push(rooms.lanes.of(key.0), inputs);
 }

@@ -52,16 +52,22 @@ impl Rooms {
     /// Folds an execution from the store; none if it does not exist.
     pub fn fold(&self, id: ExecutionId) -> Result<Option<(Arc<Program>, Execution)>, Error> {
         let (snapshot, transitions) = self.store.log(id)?;
-        let bad = |e: tidemill_engine::DecodeError| Error::Unavailable(format!("cannot read the log of {id}: {e}"));
+        let bad =
+            |e: tidemill_engine::DecodeError| Error::Unavailable(format!("cannot read the log of {id}: {e}"));
         let birth = match (&snapshot, transitions.first()) {
-            (Some(snapshot), _) => Execution::birth_of_snapshot(&snapshot.body).map_err(bad)?,
+            (Some(snapshot), _) => Arc::new(Execution::birth_of_snapshot(&snapshot.body).map_err(bad)?),
             (None, Some(first)) => Arc::new(tidemill_engine::birth_of(first).map_err(bad)?),
             (None, None) => return Ok(None),
         };
         let program = self
             .catalog
             .revision(&birth.namespace, &birth.workflow, &birth.digest)
-            .ok_or_else(|| Error::not_found("workflow revision", format!("{}:{}", birth.workflow, birth.version)))?;
+            .ok_or_else(|| {
+                Error::not_found(
+                    "workflow revision",
+                    format!("{}:{}", birth.workflow, birth.version),
+                )
+            })?;
         let Some(snapshot) = snapshot else {
             let execution = tidemill_engine::fold(&program, &transitions).map_err(bad)?;
             return Ok(Some((program, execution)));

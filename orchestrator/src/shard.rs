@@ -90,7 +90,12 @@ pub struct Driver {
 impl Driver {
     /// A driver without executions.
     pub fn new(lane: usize, rooms: Arc<Rooms>) -> Driver {
-        Driver { lane, rooms, slots: HashMap::new(), deciding: None }
+        Driver {
+            lane,
+            rooms,
+            slots: HashMap::new(),
+            deciding: None,
+        }
     }
 
     /// Runs until the lanes are closed and the queue is empty.
@@ -124,7 +129,15 @@ impl Driver {
             Input::Start(start) => self.start(*start),
             Input::Begin(id, birth) => self.begin(id, birth, turn),
             Input::Outcome(id, visit, attempt, outcome) => {
-                self.step(id, engine::Input::Outcome { visit, attempt, outcome }, turn);
+                self.step(
+                    id,
+                    engine::Input::Outcome {
+                        visit,
+                        attempt,
+                        outcome,
+                    },
+                    turn,
+                );
             }
             Input::Timer(due) => self.timer(due, turn),
             Input::Event(id, visit, event) => {
@@ -132,7 +145,11 @@ impl Driver {
             }
             Input::ChildEnded(end) => {
                 turn.part.inbox_done.extend(end.key);
-                let input = engine::Input::ChildEnded { visit: end.visit, child: end.child, ended: end.ended };
+                let input = engine::Input::ChildEnded {
+                    visit: end.visit,
+                    child: end.child,
+                    ended: end.ended,
+                };
                 self.step(end.parent, input, turn);
             }
             Input::Command(command) => self.command(*command, turn),
@@ -153,8 +170,14 @@ impl Driver {
     fn start(&mut self, start: Start) {
         let birth = start.birth;
         let id = birth.id;
-        let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest) else {
-            let _ = start.reply.send(Err(Error::not_found("workflow", &*birth.workflow)));
+        let Some(program) = self
+            .rooms
+            .catalog
+            .revision(&birth.namespace, &birth.workflow, &birth.digest)
+        else {
+            let _ = start
+                .reply
+                .send(Err(Error::not_found("workflow", &*birth.workflow)));
             return;
         };
         let now = self.now();
@@ -163,12 +186,23 @@ impl Driver {
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
-        let slot =
-            Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
+        let slot = Slot {
+            program,
+            execution,
+            undurable: 1,
+            born: false,
+            snapshot: 0,
+            deferred: Vec::new(),
+        };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
-        own.creates.push(Part::Create(Box::new(Create { birth, first, summary, key: start.key })));
+        own.creates.push(Part::Create(Box::new(Create {
+            birth,
+            first,
+            summary,
+            key: start.key,
+        })));
         self.effects(id, decision, &mut own);
         own.released.touched.push(id);
         self.submit_start(own, id, start.reply, view);
@@ -181,7 +215,14 @@ impl Driver {
         reply: oneshot::Sender<Result<ExecutionView, Error>>,
         view: ExecutionView,
     ) {
-        let Turn { part, creates, inbox, emitted, mut released, .. } = turn;
+        let Turn {
+            part,
+            creates,
+            inbox,
+            emitted,
+            mut released,
+            ..
+        } = turn;
         let mut parts = creates;
         parts.extend(emitted.into_iter().map(Part::Ingress));
         if !inbox.is_empty() {
@@ -192,7 +233,10 @@ impl Driver {
         }
         let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
         self.rooms.store.submit(
-            Batch { class: Class::New, parts },
+            Batch {
+                class: Class::New,
+                parts,
+            },
             Box::new(move |result| match result {
                 Ok(committed) => {
                     released.pos = committed.pos;
@@ -212,13 +256,24 @@ impl Driver {
         if !self.slots.contains_key(&id)
             && let Some(birth) = birth
         {
-            let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest) else {
+            let Some(program) = self
+                .rooms
+                .catalog
+                .revision(&birth.namespace, &birth.workflow, &birth.digest)
+            else {
                 tracing::error!(execution = %id, workflow = %birth.workflow, "the pinned workflow revision is missing");
                 return;
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot = Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
+            let slot = Slot {
+                program,
+                execution,
+                undurable: 0,
+                born: true,
+                snapshot: 0,
+                deferred: Vec::new(),
+            };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -234,9 +289,21 @@ impl Driver {
     }
 
     fn command(&mut self, command: Command, turn: &mut Turn) {
-        let Command { execution: id, verb, reason, key, reply } = command;
+        let Command {
+            execution: id,
+            verb,
+            reason,
+            key,
+            reply,
+        } = command;
         if self.slots.get(&id).is_some_and(|s| !s.born) {
-            let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
+            let again = Input::Command(Box::new(Command {
+                execution: id,
+                verb,
+                reason,
+                key,
+                reply,
+            }));
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.deferred.push(again);
             }
@@ -289,12 +356,27 @@ impl Driver {
         }
         self.effects(id, decision, turn);
         self.deciding = None;
+        // A late input for an execution that had ended: it was folded for nothing and leaves memory again.
+        if self
+            .slots
+            .get(&id)
+            .is_some_and(|s| s.undurable == 0 && s.execution.status().ended())
+        {
+            self.slots.remove(&id);
+        }
         Some(verdict)
     }
 
     /// Sorts a decision's effects into what commits with it and what leaves after.
     fn effects(&mut self, id: ExecutionId, decision: Decision, turn: &mut Turn) {
-        let Decision { effects, due, subscriptions, summary, more, .. } = decision;
+        let Decision {
+            effects,
+            due,
+            subscriptions,
+            summary,
+            more,
+            ..
+        } = decision;
         turn.released.due.extend(due.iter().copied());
         turn.part.due.extend(due);
         turn.released.subscriptions.extend(subscriptions.iter().cloned());
@@ -316,26 +398,58 @@ impl Driver {
                 match engine::prepare(&slot.program, &slot.execution, visit, &secrets) {
                     Ok(order) => turn.released.orders.push(order),
                     Err(fault) => {
-                        turn.released.pushes.push((id, Input::Outcome(id, visit, attempt, Outcome::Failed(fault))));
+                        turn.released
+                            .pushes
+                            .push((id, Input::Outcome(id, visit, attempt, Outcome::Failed(fault))));
                     }
                 }
             }
             Effect::Abort { visit } => turn.released.aborts.push((id, visit)),
-            Effect::StartChild { visit, child, namespace, workflow, version, input, awaited } => {
-                let wanted = Child { visit, child, namespace, workflow, version, input, awaited };
+            Effect::StartChild {
+                visit,
+                child,
+                namespace,
+                workflow,
+                version,
+                input,
+                awaited,
+            } => {
+                let wanted = Child {
+                    visit,
+                    child,
+                    namespace,
+                    workflow,
+                    version,
+                    input,
+                    awaited,
+                };
                 self.start_child(id, wanted, turn);
             }
             Effect::CancelChild { child } => {
-                let key = InboxKey { shard: Shard::of(child), from: id, number: inbox::CANCEL };
+                let key = InboxKey {
+                    shard: Shard::of(child),
+                    from: id,
+                    number: inbox::CANCEL,
+                };
                 turn.inbox.push(inbox::cancel(key, child));
-                let command =
-                    Command { execution: child, verb: Verb::Cancel, reason: None, key: Some(key), reply: None };
-                turn.released.pushes.push((child, Input::Command(Box::new(command))));
+                let command = Command {
+                    execution: child,
+                    verb: Verb::Cancel,
+                    reason: None,
+                    key: Some(key),
+                    reply: None,
+                };
+                turn.released
+                    .pushes
+                    .push((child, Input::Command(Box::new(command))));
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
                 let now = self.now();
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
+                let (part, planned) = self
+                    .rooms
+                    .ingress
+                    .plan_emitted(&self.rooms, &namespace, event, now);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -349,12 +463,27 @@ impl Driver {
     }
 
     fn start_child(&mut self, id: ExecutionId, wanted: Child, turn: &mut Turn) {
-        let Child { visit, child, namespace, workflow, version, input, awaited } = wanted;
+        let Child {
+            visit,
+            child,
+            namespace,
+            workflow,
+            version,
+            input,
+            awaited,
+        } = wanted;
         let found = self.rooms.catalog.workflow(&namespace, &workflow, Some(&version));
         let Some(program) = found else {
-            let detail = format!("cannot find workflow `{workflow}` version `{version}` in namespace `{namespace}`");
+            let detail =
+                format!("cannot find workflow `{workflow}` version `{version}` in namespace `{namespace}`");
             let fault = Fault::new(Standard::Configuration, detail);
-            let end = crate::lanes::ChildEnded { parent: id, visit, child, ended: Ended::Faulted(fault), key: None };
+            let end = crate::lanes::ChildEnded {
+                parent: id,
+                visit,
+                child,
+                ended: Ended::Faulted(fault),
+                key: None,
+            };
             turn.released.pushes.push((id, Input::ChildEnded(Box::new(end))));
             return;
         };
@@ -367,16 +496,30 @@ impl Driver {
             created: self.now(),
             input,
             cause: None,
-            parent: Some(Parent { execution: id, visit, awaited }),
+            parent: Some(Parent {
+                execution: id,
+                visit,
+                awaited,
+            }),
             tags: Vec::new(),
         });
-        turn.creates.push(Part::Create(Box::new(create_pending(&program, &birth))));
-        turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
+        turn.creates
+            .push(Part::Create(Box::new(create_pending(&program, &birth))));
+        turn.released
+            .pushes
+            .push((child, Input::Begin(child, Some(birth))));
     }
 
     /// Hands the turn's batch to the store; its effects come back to this lane once durable.
     fn submit(&mut self, turn: Turn) {
-        let Turn { part, creates, inbox, emitted, mut released, .. } = turn;
+        let Turn {
+            part,
+            creates,
+            inbox,
+            emitted,
+            mut released,
+            ..
+        } = turn;
         let mut parts = creates;
         parts.extend(emitted.into_iter().map(Part::Ingress));
         if !inbox.is_empty() {
@@ -391,7 +534,10 @@ impl Driver {
         }
         let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
         self.rooms.store.submit(
-            Batch { class: Class::Running, parts },
+            Batch {
+                class: Class::Running,
+                parts,
+            },
             Box::new(move |result| match result {
                 Ok(committed) => {
                     released.pos = committed.pos;
@@ -462,7 +608,9 @@ impl Driver {
     /// Counts a durable turn; ended executions leave memory.
     fn settle(&mut self, touched: &[ExecutionId]) {
         for id in touched {
-            let Some(slot) = self.slots.get_mut(id) else { continue };
+            let Some(slot) = self.slots.get_mut(id) else {
+                continue;
+            };
             slot.undurable = slot.undurable.saturating_sub(1);
             slot.born = true;
             for input in std::mem::take(&mut slot.deferred) {
@@ -502,8 +650,12 @@ impl Driver {
             return;
         }
         let resumed = engine::resume(&slot.program, &slot.execution);
-        turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
-        turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
+        turn.released
+            .due
+            .extend(resumed.due.into_iter().map(DueChange::Set));
+        turn.released
+            .subscriptions
+            .extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
         let more = resumed.more;
         for effect in resumed.effects {
             // A child that was started with its parent's commit exists; its end comes through the inbox.
@@ -522,8 +674,14 @@ impl Driver {
             match self.rooms.fold(id) {
                 Ok(Some((program, execution))) => {
                     let snapshot = execution.transitions();
-                    let slot =
-                        Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
+                    let slot = Slot {
+                        program,
+                        execution,
+                        undurable: 0,
+                        born: true,
+                        snapshot,
+                        deferred: Vec::new(),
+                    };
                     self.slots.insert(id, slot);
                 }
                 Ok(None) => return None,
@@ -539,7 +697,8 @@ impl Driver {
     /// Drops executions that wait and have nothing undurable; their state is in the store.
     fn evict(&mut self) {
         let before = self.slots.len();
-        self.slots.retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
+        self.slots
+            .retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
         metrics::counter!("tidemill_evicted_executions_total").increment((before - self.slots.len()) as u64);
     }
 }
@@ -574,8 +733,14 @@ pub fn create_pending(program: &Program, birth: &Arc<Birth>) -> Create {
 }
 
 fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
-    let Some(parent) = birth.parent.filter(|p| p.awaited) else { return };
-    let key = InboxKey { shard: Shard::of(parent.execution), from: birth.id, number: inbox::CHILD_ENDED };
+    let Some(parent) = birth.parent.filter(|p| p.awaited) else {
+        return;
+    };
+    let key = InboxKey {
+        shard: Shard::of(parent.execution),
+        from: birth.id,
+        number: inbox::CHILD_ENDED,
+    };
     turn.inbox.push(inbox::child_ended(key, parent, birth.id, ended));
     let end = crate::lanes::ChildEnded {
         parent: parent.execution,
@@ -584,7 +749,9 @@ fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
         ended: ended.clone(),
         key: Some(key),
     };
-    turn.released.pushes.push((parent.execution, Input::ChildEnded(Box::new(end))));
+    turn.released
+        .pushes
+        .push((parent.execution, Input::ChildEnded(Box::new(end))));
 }
 
 /// A trigger with a buffer is told of every end, one without of a fault only.
@@ -594,7 +761,11 @@ fn tell_trigger(birth: &Birth, ended: Ended, now: Time, turn: &mut Turn) {
         return;
     }
     let shard = Shard::of_trigger(&birth.namespace, &cause.trigger);
-    let key = InboxKey { shard, from: birth.id, number: inbox::DELIVERY_ENDED };
+    let key = InboxKey {
+        shard,
+        from: birth.id,
+        number: inbox::DELIVERY_ENDED,
+    };
     let end = inbox::DeliveryEnded {
         key,
         namespace: birth.namespace.clone(),

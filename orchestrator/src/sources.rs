@@ -107,7 +107,10 @@ impl Gauge {
             errors: 0,
             last_error: None,
         };
-        Gauge { clock, status: Mutex::new(status) }
+        Gauge {
+            clock,
+            status: Mutex::new(status),
+        }
     }
 
     fn with(&self, change: impl FnOnce(&mut SourceStatus)) {
@@ -128,8 +131,18 @@ impl Gauge {
         let at = (self.clock)();
         self.with(|s| {
             s.errors += 1;
-            s.last_error = Some(Trouble { at, code: code.into(), message: message.into(), help: help.into() });
+            s.last_error = Some(Trouble {
+                at,
+                code: code.into(),
+                message: message.into(),
+                help: help.into(),
+            });
         });
+    }
+
+    /// Its state now.
+    pub fn state(&self) -> State {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).state
     }
 
     /// Counts accepted events.
@@ -160,7 +173,11 @@ impl connectors::Health for Gauge {
     }
 
     fn poison(&self, message: &str) {
-        self.trouble("poison-record", message, "the record was set aside; the others go on");
+        self.trouble(
+            "poison-record",
+            message,
+            "the record was set aside; the others go on",
+        );
     }
 }
 
@@ -184,13 +201,16 @@ pub struct Sources {
 impl Sources {
     /// How a source is.
     pub fn status(&self, namespace: &Namespace, name: &str) -> Option<SourceStatus> {
-        self.gauge(namespace, name).map(|g| g.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.gauge(namespace, name)
+            .map(|g| g.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// A source's counters, for routes that accept on its behalf.
     pub fn gauge(&self, namespace: &Namespace, name: &str) -> Option<Arc<Gauge>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(&(namespace.clone(), name.into())).map(|r| r.gauge.clone())
+        running
+            .get(&(namespace.clone(), name.into()))
+            .map(|r| r.gauge.clone())
     }
 
     /// Starts, stops and restarts so that what runs is what the catalog says.
@@ -203,9 +223,9 @@ impl Sources {
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|key, source| {
-            let keep = wanted.get(key).is_some_and(|e| {
-                e.definition.generation == source.generation && active(e) == source.active
-            });
+            let keep = wanted
+                .get(key)
+                .is_some_and(|e| e.definition.generation == source.generation && active(e) == source.active);
             if !keep {
                 source.stop.cancel();
             }
@@ -238,13 +258,24 @@ impl Sources {
             }
             _ => None,
         };
-        Running { generation: entry.definition.generation, active, stop, task, gauge }
+        Running {
+            generation: entry.definition.generation,
+            active,
+            stop,
+            task,
+            gauge,
+        }
     }
 
     /// Stops all and waits for them, at most `limit`.
     pub async fn stop(&self, limit: Duration) {
-        let all: Vec<Running> =
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, r)| r).collect();
+        let all: Vec<Running> = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .map(|(_, r)| r)
+            .collect();
         for source in &all {
             source.stop.cancel();
         }
@@ -299,7 +330,11 @@ impl Supervised {
                         break;
                     }
                     self.gauge.turn(State::Degraded);
-                    failures = if began.elapsed() > BACK_OFF.1 { 1 } else { failures + 1 };
+                    failures = if began.elapsed() > BACK_OFF.1 {
+                        1
+                    } else {
+                        failures + 1
+                    };
                 }
             }
             self.sources.restarts.fetch_add(1, Ordering::Relaxed);
@@ -315,19 +350,26 @@ impl Supervised {
 
     async fn once(&self) -> Result<Option<()>, SourceError> {
         let (namespace, name) = self.key.clone();
-        let Some(source) = build(&self.rooms, &namespace, &self.spec)? else { return Ok(None) };
+        let Some(source) = build(&self.rooms, &namespace, &self.spec)? else {
+            return Ok(None);
+        };
         let store = self.rooms.store.clone();
         let (n, s) = (namespace.clone(), name.clone());
-        let saved = blocking(move || store.checkpoints(&n, &s)).await.map_err(|e| SourceError {
-            code: "store".into(),
-            message: e.to_string(),
-            help: "see the service's log".into(),
-            permanent: false,
-        })?;
+        let saved = blocking(move || store.checkpoints(&n, &s))
+            .await
+            .map_err(|e| SourceError {
+                code: "store".into(),
+                message: e.to_string(),
+                help: "see the service's log".into(),
+                permanent: false,
+            })?;
         let context = Context {
             namespace,
             name,
-            ingress: Arc::new(Door { rooms: self.rooms.clone(), gauge: self.gauge.clone() }),
+            ingress: Arc::new(Door {
+                rooms: self.rooms.clone(),
+                gauge: self.gauge.clone(),
+            }),
             positions: saved.into_iter().map(|c| (c.partition, c.value)).collect(),
             stop: self.stop.clone(),
             health: self.gauge.clone(),
@@ -343,7 +385,9 @@ fn build(
     namespace: &Namespace,
     spec: &manifest::Source,
 ) -> Result<Option<Box<dyn connectors::Source>>, SourceError> {
-    with_lookup(rooms, namespace, |lookup| connectors::registry::build(spec, lookup))
+    with_lookup(rooms, namespace, |lookup| {
+        connectors::registry::build(spec, lookup)
+    })
 }
 
 /// The route of an http source; none for other kinds. Secrets are read now.
@@ -352,7 +396,9 @@ pub fn route(
     namespace: &Namespace,
     spec: &manifest::Source,
 ) -> Result<Option<connectors::http::Spec>, SourceError> {
-    with_lookup(rooms, namespace, |lookup| connectors::registry::route(spec, lookup))
+    with_lookup(rooms, namespace, |lookup| {
+        connectors::registry::route(spec, lookup)
+    })
 }
 
 fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Lookup<'_>) -> T) -> T {
@@ -365,7 +411,10 @@ fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Look
         },
         _ => None,
     };
-    build(&Lookup { secret: &secret, connection: &connection })
+    build(&Lookup {
+        secret: &secret,
+        connection: &connection,
+    })
 }
 
 /// The ingress as a connector sees it.
@@ -380,7 +429,11 @@ impl connectors::Ingress for Door {
             let checkpoints = arrivals
                 .positions
                 .into_iter()
-                .map(|(partition, value)| Checkpoint { source: arrivals.source.clone(), partition, value })
+                .map(|(partition, value)| Checkpoint {
+                    source: arrivals.source.clone(),
+                    partition,
+                    value,
+                })
                 .collect();
             let offer = Offer {
                 namespace: arrivals.namespace,
@@ -390,9 +443,17 @@ impl connectors::Ingress for Door {
                 dedupe: arrivals.dedupe,
                 patient: true,
             };
-            let receipts = self.rooms.ingress.accept(&self.rooms, offer).await.map_err(refused)?;
+            let receipts = self
+                .rooms
+                .ingress
+                .accept(&self.rooms, offer)
+                .await
+                .map_err(refused)?;
             let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-            let receipt = Receipt { accepted: receipts.len() - duplicates, duplicates };
+            let receipt = Receipt {
+                accepted: receipts.len() - duplicates,
+                duplicates,
+            };
             self.gauge.counted(&receipt);
             Ok(receipt)
         })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
-use tidemill_dsl::value::Value;
 use tidemill_dsl::program::Program;
+use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Ended, Parent, Status};
 use tidemill_engine::{Execution, WaitingFor};
 use tidemill_store::ExecutionRow;

@@ -4,6 +4,7 @@
 //! what its manifest names, and who asks. May not know of versions or admission.
 
 mod capture;
+mod fleet;
 mod group;
 mod instance;
 mod one_shot;

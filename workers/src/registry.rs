@@ -4,6 +4,7 @@
 //! call is made is the function's own affair.
 
 mod entry;
+mod manifest;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use entry::{Counters, Entry};
 pub use entry::{FunctionKind, FunctionSpec, FunctionStats, HttpSpec};
+pub use manifest::ONE_SHOT_CONCURRENCY;
 
 use crate::clock::{Clock, mark};
 use crate::egress::{Allow, Policy};

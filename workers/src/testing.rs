@@ -11,6 +11,7 @@ pub(crate) fn order(task: &str) -> Order {
         execution: ExecutionId::new(Time(1_764_000_000_000), [7; 10]),
         visit: 7,
         attempt: 1,
+        key: 7,
         task: task.into(),
         deadline: None,
         what: Call::Function {

@@ -17,12 +17,20 @@ pub const MAX_BRACKETS: usize = 64;
 /// The most tokens of an expression that can nest without brackets, such as operators.
 const MAX_OPERATORS: usize = 4000;
 
+/// The most tokens of an expression for which the parser recurses without brackets.
+const MAX_PREFIXES: usize = 400;
+
+/// Those tokens.
+const PREFIXES: [&str; 7] = ["-", "try", "reduce", "foreach", "def", "if", "label"];
+
 /// A compiled expression.
 pub(super) struct Program {
     pub(super) text: Arc<str>,
     /// The arguments it reads, without `$`.
     pub(super) vars: Vec<Arc<str>>,
     pub(super) body: Body,
+    /// The depth of its terms.
+    pub(super) levels: usize,
 }
 
 /// What evaluates an expression.
@@ -38,49 +46,80 @@ const MAIN: &str = "_main";
 pub(super) fn compile(text: &str, known: &[&str], short: bool) -> Result<Program, ExprError> {
     measure(text)?;
     let lines = Arena::default();
-    let tokens = Lexer::new(text).lex().map_err(|errors| lex_error(text, &errors))?;
-    count_operators(&tokens, &mut 0)?;
+    let tokens = Lexer::new(text)
+        .lex()
+        .map_err(|errors| lex_error(text, &errors))?;
+    count_operators(&tokens, &mut (0, 0))?;
     let parser = Parser::new(&tokens);
-    let term = parser.parse(|parser| parser.term()).map_err(|errors| parse_error(text, &errors))?;
+    let term = parser
+        .parse(Parser::term)
+        .map_err(|errors| parse_error(text, &errors))?;
     let program = check::check(term, text, known, &lines)?;
     let vars = program.vars.iter().map(|name| Arc::from(&name[1..])).collect();
+    let levels = program.levels;
     let plan = if short { Plan::of(&program.term) } else { None };
     let body = match plan {
         Some(plan) => Body::Plan(plan),
         None => Body::Filter(filter(program)?),
     };
-    Ok(Program { text: text.into(), vars, body })
+    Ok(Program {
+        text: text.into(),
+        vars,
+        body,
+        levels,
+    })
 }
 
 /// Refuses text that is too long or too deep for the parser, before it runs.
 fn measure(text: &str) -> Result<(), ExprError> {
-    let refuse = |message: String| Err(ExprError { message, offset: None, help: None });
+    let refuse = |message: String| {
+        Err(ExprError {
+            message,
+            offset: None,
+            help: None,
+        })
+    };
     if text.len() > MAX_TEXT {
-        return refuse(format!("expression is longer than {MAX_TEXT} bytes (expression size)"));
+        return refuse(format!(
+            "expression is longer than {MAX_TEXT} bytes (expression size)"
+        ));
     }
     if scan::bracket_depth(text) > MAX_BRACKETS {
-        return refuse(format!("brackets are nested deeper than {MAX_BRACKETS} (expression nesting)"));
+        return refuse(format!(
+            "brackets are nested deeper than {MAX_BRACKETS} (expression nesting)"
+        ));
     }
     Ok(())
 }
 
-fn count_operators(tokens: &[lex::Token<&str>], count: &mut usize) -> Result<(), ExprError> {
-    for lex::Token(_, token) in tokens {
+/// Counts the tokens that can nest terms, all of them and [`PREFIXES`].
+fn count_operators(
+    tokens: &[lex::Token<&str>],
+    (all, prefixes): &mut (usize, usize),
+) -> Result<(), ExprError> {
+    for lex::Token(text, token) in tokens {
         match token {
-            lex::Tok::Block(tokens) => count_operators(tokens, count)?,
+            lex::Tok::Block(tokens) => count_operators(tokens, &mut (*all, *prefixes))?,
             lex::Tok::Str(parts) => {
                 for part in parts {
                     if let lex::StrPart::Term(token) = part {
-                        count_operators(std::slice::from_ref(token), count)?;
+                        count_operators(std::slice::from_ref(token), &mut (*all, *prefixes))?;
                     }
                 }
             }
-            lex::Tok::Word | lex::Tok::Sym => *count += 1,
+            lex::Tok::Word | lex::Tok::Sym => {
+                *all += 1;
+                *prefixes += usize::from(PREFIXES.contains(text));
+            }
             _ => {}
         }
-        if *count > MAX_OPERATORS {
-            let message = format!("expression has more than {MAX_OPERATORS} names and operators (expression size)");
-            return Err(ExprError { message, offset: None, help: None });
+        if *all > MAX_OPERATORS || *prefixes > MAX_PREFIXES {
+            let message = "expression has too many names and operators (expression size)".to_owned();
+            return Err(ExprError {
+                message,
+                offset: None,
+                help: None,
+            });
         }
     }
     Ok(())
@@ -88,11 +127,21 @@ fn count_operators(tokens: &[lex::Token<&str>], count: &mut usize) -> Result<(),
 
 fn filter(program: check::Program) -> Result<jaq_core::Filter<Data>, ExprError> {
     let needed = prelude::needed(&program.calls);
-    let main = parse::Def { name: MAIN, args: Vec::new(), body: program.term };
+    let main = parse::Def {
+        name: MAIN,
+        args: Vec::new(),
+        body: program.term,
+    };
     let loader = Loader::new(needed.defs.into_iter().chain([main]));
     let arena = Arena::default();
-    let broken = |what: &str| ExprError { message: format!("cannot be compiled: {what}"), offset: None, help: None };
-    let modules = loader.load(&arena, File { code: MAIN, path: () }).map_err(|_| broken("loading failed"))?;
+    let broken = |what: &str| ExprError {
+        message: format!("cannot be compiled: {what}"),
+        offset: None,
+        help: None,
+    };
+    let modules = loader
+        .load(&arena, File { code: MAIN, path: () })
+        .map_err(|_| broken("loading failed"))?;
     let functions = natives::functions(|name, arity| needed.natives.contains(&(name, arity)));
     jaq_core::Compiler::default()
         .with_funs(functions)
@@ -100,23 +149,40 @@ fn filter(program: check::Program) -> Result<jaq_core::Filter<Data>, ExprError> 
         .compile(modules)
         .map_err(|errors| {
             let names = errors.iter().flat_map(|(_, errors)| errors);
-            let names: Vec<String> = names.map(|(name, kind)| format!("unknown {} `{name}`", kind.as_str())).collect();
+            let names: Vec<String> = names
+                .map(|(name, kind)| format!("unknown {} `{name}`", kind.as_str()))
+                .collect();
             broken(&names.join(", "))
         })
 }
 
 fn lex_error(text: &str, errors: &[lex::Error<&str>]) -> ExprError {
     let Some((expected, found)) = errors.first() else {
-        return ExprError { message: "syntax error".to_owned(), offset: None, help: None };
+        return ExprError {
+            message: "syntax error".to_owned(),
+            offset: None,
+            help: None,
+        };
     };
-    let found_text = found.chars().next().map_or("the end".to_owned(), |found| format!("`{found}`"));
+    let found_text = found
+        .chars()
+        .next()
+        .map_or("the end".to_owned(), |found| format!("`{found}`"));
     let message = format!("syntax error: expected {}, found {found_text}", expected.as_str());
-    ExprError { message, offset: offset_in(text, found), help: None }
+    ExprError {
+        message,
+        offset: offset_in(text, found),
+        help: None,
+    }
 }
 
 fn parse_error(text: &str, errors: &[parse::TError<&str>]) -> ExprError {
     let Some((expected, found)) = errors.first() else {
-        return ExprError { message: "syntax error".to_owned(), offset: None, help: None };
+        return ExprError {
+            message: "syntax error".to_owned(),
+            offset: None,
+            help: None,
+        };
     };
     let (found_text, offset) = match found {
         Some(token) => {
@@ -126,5 +192,9 @@ fn parse_error(text: &str, errors: &[parse::TError<&str>]) -> ExprError {
         None => ("the end".to_owned(), Some(text.len())),
     };
     let message = format!("syntax error: expected {}, found {found_text}", expected.as_str());
-    ExprError { message, offset, help: None }
+    ExprError {
+        message,
+        offset,
+        help: None,
+    }
 }

@@ -5,14 +5,17 @@
 //! reaches outside the data (environment, clock, further inputs, output, exit) does not exist. An
 //! evaluation is limited by counted steps and bytes, never by a clock, so it ends the same everywhere.
 //!
-//! It needs a stack of 8 MiB for the deepest recursion that the limits allow.
+//! Recursion is bounded by an estimate of the stack it takes: evaluate on threads of at least 8 MiB,
+//! or say with [`set_stack_size`] what the thread has.
 
+mod access;
 mod check;
 mod collect;
 mod compile;
 mod control;
 mod jv;
 mod limits;
+mod names;
 mod natives;
 mod ops;
 mod order;
@@ -20,6 +23,8 @@ mod pattern;
 mod plan;
 mod prelude;
 mod scan;
+mod show;
+mod syntax;
 mod template;
 mod text;
 mod uri;
@@ -36,7 +41,7 @@ use jv::Jv;
 use natives::Data;
 
 pub use compile::{MAX_BRACKETS, MAX_TEXT};
-pub use limits::{MAX_FUEL, MAX_MEMORY, MAX_RESULT};
+pub use limits::{DEFAULT_STACK, MAX_FUEL, MAX_MEMORY, MAX_RESULT, set_stack_size};
 pub use scan::whole;
 pub use template::{Template, TemplateError};
 pub use uri::expand_uri;
@@ -94,7 +99,8 @@ impl Expr {
 
     /// Evaluates to exactly one result; none and more than one are expression faults.
     pub fn eval(&self, input: &Value, args: &dyn Arguments) -> Result<Value, Fault> {
-        self.eval_opt(input, args)?.ok_or_else(|| self.fault("has no result where a value is needed"))
+        self.eval_opt(input, args)?
+            .ok_or_else(|| self.fault("has no result where a value is needed"))
     }
 
     /// Evaluates to no or one result; more are an expression fault.
@@ -118,8 +124,11 @@ impl Expr {
     }
 
     fn run(&self, input: &Value, args: &dyn Arguments, limit: usize) -> Result<Vec<Value>, Fault> {
-        let outcome = limits::within(|| match &self.0.body {
-            Body::Plan(plan) => plan.run(input, args).map(|value| vec![value]).map_err(|error| error_text(error.into_val())),
+        let outcome = limits::within(self.0.levels, || match &self.0.body {
+            Body::Plan(plan) => plan
+                .run(input, args)
+                .map(|value| vec![value])
+                .map_err(|error| error_text(&error.into_val())),
             Body::Filter(filter) => {
                 let vars = self.0.vars.iter().map(|name| match args.get(name) {
                     Some(value) => Ok(Jv::input(value)),
@@ -133,7 +142,7 @@ impl Expr {
                         Ok(_) if results.len() == limit => return Err(more_than(limit)),
                         Ok(result) => results.push(result.v),
                         Err(exception) => {
-                            let error = exception.get_err().map(|error| error_text(error.into_val()));
+                            let error = exception.get_err().map(|error| error_text(&error.into_val()));
                             return Err(error.unwrap_or_else(|_| "ended early".to_owned()));
                         }
                     }
@@ -141,7 +150,9 @@ impl Expr {
                 Ok(results)
             }
         });
-        let results = outcome.map_err(|limit| self.fault(&limit.message()))?.map_err(|why| self.fault(&why))?;
+        let results = outcome
+            .map_err(|limit| self.fault(&limit.message()))?
+            .map_err(|why| self.fault(&why))?;
         if !matches!(&self.0.body, Body::Plan(plan) if plan.is_path()) {
             accept(&results).map_err(|why| self.fault(&format!("has a result that {why}")))?;
         }
@@ -163,15 +174,19 @@ const SHOWN_TEXT: usize = 120;
 const SHOWN_ERROR: usize = 500;
 
 fn more_than(limit: usize) -> String {
-    if limit == 1 { "has more than one result".to_owned() } else { format!("has more than {limit} results") }
+    if limit == 1 {
+        "has more than one result".to_owned()
+    } else {
+        format!("has more than {limit} results")
+    }
 }
 
 /// The text of an error value: a string as it is, anything else as JSON.
-fn error_text(error: Jv) -> String {
-    let text = match error.v {
+fn error_text(error: &Jv) -> String {
+    let text = match &error.v {
         Value::String(text) => text.to_string(),
         Value::Null => "null (null) not a string".to_owned(),
-        other => other.to_string(),
+        _ => error.to_string(),
     };
     match text.char_indices().nth(SHOWN_ERROR) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -182,7 +197,9 @@ fn error_text(error: Jv) -> String {
 /// Checks results against the limits on what may leave an evaluation.
 fn accept<'a>(results: impl IntoIterator<Item = &'a Value>) -> Result<(), String> {
     let mut left = MAX_RESULT;
-    results.into_iter().try_for_each(|result| accept_one(result, 0, &mut left))
+    results
+        .into_iter()
+        .try_for_each(|result| accept_one(result, 0, &mut left))
 }
 
 fn accept_one(value: &Value, level: usize, left: &mut usize) -> Result<(), String> {
@@ -192,13 +209,19 @@ fn accept_one(value: &Value, level: usize, left: &mut usize) -> Result<(), Strin
         Value::Number(number) if !number.is_finite() => return Err("is not a finite number".to_owned()),
         leaf => leaf.size(),
     };
-    *left = left.checked_sub(own).ok_or_else(|| format!("is larger than {MAX_RESULT} bytes (expression output)"))?;
+    *left = left
+        .checked_sub(own)
+        .ok_or_else(|| format!("is larger than {MAX_RESULT} bytes (expression output)"))?;
     if level == MAX_DEPTH && !jv::is_leaf(value) {
         return Err(format!("is nested deeper than {MAX_DEPTH} (JSON depth)"));
     }
     match value {
-        Value::Array(items) => items.iter().try_for_each(|item| accept_one(item, level + 1, left)),
-        Value::Object(map) => map.values().try_for_each(|item| accept_one(item, level + 1, left)),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| accept_one(item, level + 1, left)),
+        Value::Object(map) => map
+            .values()
+            .try_for_each(|item| accept_one(item, level + 1, left)),
         _ => Ok(()),
     }
 }

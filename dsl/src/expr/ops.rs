@@ -7,18 +7,27 @@ use std::sync::Arc;
 
 use jaq_core::ValR;
 
-use super::jv::{Jv, broken, fail, shown};
+use super::jv::{Jv, broken, fail};
 use super::limits;
 use super::order;
+use super::show::shown;
 use crate::value::{Map, Number, Value};
 
 /// Applies an operation that whole numbers have exactly and other numbers as doubles.
-fn arithmetic(a: &Number, b: &Number, exact: fn(i64, i64) -> Option<i64>, double: fn(f64, f64) -> f64) -> ValR<Jv> {
+fn arithmetic(
+    a: &Number,
+    b: &Number,
+    exact: fn(i64, i64) -> Option<i64>,
+    double: fn(f64, f64) -> f64,
+) -> ValR<Jv> {
     if !limits::step(1) {
         return broken();
     }
     let whole = a.as_i64().zip(b.as_i64()).and_then(|(a, b)| exact(a, b));
-    let number = whole.map_or_else(|| Number::from_any_f64(double(a.as_f64(), b.as_f64())), Number::from);
+    let number = whole.map_or_else(
+        || Number::from_any_f64(double(a.as_f64(), b.as_f64())),
+        Number::from,
+    );
     Ok(Jv::input(number.into()))
 }
 
@@ -73,7 +82,8 @@ impl Sub for Jv {
         match (self.v, other.v) {
             (Value::Number(a), Value::Number(b)) => arithmetic(&a, &b, i64::checked_sub, |a, b| a - b),
             (Value::Array(a), Value::Array(b)) => {
-                let kept = |item: &&Value| !b.iter().any(|other| limits::step(1) && order::equal(item, other));
+                let kept =
+                    |item: &&Value| !b.iter().any(|other| limits::step(1) && order::equal(item, other));
                 let items: Vec<Value> = a.iter().filter(kept).cloned().collect();
                 if !limits::build(items.len() * 8) {
                     return broken();
@@ -166,7 +176,11 @@ impl Rem for Jv {
         let whole = |number: &Number| number.as_i64().unwrap_or(number.as_f64() as i64);
         let (a, b) = (whole(a), whole(b));
         if b == 0 {
-            return refuse(&self.v, &other.v, "divided (remainder) because the divisor is zero");
+            return refuse(
+                &self.v,
+                &other.v,
+                "divided (remainder) because the divisor is zero",
+            );
         }
         Ok(Jv::input(a.checked_rem(b).unwrap_or(0).into()))
     }

@@ -10,7 +10,8 @@ use jaq_core::ops::{Cmp, Math};
 use jaq_core::path::{Opt, Part};
 
 use super::Arguments;
-use super::jv::{Fail, Jv, fail, get};
+use super::access::get;
+use super::jv::{Fail, Jv, fail};
 use crate::value::{Map, Number, Value};
 
 /// A program with exactly one output that needs no jaq.
@@ -45,6 +46,10 @@ impl Plan {
             Term::Id => Plan::Path(Root::Input, Vec::new()),
             Term::Var(name) => Plan::Path(Root::Argument(name.strip_prefix('$')?.into()), Vec::new()),
             Term::Num(text) => Plan::Constant(Number::parse(text)?.into()),
+            Term::Neg(term) => match Plan::of(term)? {
+                Plan::Constant(Value::Number(number)) => Plan::Constant(number.negated().into()),
+                _ => return None,
+            },
             Term::Str(None, parts) => Plan::text(parts)?,
             Term::Arr(None) => Plan::Constant(Value::array::<Value>([])),
             Term::Arr(Some(items)) => {
@@ -67,9 +72,15 @@ impl Plan {
             }
             Term::BinOp(l, op, r) => Plan::operation(Plan::boxed(l)?, op, Plan::boxed(r)?)?,
             Term::IfThenElse(branches, otherwise) => {
-                let last = otherwise.as_deref().map_or(Some(Plan::Path(Root::Input, Vec::new())), Plan::of)?;
+                let last = otherwise
+                    .as_deref()
+                    .map_or(Some(Plan::Path(Root::Input, Vec::new())), Plan::of)?;
                 branches.iter().rev().try_fold(last, |last, (condition, then)| {
-                    Some(Plan::If(Plan::boxed(condition)?, Plan::boxed(then)?, Box::new(last)))
+                    Some(Plan::If(
+                        Plan::boxed(condition)?,
+                        Plan::boxed(then)?,
+                        Box::new(last),
+                    ))
                 })?
             }
             Term::Call(name, args) if args.is_empty() => match *name {
@@ -110,7 +121,11 @@ impl Plan {
             };
             Some((name, value))
         };
-        members.iter().map(member).collect::<Option<_>>().map(Plan::Object)
+        members
+            .iter()
+            .map(member)
+            .collect::<Option<_>>()
+            .map(Plan::Object)
     }
 
     fn text(parts: &[StrPart<&str, Term<&str>>]) -> Option<Plan> {
@@ -167,16 +182,15 @@ impl Plan {
                 map.into()
             }
             Plan::Array(items) => {
-                let items: Result<Vec<Value>, Fail> = items.iter().map(|item| item.run(input, args)).collect();
+                let items: Result<Vec<Value>, Fail> =
+                    items.iter().map(|item| item.run(input, args)).collect();
                 items?.into()
             }
             Plan::Text(parts) => {
                 let mut text = String::new();
                 for part in parts {
-                    match part.run(input, args)? {
-                        Value::String(part) => text.push_str(&part),
-                        other => text.push_str(&other.to_string()),
-                    }
+                    let part = super::text::to_text(&part.run(input, args)?)?;
+                    text.push_str(part.as_str().unwrap_or_default());
                 }
                 super::text::text(text)?
             }
@@ -190,7 +204,11 @@ impl Plan {
             }
             Plan::Logic(goes_on, l, r) => {
                 let left = l.run(input, args)?.is_truthy();
-                let value = if left == *goes_on { r.run(input, args)?.is_truthy() } else { left };
+                let value = if left == *goes_on {
+                    r.run(input, args)?.is_truthy()
+                } else {
+                    left
+                };
                 value.into()
             }
             Plan::Alternative(l, r) => match l.run(input, args)? {

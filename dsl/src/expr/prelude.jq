@@ -1,5 +1,5 @@
 # The functions of jq that are written in jq. Recursion counts steps with `_tick`; recursion that
-# is not a tail call also counts depth with `_guard`. Definitions may only use earlier ones.
+# is not a tail call also counts stack with `_guard`, by levels of terms. Definitions may only use earlier ones.
 
 def error(message): (message | error) as $never | .;
 def select(f): if f then . else empty end;
@@ -59,12 +59,9 @@ def max: max_by(.);
 def index($part): indices($part) | if . == null then null else .[0] end;
 def rindex($part): indices($part) | if . == null then null else .[-1] end;
 def combinations:
-  if length == 0 then [] else .[0][] as $head | (.[1:] | _guard(combinations)) as $tail | [$head] + $tail end;
+  if length == 0 then [] else .[0][] as $head | (.[1:] | _guard(12; combinations)) as $tail | [$head] + $tail end;
 def combinations($n): . as $row | [range($n) | $row] | combinations;
-def walk(f):
-  def inner:
-    _tick | if type == "object" then .[] |= first(_guard(inner)) elif type == "array" then [.[] | _guard(inner)] else . end | f;
-  inner;
+def walk(f): _walk(f);
 
 def getpath($path): reduce $path[] as $step (.; .[$step]);
 def paths: path(..) | select(length > 0);

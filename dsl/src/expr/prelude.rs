@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use jaq_core::load::parse::Def;
 
-use super::check::calls;
 use super::natives;
+use super::syntax::calls;
 
 /// A function by name and number of arguments.
 pub(super) type Signature<'s> = (&'s str, usize);
@@ -81,8 +81,16 @@ pub(super) fn exists(name: &str, arity: usize) -> bool {
 
 /// The names and numbers of arguments of all functions users can call.
 pub(super) fn all() -> impl Iterator<Item = Signature<'static>> {
-    let natives = PRELUDE.natives.iter().flat_map(|(name, arities)| arities.iter().map(|arity| (*name, *arity)));
-    PRELUDE.index.keys().copied().chain(natives).filter(|(name, _)| !name.starts_with(['_', '!']))
+    let natives = PRELUDE
+        .natives
+        .iter()
+        .flat_map(|(name, arities)| arities.iter().map(|arity| (*name, *arity)));
+    PRELUDE
+        .index
+        .keys()
+        .copied()
+        .chain(natives)
+        .filter(|(name, _)| !name.starts_with(['_', '!']))
 }
 
 /// Everything that a program with these calls needs.
@@ -103,5 +111,8 @@ pub(super) fn needed(calls: &BTreeSet<Signature<'_>>) -> Needed {
             found.extend(&PRELUDE.defs[at].natives);
         }
     }
-    Needed { defs: defs.into_iter().map(|at| PRELUDE.defs[at].def.clone()).collect(), natives: found }
+    Needed {
+        defs: defs.into_iter().map(|at| PRELUDE.defs[at].def.clone()).collect(),
+        natives: found,
+    }
 }

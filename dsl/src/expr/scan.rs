@@ -64,7 +64,7 @@ fn closing(jq: &str) -> Option<usize> {
                 }
                 at += 1;
             }
-            (Open::Text, b'"') => drop(open.pop()),
+            (Open::Text, b'"') | (Open::Interpolation(0), b')') => drop(open.pop()),
             (Open::Text, _) => {}
             (_, b'"') => open.push(Open::Text),
             (_, b'{') => open.push(Open::Brace),
@@ -76,7 +76,6 @@ fn closing(jq: &str) -> Option<usize> {
                 }
             }
             (Open::Interpolation(depth), b'(') => *open.last_mut()? = Open::Interpolation(depth + 1),
-            (Open::Interpolation(0), b')') => drop(open.pop()),
             (Open::Interpolation(depth), b')') => *open.last_mut()? = Open::Interpolation(depth - 1),
             _ => {}
         }

@@ -47,13 +47,20 @@ impl Template {
         let text = whole(text).unwrap_or(text.trim());
         match Expr::compile(text, known) {
             Ok(expr) => Ok(Template(Arc::new(Node::Whole(expr)))),
-            Err(error) => Err(TemplateError { pointer: String::new(), error }),
+            Err(error) => Err(TemplateError {
+                pointer: String::new(),
+                error,
+            }),
         }
     }
 
     /// The value, when it holds no expression.
     pub fn constant(&self) -> Option<&Value> {
-        if let Node::Constant(value) = &*self.0 { Some(value) } else { None }
+        if let Node::Constant(value) = &*self.0 {
+            Some(value)
+        } else {
+            None
+        }
     }
 
     /// Evaluates all expressions; each must have exactly one result.
@@ -61,7 +68,9 @@ impl Template {
         let value = self.0.eval(input, args)?;
         match &*self.0 {
             Node::Constant(_) | Node::Whole(_) => Ok(value),
-            _ => accept([&value]).map(|()| value).map_err(|why| Fault::expression(format!("result {why}"))),
+            _ => accept([&value])
+                .map(|()| value)
+                .map_err(|why| Fault::expression(format!("result {why}"))),
         }
     }
 
@@ -88,13 +97,23 @@ impl Node {
                 let below: Vec<Node> = below
                     .map(|(at, item)| Node::below(&at.to_string(), item, known, pointer))
                     .collect::<Result<_, _>>()?;
-                Ok(if below.iter().all(Node::is_constant) { Node::Constant(value.clone()) } else { Node::Array(below) })
+                Ok(if below.iter().all(Node::is_constant) {
+                    Node::Constant(value.clone())
+                } else {
+                    Node::Array(below)
+                })
             }
             Value::Object(map) => {
-                let below = map.iter().map(|(key, item)| Ok((key.clone(), Node::below(key, item, known, pointer)?)));
+                let below = map
+                    .iter()
+                    .map(|(key, item)| Ok((key.clone(), Node::below(key, item, known, pointer)?)));
                 let below: Vec<(Arc<str>, Node)> = below.collect::<Result<_, _>>()?;
                 let constant = below.iter().all(|(_, node)| node.is_constant());
-                Ok(if constant { Node::Constant(value.clone()) } else { Node::Object(below) })
+                Ok(if constant {
+                    Node::Constant(value.clone())
+                } else {
+                    Node::Object(below)
+                })
             }
             _ => Ok(Node::Constant(value.clone())),
         }
@@ -113,7 +132,10 @@ impl Node {
         let compile = |jq: &str| {
             Expr::compile(jq, known)
                 .map(Node::Whole)
-                .map_err(|error| TemplateError { pointer: pointer.to_owned(), error })
+                .map_err(|error| TemplateError {
+                    pointer: pointer.to_owned(),
+                    error,
+                })
         };
         if let Some(jq) = whole(text) {
             return compile(jq);
@@ -126,7 +148,11 @@ impl Node {
             Piece::Literal(text) => Ok(Node::Constant(text.into())),
             Piece::Expression(jq) => compile(jq),
         };
-        pieces.into_iter().map(node).collect::<Result<_, _>>().map(Node::Text)
+        pieces
+            .into_iter()
+            .map(node)
+            .collect::<Result<_, _>>()
+            .map(Node::Text)
     }
 
     fn is_constant(&self) -> bool {
@@ -148,7 +174,8 @@ impl Node {
                 Ok(text.into())
             }
             Node::Array(items) => {
-                let items: Result<Vec<Value>, Fault> = items.iter().map(|item| item.eval(input, args)).collect();
+                let items: Result<Vec<Value>, Fault> =
+                    items.iter().map(|item| item.eval(input, args)).collect();
                 items.map(Value::from)
             }
             Node::Object(members) => {

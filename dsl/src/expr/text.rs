@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::jv::{Fail, broken, fail, shown};
+use super::jv::{Fail, broken, fail};
 use super::limits;
 use super::order;
+use super::show::{fits, shown};
 use crate::value::{Number, Value};
 
 type Out = Result<Value, Fail>;
@@ -22,7 +23,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A string made here, counted against the memory of the evaluation.
 pub(super) fn text(text: impl Into<String>) -> Out {
     let text = text.into();
-    if limits::build(text.len()) { Ok(text.into()) } else { broken() }
+    if limits::build(text.len()) {
+        Ok(text.into())
+    } else {
+        broken()
+    }
 }
 
 fn need_text<'a>(v: &'a Value, what: &str) -> Result<&'a str, Fail> {
@@ -38,7 +43,11 @@ pub(super) fn split(text: &str, separator: &str) -> Out {
         (text, "") => text.chars().map(|found| Value::from(found.to_string())).collect(),
         (text, separator) => text.split(separator).map(Value::from).collect(),
     };
-    if limits::build(pieces.len() * 8) { Ok(pieces.into()) } else { broken() }
+    if limits::build(pieces.len() * 8) {
+        Ok(pieces.into())
+    } else {
+        broken()
+    }
 }
 
 pub(super) fn split_text(v: &Value, separator: &Value) -> Out {
@@ -67,23 +76,49 @@ pub(super) fn indices(v: &Value, needle: &Value) -> Out {
         }
         (Value::Array(_), Value::Array(needle)) if needle.is_empty() => Ok(Value::array::<Value>([])),
         (Value::Array(items), Value::Array(needle)) => {
-            let matches = |window: &[Value]| window.iter().zip(needle.iter()).all(|(a, b)| order::equal(a, b));
-            let windows = items.windows(needle.len()).enumerate().take_while(|_| limits::step(1));
-            Ok(windows.filter(|(_, window)| matches(window)).map(|(at, _)| Value::from(at as u64)).collect::<Vec<_>>().into())
+            let matches =
+                |window: &[Value]| window.iter().zip(needle.iter()).all(|(a, b)| order::equal(a, b));
+            let windows = items
+                .windows(needle.len())
+                .enumerate()
+                .take_while(|_| limits::step(1));
+            Ok(windows
+                .filter(|(_, window)| matches(window))
+                .map(|(at, _)| Value::from(at as u64))
+                .collect::<Vec<_>>()
+                .into())
         }
         (Value::Array(items), needle) => {
-            let equal = items.iter().enumerate().filter(|(_, item)| limits::step(1) && order::equal(item, needle));
-            Ok(equal.map(|(at, _)| Value::from(at as u64)).collect::<Vec<_>>().into())
+            let equal = items
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| limits::step(1) && order::equal(item, needle));
+            Ok(equal
+                .map(|(at, _)| Value::from(at as u64))
+                .collect::<Vec<_>>()
+                .into())
         }
-        (v, needle) => fail(format_args!("Cannot determine indices of {} in {}", shown(needle), shown(v))),
+        (v, needle) => fail(format_args!(
+            "Cannot determine indices of {} in {}",
+            shown(needle),
+            shown(v)
+        )),
     }
 }
 
 pub(super) fn to_text(v: &Value) -> Out {
-    if let Value::String(_) = v { Ok(v.clone()) } else { text(v.to_string()) }
+    if let Value::String(_) = v {
+        Ok(v.clone())
+    } else {
+        to_json(v)
+    }
 }
 
 pub(super) fn to_json(v: &Value) -> Out {
+    if !fits(v, &mut limits::memory_left()) {
+        limits::break_off(limits::Limit::Memory);
+        return broken();
+    }
     text(v.to_string())
 }
 
@@ -95,7 +130,8 @@ pub(super) fn from_json(v: &Value) -> Out {
     if json.trim() == "nan" {
         return Ok(Value::Number(Number::from_any_f64(f64::NAN)));
     }
-    Value::parse(json.as_bytes()).or_else(|error| fail(format_args!("{error} (while parsing '{}')", head(json))))
+    Value::parse(json.as_bytes())
+        .or_else(|error| fail(format_args!("{error} (while parsing '{}')", head(json))))
 }
 
 fn head(text: &str) -> &str {
@@ -132,7 +168,10 @@ pub(super) fn implode(v: &Value) -> Out {
     let Some(items) = v.as_array() else {
         return fail("implode input must be an array");
     };
-    let code = |item: &Value| item.as_i64().and_then(|code| char::from_u32(u32::try_from(code).ok()?));
+    let code = |item: &Value| {
+        item.as_i64()
+            .and_then(|code| char::from_u32(u32::try_from(code).ok()?))
+    };
     match items.iter().map(code).collect::<Option<String>>() {
         Some(joined) => text(joined),
         None => fail("implode input must be an array of code points"),
@@ -273,8 +312,13 @@ pub(super) fn uri_decode(v: &Value) -> Out {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.filter(|_| *byte == b'%').map(|hex| u8::from_str_radix(hex, 16)) {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex
+            .filter(|_| *byte == b'%')
+            .map(|hex| u8::from_str_radix(hex, 16))
+        {
             Some(Ok(byte)) => {
                 out.push(byte);
                 at += 3;
@@ -292,7 +336,10 @@ pub(super) fn uri_decode(v: &Value) -> Out {
 /// One row: `quote` writes a string, `missing` stands for null.
 fn row(v: &Value, format: &str, separator: &str, quote: fn(&str) -> String) -> Out {
     let Some(items) = v.as_array() else {
-        return fail(format_args!("{} cannot be {format}-formatted, only array", shown(v)));
+        return fail(format_args!(
+            "{} cannot be {format}-formatted, only array",
+            shown(v)
+        ));
     };
     let mut cells = Vec::with_capacity(items.len());
     for item in items {
@@ -312,7 +359,10 @@ pub(super) fn csv(v: &Value) -> Out {
 
 pub(super) fn tsv(v: &Value) -> Out {
     row(v, "tsv", "\t", |cell| {
-        cell.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+        cell.replace('\\', "\\\\")
+            .replace('\t', "\\t")
+            .replace('\n', "\\n")
+            .replace('\r', "\\r")
     })
 }
 

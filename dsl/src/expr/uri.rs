@@ -15,13 +15,17 @@ pub fn expand_uri(template: &str, data: &Value) -> Result<String, Fault> {
     while let Some(open) = rest.find('{') {
         uri.push_str(&rest[..open]);
         let Some(close) = rest[open..].find('}') else {
-            return Err(Fault::expression(format!("URI template `{template}` has a `{{` that is not closed")));
+            return Err(Fault::expression(format!(
+                "URI template `{template}` has a `{{` that is not closed"
+            )));
         };
         let name = &rest[open + 1..open + close];
         match data.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => uri.push_str(&percent_encode(text)),
-            Some(value @ (Value::Bool(_) | Value::Number(_))) => uri.push_str(&percent_encode(&value.to_string())),
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => {
+                uri.push_str(&percent_encode(&value.to_string()));
+            }
             Some(value) => {
                 let kind = value.kind();
                 return Err(Fault::expression(format!(
@@ -54,7 +58,8 @@ mod tests {
     use super::*;
 
     fn check(template: &str, expected: Result<&str, &str>) {
-        let data = Value::parse(br#"{"id":7,"name":"a b/\u00e9","a.b":"dot","t":true,"l":[1],"o":{},"n":null}"#);
+        let data =
+            Value::parse(br#"{"id":7,"name":"a b/\u00e9","a.b":"dot","t":true,"l":[1],"o":{},"n":null}"#);
         let data = data.unwrap_or_else(|error| panic!("{error}"));
         match (expand_uri(template, &data), expected) {
             (Ok(uri), Ok(expected)) => assert_eq!(uri, expected, "{template}"),

@@ -287,7 +287,7 @@ mod tests {
             let other: serde_json::Value = serde_json::from_slice(&value.to_json())
                 .unwrap_or(serde_json::Value::Null);
             let direct = serde_json::Value::from(&value);
-            if !value.to_string().contains('e') {
+            if !value.to_string().contains(['e', 'E']) {
                 prop_assert_eq!(Value::from(other), Value::from(direct));
             }
         }
@@ -295,7 +295,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in any::<String>()) {
             if let Ok(value) = Value::parse(text.as_bytes()) {
-                prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok() || value.to_string().contains('e'));
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok() || value.to_string().contains(['e', 'E']));
             }
         }
     }

@@ -6,8 +6,9 @@ use crate::codes;
 use crate::program::{Kind, RunWorkflow};
 use crate::reader::{Place, Reader, Sink};
 
+use super::document::{self, label};
 use super::values::At;
-use super::{given, label, one_of};
+use super::{given, one_of};
 
 pub(super) fn run(place: &Place, at: At) -> Option<Kind> {
     let mut reader = Reader::open(place.clone(), at.sink, "`run`")?;
@@ -69,5 +70,5 @@ fn version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if place.node.as_str() == Some("latest") {
         return Some("latest".into());
     }
-    super::version(place, sink)
+    document::version(place, sink)
 }

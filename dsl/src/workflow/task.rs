@@ -133,7 +133,9 @@ fn only_kind(reader: &mut Reader) -> Option<&'static str> {
             .iter()
             .any(|e| near(&e.key) && !reader.asked(&e.key));
         if misspelt {
-            COMPANIONS.iter().for_each(|key| drop(reader.take(key)));
+            for key in COMPANIONS {
+                reader.take(key);
+            }
         } else {
             let d = reader.place().key_error(codes::NO_KIND, "the task has no kind");
             sink.push(d.help(format!("write one of: {}", KINDS.join(", "))));

@@ -32,12 +32,9 @@ impl<'s> At<'s> {
         let text = self.expression_text(place)?;
         let known = self.scope.known(self.place);
         let inner = inner(&text);
+        let compiles = |known: &[&str]| Expr::compile(inner, known).is_ok();
         Expr::compile(inner, &known)
-            .map_err(|error| {
-                self.refuse(place, &within(error, &text), &|known| {
-                    Expr::compile(inner, known).is_ok()
-                })
-            })
+            .map_err(|error| self.refuse(place, &within(error, &text), &compiles))
             .ok()
     }
 

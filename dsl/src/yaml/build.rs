@@ -1,11 +1,11 @@
 //! From parser events to trees, under budgets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Range, Tag};
 
+use super::places::{Places, join_surrogates};
 use super::{Entry, MAX_ALIASES, MAX_DEPTH, MAX_NODES, MAX_TEXT, MAX_WORKFLOW_DEPTH, Node, NodeKind, scalar};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Span};
@@ -38,43 +38,11 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
     }
 }
 
-/// JSON writes characters beyond 16 bits as two `\u` escapes, which YAML does not know: in JSON text each such
-/// pair becomes one escape of YAML. None when there is nothing to do.
-fn join_surrogates(text: &str) -> Option<String> {
-    if !text.trim_start().starts_with(['{', '[']) || !text.contains("\\u") {
-        return None;
-    }
-    let unit = |at: usize| {
-        let escape = text.get(at..at + 6)?;
-        u32::from_str_radix(escape.strip_prefix("\\u")?, 16).ok()
-    };
-    let mut out = String::with_capacity(text.len());
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = text[at..].find('\\') {
-        let here = at + found;
-        at = here + 1 + text[here + 1..].chars().next().map_or(0, char::len_utf8);
-        let (Some(high), Some(low)) = (unit(here), unit(here + 6)) else {
-            continue;
-        };
-        if (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low) {
-            out.push_str(&text[copied..here]);
-            let _ = write!(
-                out,
-                "\\U{:08X}",
-                0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
-            );
-            at = here + 12;
-            copied = at;
-        }
-    }
-    out.push_str(&text[copied..]);
-    (copied > 0).then_some(out)
-}
-
 /// A list or map that is still open.
 struct Open {
     start: Span,
+    /// Behind the last character of what it holds so far, aliases counted where they are used.
+    end: usize,
     anchor: usize,
     kind: OpenKind,
 }
@@ -155,7 +123,7 @@ impl<'a> Builder<'a> {
                 if !self.open.last().is_some_and(Open::awaits_key) {
                     self.count(1, span);
                 }
-                self.close(Node { span, kind }, anchor);
+                self.close(Node { span, kind }, anchor, span.end);
             }
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::SequenceStart(anchor, tag) => {
@@ -186,6 +154,7 @@ impl<'a> Builder<'a> {
         };
         self.open.push(Open {
             start: span,
+            end: span.start,
             anchor,
             kind,
         });
@@ -202,15 +171,9 @@ impl<'a> Builder<'a> {
 
     fn end(&mut self, range: Span) {
         let Some(open) = self.open.pop() else { return };
-        let (kind, last) = match open.kind {
-            OpenKind::List(items) => {
-                let last = items.last().map(|n| n.span.end);
-                (NodeKind::List(items), last)
-            }
-            OpenKind::Map { entries, .. } => {
-                let last = entries.last().map(|e| e.value.span.end.max(e.key_span.end));
-                (NodeKind::Map(entries), last)
-            }
+        let kind = match open.kind {
+            OpenKind::List(items) => NodeKind::List(items),
+            OpenKind::Map { entries, .. } => NodeKind::Map(entries),
         };
         let flow = self
             .text
@@ -219,17 +182,14 @@ impl<'a> Builder<'a> {
         let end = if flow {
             range.end
         } else {
-            last.unwrap_or(open.start.end)
+            open.end.max(open.start.start)
         };
-        let span = Span {
-            end: end.max(open.start.start),
-            ..open.start
-        };
-        self.close(Node { span, kind }, open.anchor);
+        let span = Span { end, ..open.start };
+        self.close(Node { span, kind }, open.anchor, end);
     }
 
-    /// Puts a finished node where it belongs.
-    fn close(&mut self, mut node: Node, anchor: usize) {
+    /// Puts a finished node where it belongs; `end` is where it ends at the place of its use.
+    fn close(&mut self, mut node: Node, anchor: usize, end: usize) {
         if anchor > 0 {
             let size = size(&node);
             self.anchors.insert(anchor, (node.clone(), size));
@@ -237,6 +197,7 @@ impl<'a> Builder<'a> {
         let Some(top) = self.open.last_mut() else {
             return self.document(node);
         };
+        top.end = top.end.max(end);
         match &mut top.kind {
             OpenKind::List(items) => items.push(node),
             OpenKind::Map {
@@ -263,17 +224,16 @@ impl<'a> Builder<'a> {
     }
 
     fn key(&mut self, node: &Node) {
-        let (text, plain): (Arc<str>, bool) = match &node.kind {
-            NodeKind::Scalar { text, plain, .. } => (text.clone(), *plain),
-            _ => {
-                self.mistake(
-                    codes::KEY,
-                    node.span,
-                    "a list or map cannot be a key".to_owned(),
-                    None,
-                );
-                ("?".into(), false)
-            }
+        let (text, plain): (Arc<str>, bool) = if let NodeKind::Scalar { text, plain, .. } = &node.kind {
+            (text.clone(), *plain)
+        } else {
+            self.mistake(
+                codes::KEY,
+                node.span,
+                "a list or map cannot be a key".to_owned(),
+                None,
+            );
+            ("?".into(), false)
         };
         if plain && &*text == "<<" {
             let help = "write the keys out; merging is not part of YAML 1.2";
@@ -307,7 +267,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn document(&mut self, node: Node) {
+    fn document(&mut self, mut node: Node) {
+        node.span = self.whole_lines(node.span);
         let deep = self.too_deep.take();
         if let Some((span, pointer)) = deep.filter(|_| node.get("document").is_none()) {
             let message = format!("lists and maps nest deeper than {MAX_DEPTH} (limit definition-depth)");
@@ -318,6 +279,24 @@ impl<'a> Builder<'a> {
         if !empty {
             self.documents.push(node);
         }
+    }
+
+    /// The place of a document with the indentation of its first line and the rest of its last, line end included:
+    /// they may be part of what it says.
+    fn whole_lines(&self, span: Span) -> Span {
+        let lead = self.text[..span.start].trim_end_matches(' ');
+        let start = if lead.is_empty() || lead.ends_with(['\n', '\r']) {
+            lead.len()
+        } else {
+            span.start
+        };
+        let rest = &self.text[span.end..];
+        let line_end = rest.find(['\r', '\n']).map_or(rest.len(), |at| {
+            at + if rest[at..].starts_with("\r\n") { 2 } else { 1 }
+        });
+        let begun = span.end > span.start && self.text[..span.end].ends_with(['\r', '\n']);
+        let end = if begun { span.end } else { span.end + line_end };
+        Span { start, end, ..span }
     }
 
     fn alias(&mut self, anchor: usize, span: Span) {
@@ -333,7 +312,7 @@ impl<'a> Builder<'a> {
             self.count(size, span);
             if !self.stop {
                 self.deepen(&node, span);
-                self.close(node, 0);
+                self.close(node, 0, span.end);
             }
             return;
         }
@@ -349,7 +328,7 @@ impl<'a> Builder<'a> {
             text: "".into(),
             plain: true,
         };
-        self.close(Node { span, kind }, 0);
+        self.close(Node { span, kind }, 0, span.end);
     }
 
     /// Aliases count towards the depth with what they stand for.
@@ -363,45 +342,8 @@ impl<'a> Builder<'a> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> NodeKind {
         let plain = style == ScalarStyle::Plain;
-        let wanted = tag.map(|t| {
-            if t.is_yaml_core_schema() {
-                t.suffix.as_str()
-            } else {
-                ""
-            }
-        });
-        let resolved = match (wanted, tag) {
-            (None, _) if plain => scalar::resolve(text),
-            (None | Some("str"), _) => Ok(Value::text(text)),
-            (Some("int" | "float" | "bool" | "null"), _) => scalar::resolve(text),
-            (_, Some(tag)) if format!("{}{}", tag.handle, tag.suffix) == "!" => Ok(Value::text(text)),
-            (_, tag) => {
-                self.own_tag(tag, span);
-                Ok(Value::text(text))
-            }
-        };
-        let fits = match (wanted, &resolved) {
-            (Some("int"), Ok(value)) => value.as_i64().is_some(),
-            (Some("float"), Ok(value)) => value.as_f64().is_some(),
-            (Some("bool"), Ok(value)) => value.as_bool().is_some(),
-            (Some("null"), Ok(value)) => value.is_null(),
-            _ => true,
-        };
-        if !fits {
-            self.mistake(
-                codes::TAG,
-                span,
-                format!("`{text}` is not what its tag says"),
-                None,
-            );
-        }
-        let value = resolved.unwrap_or_else(|why| {
-            self.mistake(
-                codes::NUMBER,
-                span,
-                format!("`{text}` cannot be read: {why}"),
-                Some("quote it to make it a string"),
-            );
+        let value = scalar::typed(text, plain, tag).unwrap_or_else(|(code, message, help)| {
+            self.mistake(code, span, message, help);
             Value::Null
         });
         NodeKind::Scalar {
@@ -412,21 +354,10 @@ impl<'a> Builder<'a> {
     }
 
     fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, span: Span) {
-        if tag.is_some_and(|t| !(t.is_yaml_core_schema() && t.suffix == own)) {
-            self.own_tag(tag, span);
+        if let Some(tag) = tag.filter(|t| !(t.is_yaml_core_schema() && t.suffix == own)) {
+            let (code, message, help) = scalar::foreign(tag);
+            self.mistake(code, span, message, help);
         }
-    }
-
-    fn own_tag(&mut self, tag: Option<&Tag>, span: Span) {
-        let name = tag
-            .map(|t| format!("{}{}", t.handle, t.suffix))
-            .unwrap_or_default();
-        self.mistake(
-            codes::TAG,
-            span,
-            format!("the tag `{name}` is not supported"),
-            Some("remove the tag"),
-        );
     }
 
     fn count(&mut self, nodes: usize, span: Span) {
@@ -487,50 +418,5 @@ fn depth(node: &Node) -> usize {
         NodeKind::Scalar { .. } => 0,
         NodeKind::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         NodeKind::Map(entries) => 1 + entries.iter().map(|e| depth(&e.value)).max().unwrap_or(0),
-    }
-}
-
-/// From line and column to byte offset, in constant time: one line may be the whole text.
-struct Places {
-    /// Number of characters before each line.
-    lines: Vec<usize>,
-    /// Byte offset of every `STEP`th character.
-    steps: Vec<usize>,
-}
-
-const STEP: usize = 64;
-
-impl Places {
-    /// Line ends are LF, CR LF and CR.
-    fn of(text: &str) -> Places {
-        let mut places = Places {
-            lines: vec![0],
-            steps: Vec::with_capacity(text.len() / STEP + 1),
-        };
-        let bytes = text.as_bytes();
-        for (count, (at, c)) in text.char_indices().enumerate() {
-            if count % STEP == 0 {
-                places.steps.push(at);
-            }
-            if c == '\n' || (c == '\r' && bytes.get(at + 1) != Some(&b'\n')) {
-                places.lines.push(count + 1);
-            }
-        }
-        places
-    }
-
-    /// Lines count from 1, columns from 0; beyond the end is the end.
-    fn offset(&self, text: &str, line: usize, column: usize) -> usize {
-        let Some(before) = self.lines.get(line - 1) else {
-            return text.len();
-        };
-        let index = before + column;
-        let Some(start) = self.steps.get(index / STEP) else {
-            return text.len();
-        };
-        text[*start..]
-            .char_indices()
-            .nth(index % STEP)
-            .map_or(text.len(), |(i, _)| start + i)
     }
 }

@@ -1,11 +1,64 @@
-//! The YAML 1.2 core schema: which plain words are null, booleans and numbers.
+//! The YAML 1.2 core schema: which plain words are null, booleans and numbers, and what tags say.
 
 use std::borrow::Cow;
 
+use saphyr_parser::Tag;
+
+use crate::codes;
 use crate::value::Value;
 
+/// Code, message and help of a mistake.
+pub(super) type Mistake = (&'static str, String, Option<&'static str>);
+
+/// The JSON value of a scalar.
+pub(super) fn typed(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Value, Mistake> {
+    let too_odd = |why| {
+        (
+            codes::NUMBER,
+            format!("`{text}` cannot be read: {why}"),
+            Some("quote it to make it a string"),
+        )
+    };
+    let Some(tag) = tag else {
+        return if plain {
+            resolve(text).map_err(too_odd)
+        } else {
+            Ok(Value::text(text))
+        };
+    };
+    let core = if tag.is_yaml_core_schema() {
+        tag.suffix.as_str()
+    } else {
+        ""
+    };
+    let fits: fn(&Value) -> bool = match core {
+        "str" => return Ok(Value::text(text)),
+        "int" => |value| value.as_i64().is_some(),
+        "float" => |value| value.as_f64().is_some(),
+        "bool" => |value| value.as_bool().is_some(),
+        "null" => Value::is_null,
+        _ if format!("{}{}", tag.handle, tag.suffix) == "!" => return Ok(Value::text(text)),
+        _ => return Err(foreign(tag)),
+    };
+    let value = resolve(text).map_err(too_odd)?;
+    if fits(&value) {
+        Ok(value)
+    } else {
+        Err((codes::TAG, format!("`{text}` is not what its tag says"), None))
+    }
+}
+
+/// A tag that is not of the core schema, or not of this kind of value.
+pub(super) fn foreign(tag: &Tag) -> Mistake {
+    (
+        codes::TAG,
+        format!("the tag `{}{}` is not supported", tag.handle, tag.suffix),
+        Some("remove the tag"),
+    )
+}
+
 /// The JSON value of a plain scalar, or why it has none.
-pub(super) fn resolve(text: &str) -> Result<Value, &'static str> {
+fn resolve(text: &str) -> Result<Value, &'static str> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
         "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),

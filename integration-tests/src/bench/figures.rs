@@ -41,7 +41,14 @@ impl Reading {
 }
 
 /// Prints one round.
-pub(super) fn print(name: &str, unit: &str, units: u64, latencies: &mut [Duration], before: &Reading, after: &Reading) {
+pub(super) fn print(
+    name: &str,
+    unit: &str,
+    units: u64,
+    latencies: &mut [Duration],
+    before: &Reading,
+    after: &Reading,
+) {
     latencies.sort_unstable();
     let at = |q: f64| {
         let index = ((latencies.len() as f64 * q) as usize).min(latencies.len().saturating_sub(1));
@@ -72,7 +79,11 @@ pub(super) fn print(name: &str, unit: &str, units: u64, latencies: &mut [Duratio
     );
     let mut shares = Vec::new();
     for (thread, cpu) in &after.threads {
-        let was = before.threads.iter().find(|(t, _)| t == thread).map_or(0.0, |(_, c)| *c);
+        let was = before
+            .threads
+            .iter()
+            .find(|(t, _)| t == thread)
+            .map_or(0.0, |(_, c)| *c);
         let share = per(was, *cpu);
         if share >= 0.05 {
             shares.push(format!("{thread} {share:.2}"));

@@ -20,7 +20,8 @@ pub(super) async fn run(options: &Options) {
         let server = Server::start(&dir, &[]).await;
         flood(server.address, batch, connections, Duration::from_secs(2), "warm").await;
         let before = Reading::take(&server, &options.dir).await;
-        let (events, mut latencies) = flood(server.address, batch, connections, options.round(), "round").await;
+        let (events, mut latencies) =
+            flood(server.address, batch, connections, options.round(), "round").await;
         let after = Reading::take(&server, &options.dir).await;
         let name = format!("I1 batches of {batch}, C={connections}");
         print(&name, "event", events, &mut latencies, &before, &after);
@@ -73,9 +74,19 @@ fn offer(round: &str, first: u64, batch: u64) -> Vec<u8> {
         )
     };
     if batch == 1 {
-        return request("POST", PATH, &[("content-type", "application/cloudevents+json")], one(first).as_bytes());
+        return request(
+            "POST",
+            PATH,
+            &[("content-type", "application/cloudevents+json")],
+            one(first).as_bytes(),
+        );
     }
     let all: Vec<String> = (first..first + batch).map(one).collect();
     let body = format!("[{}]", all.join(","));
-    request("POST", PATH, &[("content-type", "application/cloudevents-batch+json")], body.as_bytes())
+    request(
+        "POST",
+        PATH,
+        &[("content-type", "application/cloudevents-batch+json")],
+        body.as_bytes(),
+    )
 }

@@ -45,9 +45,11 @@ fn answer(path: &str, head: &str) -> (u16, String) {
         "/v2/pet/2" => (200, pet(2)),
         _ if bare.starts_with("/basic-auth/") => {
             let wanted: Vec<&str> = bare.split('/').skip(2).collect();
-            let sent = head
-                .lines()
-                .find_map(|l| l.to_ascii_lowercase().starts_with("authorization: basic ").then(|| l[21..].trim().to_owned()));
+            let sent = head.lines().find_map(|l| {
+                l.to_ascii_lowercase()
+                    .starts_with("authorization: basic ")
+                    .then(|| l[21..].trim().to_owned())
+            });
             let expected = encode(format!("{}:{}", wanted[0], wanted[1]).as_bytes());
             if sent == Some(expected) {
                 (200, r#"{"authenticated": true}"#.into())

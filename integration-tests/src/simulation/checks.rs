@@ -31,19 +31,26 @@ impl Account {
     /// Outcomes used in a durable batch.
     pub(super) fn settled(&mut self, calls: &[Call]) -> Result<(), Broken> {
         let twice = calls.iter().find(|call| !self.settled.insert(**call));
-        twice.map_or(Ok(()), |(id, visit, _)| Err(format!("the outcome of {id}/{visit} was recorded twice")))
+        twice.map_or(Ok(()), |(id, visit, _)| {
+            Err(format!("the outcome of {id}/{visit} was recorded twice"))
+        })
     }
 
     /// Ends of children used in a durable batch.
     pub(super) fn told(&mut self, parents: &[(ExecutionId, Visit)]) -> Result<(), Broken> {
         let twice = parents.iter().find(|parent| !self.told.insert(**parent));
-        twice.map_or(Ok(()), |(id, visit)| Err(format!("{id}/{visit} was told twice of the end of its child")))
+        twice.map_or(Ok(()), |(id, visit)| {
+            Err(format!("{id}/{visit} was told twice of the end of its child"))
+        })
     }
 
     /// A call is made.
     pub(super) fn called(&self, call: Call) -> Result<(), Broken> {
         if self.settled.contains(&call) {
-            return Err(format!("the call of {}/{} was made again after its outcome was recorded", call.0, call.1));
+            return Err(format!(
+                "the call of {}/{} was made again after its outcome was recorded",
+                call.0, call.1
+            ));
         }
         Ok(())
     }
@@ -66,10 +73,12 @@ impl World {
         }
         for row in self.unfinished()? {
             let (sheet, folded, _) = self.fold(row.id)?.ok_or("an execution has no log")?;
-            let stored = (timers.remove(&row.id).unwrap_or_default(), listening.remove(&row.id).unwrap_or_default());
-            self.rests(&row, (&sheet, &folded), stored).map_err(|what| {
-                format!("{what}\n{} {} is {}", row.workflow, row.id, row.status.word())
-            })?;
+            let stored = (
+                timers.remove(&row.id).unwrap_or_default(),
+                listening.remove(&row.id).unwrap_or_default(),
+            );
+            self.rests(&row, (&sheet, &folded), stored)
+                .map_err(|what| format!("{what}\n{} {} is {}", row.workflow, row.id, row.status.word()))?;
         }
         if let Some(id) = timers.keys().chain(listening.keys()).next() {
             return Err(format!("{id} has ended, but has a timer or listens"));
@@ -86,7 +95,10 @@ impl World {
         if let Some(slot) = self.lane.slots.get(&row.id)
             && slot.execution != *folded
         {
-            return Err(format!("the state differs from its log:\n{:#?}\n{folded:#?}", slot.execution));
+            return Err(format!(
+                "the state differs from its log:\n{:#?}\n{folded:#?}",
+                slot.execution
+            ));
         }
         if folded.status() != row.status {
             return Err(format!("its log says {}", folded.status().word()));
@@ -113,17 +125,26 @@ impl World {
         waiting.iter().try_for_each(|one| {
             let attempts = folded.open_calls().filter(|call| call.visit == one.visit);
             let comes = match &one.what {
-                Awaited::Call => {
-                    attempts.map(|call| (row.id, call.visit, call.attempt)).any(|call| self.is_flying(call))
+                Awaited::Call => attempts
+                    .map(|call| (row.id, call.visit, call.attempt))
+                    .any(|call| self.is_flying(call)),
+                Awaited::Timer(at) | Awaited::Retry(at) => {
+                    due.iter().any(|due| due.visit == one.visit && due.at == *at)
                 }
-                Awaited::Timer(at) | Awaited::Retry(at) => due.iter().any(|due| due.visit == one.visit && due.at == *at),
                 Awaited::Event(_) => self.lane.listening.contains_key(&(row.id, one.visit)),
                 Awaited::Child(child) => {
                     let child = self.store.execution(NAMESPACE, *child).map_err(text)?;
                     child.is_some_and(|child| !child.status.ended())
                 }
             };
-            if comes { Ok(()) } else { Err(format!("visit {} waits for {:?}, which never comes", one.visit, one.what)) }
+            if comes {
+                Ok(())
+            } else {
+                Err(format!(
+                    "visit {} waits for {:?}, which never comes",
+                    one.visit, one.what
+                ))
+            }
         })
     }
 
@@ -147,28 +168,45 @@ impl World {
         }
         let (events, starts) = self.promises();
         for event in events {
-            let stored = self.store.event(NAMESPACE, &event.source, &event.id).map_err(text)?;
+            let stored = self
+                .store
+                .event(NAMESPACE, &event.source, &event.id)
+                .map_err(text)?;
             if stored.len() != 1 {
-                return Err(format!("the event {} was acknowledged and is stored {} times", event.id, stored.len()));
+                return Err(format!(
+                    "the event {} was acknowledged and is stored {} times",
+                    event.id,
+                    stored.len()
+                ));
             }
         }
         let rows = self.executions(&[])?;
         let by_hand = rows.iter().filter(|row| starts.contains(&row.id)).count();
         let distinct: BTreeSet<_> = starts.iter().collect();
         if by_hand != starts.len() || distinct.len() != starts.len() {
-            return Err(format!("{} starts were acknowledged, {by_hand} are stored", starts.len()));
+            return Err(format!(
+                "{} starts were acknowledged, {by_hand} are stored",
+                starts.len()
+            ));
         }
         Ok(())
     }
 
     /// The parent of an ended child was told, unless it had stopped waiting.
     fn told_once(&self, row: &ExecutionRow, child: &Execution) -> Result<(), Broken> {
-        let Some(parent) = child.birth().parent.filter(|parent| parent.awaited) else { return Ok(()) };
+        let Some(parent) = child.birth().parent.filter(|parent| parent.awaited) else {
+            return Ok(());
+        };
         if self.account.told.contains(&(parent.execution, parent.visit)) {
             return Ok(());
         }
-        let history = self.store.transitions(parent.execution, 0, usize::MAX).map_err(text)?;
-        let records = history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
+        let history = self
+            .store
+            .transitions(parent.execution, 0, usize::MAX)
+            .map_err(text)?;
+        let records = history
+            .iter()
+            .flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
         let mut stopped = records.filter(|record| match record {
             Record::Cancelled { visit, .. } => *visit == parent.visit,
             // A timeout of the task itself.
@@ -176,7 +214,10 @@ impl World {
             _ => false,
         });
         if stopped.next().is_none() {
-            return Err(format!("{} has ended, its parent {} was never told", row.id, parent.execution));
+            return Err(format!(
+                "{} has ended, its parent {} was never told",
+                row.id, parent.execution
+            ));
         }
         Ok(())
     }
@@ -186,12 +227,22 @@ impl World {
         let mut out = String::new();
         for row in self.executions(&[]).unwrap_or_default() {
             let _ = writeln!(out, "{} {} {}", row.workflow, row.id, row.status.word());
-            let Some(sheet) = self.sheet(&row.workflow) else { continue };
+            let Some(sheet) = self.sheet(&row.workflow) else {
+                continue;
+            };
             let mut expander = Expander::new();
             for transition in self.store.transitions(row.id, 0, usize::MAX).unwrap_or_default() {
                 let entries = expander.feed(&sheet.program, &transition).unwrap_or_default();
-                let words: Vec<String> = entries.iter().map(|entry| word(entry.kind, entry.task.as_ref())).collect();
-                let _ = writeln!(out, "  {:>6} {}", transition.time.0 % 10_000_000, words.join(", "));
+                let words: Vec<String> = entries
+                    .iter()
+                    .map(|entry| word(entry.kind, entry.task.as_ref()))
+                    .collect();
+                let _ = writeln!(
+                    out,
+                    "  {:>6} {}",
+                    transition.time.0 % 10_000_000,
+                    words.join(", ")
+                );
             }
         }
         out
@@ -199,14 +250,27 @@ impl World {
 }
 
 fn word(kind: &str, task: Option<&engine::entry::TaskRef>) -> String {
-    task.map_or_else(|| kind.to_owned(), |task| format!("{kind} {}#{}/{}", task.name, task.visit, task.attempt))
+    task.map_or_else(
+        || kind.to_owned(),
+        |task| format!("{kind} {}#{}/{}", task.name, task.visit, task.attempt),
+    )
 }
 
 /// An execution consumes one event at most once.
 fn heard_once(history: &[Transition]) -> Result<(), Broken> {
     let mut seen = BTreeSet::new();
-    for record in history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default()) {
-        let (Record::Heard { pos, .. } | Record::Kept { what: Kept::Event(_, pos), .. }) = record else { continue };
+    for record in history
+        .iter()
+        .flat_map(|transition| engine::decode(&transition.body).unwrap_or_default())
+    {
+        let (Record::Heard { pos, .. }
+        | Record::Kept {
+            what: Kept::Event(_, pos),
+            ..
+        }) = record
+        else {
+            continue;
+        };
         if !seen.insert(pos) {
             return Err(format!("the event at {pos} was consumed twice"));
         }

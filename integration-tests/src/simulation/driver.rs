@@ -14,11 +14,13 @@ use tidemill_dsl::ids::{ExecutionId, Shard, Visit};
 use tidemill_dsl::order::{Order, Outcome};
 use tidemill_dsl::value::Value;
 use tidemill_engine as engine;
-use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, Subscription, SubscriptionChange};
+use tidemill_engine::record::{
+    Birth, Due, DueChange, Ended, Parent, Status, Subscription, SubscriptionChange,
+};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
 use tidemill_store::{
-    Arrival, Batch, Class, Committed, Create, InboxItem, InboxKey, IngressPart, Part, Read as _, Refusal, ShardPart,
-    StateSnapshot, Store as _,
+    Arrival, Batch, Class, Committed, Create, InboxItem, InboxKey, IngressPart, Part, Read as _, Refusal,
+    ShardPart, StateSnapshot, Store as _,
 };
 
 use super::author::NAMESPACE;
@@ -47,7 +49,10 @@ pub(super) enum Verb {
     Cancel,
     Suspend,
     Resume,
-    Retry { input: Option<Value>, from: Option<Arc<str>> },
+    Retry {
+        input: Option<Value>,
+        from: Option<Arc<str>>,
+    },
 }
 
 /// One execution in memory.
@@ -105,7 +110,9 @@ pub(super) struct Turn {
 impl Turn {
     /// A call that was to be made and is cut off or answered within the same turn.
     fn forget_call(&mut self, id: ExecutionId, visit: Visit) {
-        self.released.orders.retain(|(order, _)| (order.execution, order.visit) != (id, visit));
+        self.released
+            .orders
+            .retain(|(order, _)| (order.execution, order.visit) != (id, visit));
     }
 }
 
@@ -135,20 +142,33 @@ impl Lane {
     }
 
     fn completed(&self) -> BTreeSet<u64> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(number, _)| *number).collect()
+        self.done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(number, _)| *number)
+            .collect()
     }
 
     /// The next turn to be committed.
     pub(super) fn first_held(&mut self) -> Option<&mut Released> {
         let completed = self.completed();
-        self.turns.iter_mut().find(|(number, _)| !completed.contains(number)).map(|(_, released)| released)
+        self.turns
+            .iter_mut()
+            .find(|(number, _)| !completed.contains(number))
+            .map(|(_, released)| released)
     }
 
     /// Executions of the turns whose completion waits, or of all turns submitted.
     pub(super) fn touched(&self, completed: bool) -> BTreeSet<ExecutionId> {
         let numbers = self.completed();
-        let turns = self.turns.iter().filter(|(number, _)| !completed || numbers.contains(number));
-        turns.flat_map(|(_, released)| released.touched.iter().copied()).collect()
+        let turns = self
+            .turns
+            .iter()
+            .filter(|(number, _)| !completed || numbers.contains(number));
+        turns
+            .flat_map(|(_, released)| released.touched.iter().copied())
+            .collect()
     }
 }
 
@@ -157,7 +177,9 @@ impl World {
     pub(super) fn decide(&mut self, most: usize) -> Result<Turn, Broken> {
         let mut turn = Turn::default();
         for _ in 0..most {
-            let Some(input) = self.lane.queue.pop_front() else { break };
+            let Some(input) = self.lane.queue.pop_front() else {
+                break;
+            };
             self.handle(input, &mut turn)?;
         }
         Ok(turn)
@@ -173,7 +195,11 @@ impl World {
             Input::Start(number, birth) => self.start(number, birth)?,
             Input::Begin(id) => drop(self.step(id, engine::Input::Begin, turn)?),
             Input::Outcome(id, visit, attempt, outcome) => {
-                let input = engine::Input::Outcome { visit, attempt, outcome };
+                let input = engine::Input::Outcome {
+                    visit,
+                    attempt,
+                    outcome,
+                };
                 if self.step(id, input, turn)? == Some(Verdict::Applied) {
                     turn.forget_call(id, visit);
                     turn.released.settled.push((id, visit, attempt));
@@ -186,7 +212,11 @@ impl World {
             Input::ChildEnded(end, key) => {
                 turn.part.inbox_done.extend(key);
                 let (parent, visit) = (end.parent, end.visit);
-                let input = engine::Input::ChildEnded { visit, child: end.child, ended: end.ended };
+                let input = engine::Input::ChildEnded {
+                    visit,
+                    child: end.child,
+                    ended: end.ended,
+                };
                 if self.step(parent, input, turn)? == Some(Verdict::Applied) {
                     turn.released.told.push((parent, visit));
                 }
@@ -197,7 +227,11 @@ impl World {
                     Verb::Cancel => engine::Input::Cancel { reason: None },
                     Verb::Suspend => engine::Input::Suspend { reason: None },
                     Verb::Resume => engine::Input::Resume { reason: None },
-                    Verb::Retry { input, from } => engine::Input::Retry { input, from, reason: None },
+                    Verb::Retry { input, from } => engine::Input::Retry {
+                        input,
+                        from,
+                        reason: None,
+                    },
                 };
                 self.step(id, input, turn)?;
             }
@@ -232,12 +266,25 @@ impl World {
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
         let recent = sheet.begun(&decision.records);
-        let slot =
-            Slot { sheet, execution, undurable: 1, born: false, snapshot: 0, deferred: vec![], refold: false, recent };
+        let slot = Slot {
+            sheet,
+            execution,
+            undurable: 1,
+            born: false,
+            snapshot: 0,
+            deferred: vec![],
+            refold: false,
+            recent,
+        };
         self.lane.slots.insert(id, slot);
         let mut own = Turn::default();
         let key = Some(self.start_key(number));
-        own.creates.push(Part::Create(Box::new(Create { birth, first, summary, key })));
+        own.creates.push(Part::Create(Box::new(Create {
+            birth,
+            first,
+            summary,
+            key,
+        })));
         self.effects(id, decision, &mut own);
         own.released.touched.push(id);
         own.released.start = Some((number, id));
@@ -248,7 +295,10 @@ impl World {
         let before = turn.part.due.len();
         let verdict = self.step(due.execution, engine::Input::Timer(due), turn)?;
         if verdict == Some(Verdict::Applied) && due.at > self.now {
-            return Err(format!("{due:?} was accepted at {:?}, before its instant", self.now));
+            return Err(format!(
+                "{due:?} was accepted at {:?}, before its instant",
+                self.now
+            ));
         }
         if due.at <= self.now && !turn.part.due[before..].contains(&DueChange::Clear(due)) {
             turn.part.due.push(DueChange::Clear(due));
@@ -257,20 +307,34 @@ impl World {
     }
 
     /// One decision; none if the execution does not exist.
-    fn step(&mut self, id: ExecutionId, input: engine::Input, turn: &mut Turn) -> Result<Option<Verdict>, Broken> {
+    fn step(
+        &mut self,
+        id: ExecutionId,
+        input: engine::Input,
+        turn: &mut Turn,
+    ) -> Result<Option<Verdict>, Broken> {
         if !self.load(id)? {
             return Ok(None);
         }
         let every = self.snapshot_every;
-        let Some(slot) = self.lane.slots.get_mut(&id) else { return Ok(None) };
+        let Some(slot) = self.lane.slots.get_mut(&id) else {
+            return Ok(None);
+        };
         let mut decision = engine::decide(&slot.sheet.program, &mut slot.execution, input, self.now);
         let verdict = std::mem::replace(&mut decision.verdict, Verdict::Stale);
         let nothing = decision.records.is_empty();
-        if nothing && (verdict == Verdict::Applied || !decision.effects.is_empty() || !decision.due.is_empty()) {
-            return Err(format!("{verdict:?} without records, but with effects {:?}", decision.effects));
+        if nothing
+            && (verdict == Verdict::Applied || !decision.effects.is_empty() || !decision.due.is_empty())
+        {
+            return Err(format!(
+                "{verdict:?} without records, but with effects {:?}",
+                decision.effects
+            ));
         }
         if !nothing {
-            turn.part.transitions.push(engine::transition(&slot.execution, &decision));
+            turn.part
+                .transitions
+                .push(engine::transition(&slot.execution, &decision));
             slot.undurable += 1;
             slot.recent = slot.sheet.begun(&decision.records);
             turn.released.touched.push(id);
@@ -291,7 +355,14 @@ impl World {
 
     /// Sorts a decision's effects into what commits with it and what leaves after.
     fn effects(&mut self, id: ExecutionId, decision: Decision, turn: &mut Turn) {
-        let Decision { effects, due, subscriptions, summary, more, .. } = decision;
+        let Decision {
+            effects,
+            due,
+            subscriptions,
+            summary,
+            more,
+            ..
+        } = decision;
         turn.released.due.extend(due.iter().copied());
         turn.part.due.extend(due);
         turn.released.subscriptions.extend(subscriptions.iter().cloned());
@@ -306,14 +377,18 @@ impl World {
     }
 
     fn effect(&mut self, id: ExecutionId, effect: Effect, turn: &mut Turn) {
-        let Some(slot) = self.lane.slots.get(&id) else { return };
+        let Some(slot) = self.lane.slots.get(&id) else {
+            return;
+        };
         match effect {
             Effect::Call { visit, attempt } => {
                 match engine::prepare(&slot.sheet.program, &slot.execution, visit, &NoArguments) {
                     Ok(order) => turn.released.orders.push((order, slot.execution.transitions())),
                     Err(fault) => {
                         let outcome = Outcome::Failed(fault);
-                        turn.released.pushes.push(Input::Outcome(id, visit, attempt, outcome));
+                        turn.released
+                            .pushes
+                            .push(Input::Outcome(id, visit, attempt, outcome));
                     }
                 }
             }
@@ -321,14 +396,31 @@ impl World {
                 turn.forget_call(id, visit);
                 turn.released.aborts.push((id, visit));
             }
-            Effect::StartChild { visit, child, workflow, input, awaited, .. } => {
-                let parent = Parent { execution: id, visit, awaited };
+            Effect::StartChild {
+                visit,
+                child,
+                workflow,
+                input,
+                awaited,
+                ..
+            } => {
+                let parent = Parent {
+                    execution: id,
+                    visit,
+                    awaited,
+                };
                 self.start_child(parent, child, (&workflow, input), turn);
             }
             Effect::CancelChild { child } => {
-                let key = InboxKey { shard: Shard::of(child), from: child, number: inbox::CANCEL };
+                let key = InboxKey {
+                    shard: Shard::of(child),
+                    from: child,
+                    number: inbox::CANCEL,
+                };
                 turn.inbox.push(inbox::cancel(key, child));
-                turn.released.pushes.push(Input::Verb(child, Verb::Cancel, Some(key)));
+                turn.released
+                    .pushes
+                    .push(Input::Verb(child, Verb::Cancel, Some(key)));
             }
             Effect::Emit(event) => {
                 let arrival = Arrival {
@@ -343,22 +435,42 @@ impl World {
             }
             Effect::Ended(ended) => {
                 let birth = slot.execution.birth();
-                let Some(parent) = birth.parent.filter(|parent| parent.awaited) else { return };
-                let key =
-                    InboxKey { shard: Shard::of(parent.execution), from: birth.id, number: inbox::CHILD_ENDED };
-                let end =
-                    inbox::ChildEnded { parent: parent.execution, visit: parent.visit, child: birth.id, ended };
+                let Some(parent) = birth.parent.filter(|parent| parent.awaited) else {
+                    return;
+                };
+                let key = InboxKey {
+                    shard: Shard::of(parent.execution),
+                    from: birth.id,
+                    number: inbox::CHILD_ENDED,
+                };
+                let end = inbox::ChildEnded {
+                    parent: parent.execution,
+                    visit: parent.visit,
+                    child: birth.id,
+                    ended,
+                };
                 turn.inbox.push(inbox::child_ended(key, &end));
                 turn.released.pushes.push(Input::ChildEnded(end, Some(key)));
             }
         }
     }
 
-    fn start_child(&mut self, parent: Parent, child: ExecutionId, (name, input): (&str, Value), turn: &mut Turn) {
+    fn start_child(
+        &mut self,
+        parent: Parent,
+        child: ExecutionId,
+        (name, input): (&str, Value),
+        turn: &mut Turn,
+    ) {
         let Some(sheet) = self.sheet(name) else {
             let fault = Error::new(Standard::Configuration, format!("cannot find workflow `{name}`"));
             let (visit, ended) = (parent.visit, Ended::Faulted(fault));
-            let end = inbox::ChildEnded { parent: parent.execution, visit, child, ended };
+            let end = inbox::ChildEnded {
+                parent: parent.execution,
+                visit,
+                child,
+                ended,
+            };
             turn.released.pushes.push(Input::ChildEnded(end, None));
             return;
         };
@@ -391,7 +503,13 @@ impl World {
 
     /// Hands a turn's batch to the store. One without parts has its effects at once.
     pub(super) fn submit(&mut self, turn: Turn, class: Class) -> Result<(), Broken> {
-        let Turn { part, creates, inbox, emitted, released } = turn;
+        let Turn {
+            part,
+            creates,
+            inbox,
+            emitted,
+            released,
+        } = turn;
         let mut parts = creates;
         parts.extend(emitted);
         if !inbox.is_empty() {
@@ -410,8 +528,15 @@ impl World {
     /// Posts events of a client: a batch of its own.
     pub(super) fn post(&mut self, number: usize, arrival: Arrival) {
         let started = arrival.starts.iter().map(|create| create.birth.id).collect();
-        let batch = Batch { class: Class::New, parts: vec![Part::Ingress(arrivals(vec![arrival.clone()]))] };
-        let released = Released { emitted: vec![arrival], post: Some((number, started)), ..Released::default() };
+        let batch = Batch {
+            class: Class::New,
+            parts: vec![Part::Ingress(arrivals(vec![arrival.clone()]))],
+        };
+        let released = Released {
+            emitted: vec![arrival],
+            post: Some((number, started)),
+            ..Released::default()
+        };
         self.hand_over(batch, released);
     }
 
@@ -423,15 +548,24 @@ impl World {
         self.store.submit(
             batch,
             Box::new(move |result| {
-                done.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, result));
+                done.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push_back((number, result));
             }),
         );
     }
 
     /// Handles the next completion.
     pub(super) fn complete(&mut self) -> Result<(), Broken> {
-        let next = self.lane.done.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((number, result)) = next else { return Ok(()) };
+        let next = self
+            .lane
+            .done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
+        let Some((number, result)) = next else {
+            return Ok(());
+        };
         let released = self.lane.turns.remove(&number).ok_or("a completion came twice")?;
         self.tell(|| format!("turn {number} of {:?}: {result:?}", released.touched));
         match result {
@@ -476,7 +610,9 @@ impl World {
         self.lane.queue.extend(released.pushes);
         if let Some((number, started)) = released.post {
             let new = self.acknowledge_post(number, committed);
-            self.lane.queue.extend(started.into_iter().filter(|_| new).map(Input::Begin));
+            self.lane
+                .queue
+                .extend(started.into_iter().filter(|_| new).map(Input::Begin));
         }
         for (arrival, outcome) in released.emitted.into_iter().zip(&committed.arrivals) {
             self.wake(&arrival, *outcome);
@@ -487,7 +623,9 @@ impl World {
 
     fn settle(&mut self, touched: &[ExecutionId]) {
         for id in touched {
-            let Some(slot) = self.lane.slots.get_mut(id) else { continue };
+            let Some(slot) = self.lane.slots.get_mut(id) else {
+                continue;
+            };
             slot.undurable = slot.undurable.saturating_sub(1);
             slot.born = true;
             if slot.undurable > 0 {
@@ -531,7 +669,9 @@ impl World {
                 }
             }
             self.settle(&released.touched);
-            self.lane.queue.extend(released.resumed.into_iter().map(Input::Recover));
+            self.lane
+                .queue
+                .extend(released.resumed.into_iter().map(Input::Recover));
         }
         if unknown { self.read_again() } else { Ok(()) }
     }
@@ -541,7 +681,9 @@ impl World {
         if !self.load(id)? {
             return Ok(());
         }
-        let Some(slot) = self.lane.slots.get(&id) else { return Ok(()) };
+        let Some(slot) = self.lane.slots.get(&id) else {
+            return Ok(());
+        };
         if slot.execution.status() == Status::Pending {
             self.step(id, engine::Input::Begin, turn)?;
             return Ok(());
@@ -549,8 +691,12 @@ impl World {
         let resumed = engine::resume(&slot.sheet.program, &slot.execution);
         turn.released.resumed.push(id);
         let mut absent = Vec::new();
-        turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
-        turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
+        turn.released
+            .due
+            .extend(resumed.due.into_iter().map(DueChange::Set));
+        turn.released
+            .subscriptions
+            .extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
         for effect in resumed.effects {
             match effect {
                 // A child that was started with its parent's commit exists; its end comes through the inbox.
@@ -573,9 +719,16 @@ impl World {
         if self.lane.slots.contains_key(&id) {
             return Ok(true);
         }
-        let Some((sheet, folded, snapshot)) = self.fold(id)? else { return Ok(false) };
-        let last = self.store.transitions(id, folded.next_sequence() - 1, usize::MAX).unwrap_or_default();
-        let records = last.last().map(|transition| engine::decode(&transition.body).unwrap_or_default());
+        let Some((sheet, folded, snapshot)) = self.fold(id)? else {
+            return Ok(false);
+        };
+        let last = self
+            .store
+            .transitions(id, folded.next_sequence() - 1, usize::MAX)
+            .unwrap_or_default();
+        let records = last
+            .last()
+            .map(|transition| engine::decode(&transition.body).unwrap_or_default());
         let recent = sheet.begun(&records.unwrap_or_default());
         let slot = Slot {
             sheet,
@@ -599,10 +752,17 @@ impl World {
     pub(super) fn fold(&self, id: ExecutionId) -> Result<Option<(Arc<Sheet>, Execution, bool)>, Broken> {
         let broken = |error: engine::DecodeError| format!("cannot fold {id}: {error}");
         let (snapshot, rest) = self.store.log(id).map_err(|error| error.to_string())?;
-        let whole = self.store.transitions(id, 0, usize::MAX).map_err(|error| error.to_string())?;
-        let Some(first) = whole.first() else { return Ok(None) };
+        let whole = self
+            .store
+            .transitions(id, 0, usize::MAX)
+            .map_err(|error| error.to_string())?;
+        let Some(first) = whole.first() else {
+            return Ok(None);
+        };
         let birth = engine::birth_of(first).map_err(broken)?;
-        let sheet = self.sheet(&birth.workflow).ok_or("an execution names no workflow")?;
+        let sheet = self
+            .sheet(&birth.workflow)
+            .ok_or("an execution names no workflow")?;
         let execution = engine::fold(&sheet.program, &whole).map_err(broken)?;
         if let Some(snapshot) = &snapshot {
             let mut short = Execution::from_snapshot(&sheet.program, &snapshot.body).map_err(broken)?;
@@ -610,7 +770,9 @@ impl World {
                 short.follow(&sheet.program, transition).map_err(broken)?;
             }
             if short != execution {
-                return Err(format!("the snapshot of {id} leads elsewhere:\n{short:#?}\n{execution:#?}"));
+                return Err(format!(
+                    "the snapshot of {id} leads elsewhere:\n{short:#?}\n{execution:#?}"
+                ));
             }
         }
         Ok(Some((sheet, execution, snapshot.is_some())))
@@ -621,7 +783,12 @@ impl World {
 pub(super) fn pending(sheet: &Sheet, birth: &Arc<Birth>) -> Create {
     let mut execution = engine::create(&sheet.program, birth.clone());
     let first = engine::created(&mut execution);
-    Create { birth: birth.clone(), first, summary: engine::summary(&execution), key: None }
+    Create {
+        birth: birth.clone(),
+        first,
+        summary: engine::summary(&execution),
+        key: None,
+    }
 }
 
 fn arrivals(arrivals: Vec<Arrival>) -> IngressPart {

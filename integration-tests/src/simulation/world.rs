@@ -12,7 +12,8 @@ use tidemill_dsl::value::{Map, Value};
 use tidemill_engine::record::Status;
 use tidemill_store::memory::{Faults, Space};
 use tidemill_store::{
-    Accepted, Arrival, Class, Committed, ExecutionQuery, ExecutionRow, MemoryStore, Read as _, Refusal, StartKey,
+    Accepted, Arrival, Class, Committed, ExecutionQuery, ExecutionRow, MemoryStore, Read as _, Refusal,
+    StartKey,
 };
 
 use super::author::{self, CHILDREN, EVENT_TYPES, NAMESPACE};
@@ -43,7 +44,12 @@ pub(super) enum Happening {
     /// Something is handed to the process, if it runs then.
     Hand(Input),
     /// The answer to a call.
-    Answer { input: Input, repeated: bool, slow: bool, order: u64 },
+    Answer {
+        input: Input,
+        repeated: bool,
+        slow: bool,
+        order: u64,
+    },
     /// An operator's verb for some execution.
     Verb,
     /// The disk has this much space.
@@ -94,7 +100,11 @@ impl World {
     pub fn new(seed: u64, told: bool) -> Result<World, Broken> {
         let mut dice = Dice::new(seed);
         let mut sheets = Vec::new();
-        for (name, children) in [("main", &CHILDREN[..]), (CHILDREN[0], &CHILDREN[1..]), (CHILDREN[1], &[])] {
+        for (name, children) in [
+            ("main", &CHILDREN[..]),
+            (CHILDREN[0], &CHILDREN[1..]),
+            (CHILDREN[1], &[]),
+        ] {
             sheets.push(Arc::new(compile(author::definition(&mut dice, name, children))?));
         }
         let store = MemoryStore::new();
@@ -129,7 +139,11 @@ impl World {
         for _ in 0..2 + self.dice.below(4) {
             let input = Value::from(self.dice.between(0, 4));
             let number = self.starts.len();
-            self.starts.push(Start { acknowledged: None, attempts: 0, input });
+            self.starts.push(Start {
+                acknowledged: None,
+                attempts: 0,
+                input,
+            });
             self.schedule(0, 20_000, Happening::Start(number));
         }
         for _ in 0..3 + self.dice.below(6) {
@@ -163,7 +177,11 @@ impl World {
             extensions: Map::new(),
             data: Data::Json(Value::object([("n", n)])),
         };
-        self.posts.push(Post { event: Arc::new(event), starts, acknowledged: false });
+        self.posts.push(Post {
+            event: Arc::new(event),
+            starts,
+            acknowledged: false,
+        });
         self.schedule(0, within, Happening::Post(number));
         if self.dice.permille(250) {
             self.schedule(0, within, Happening::Post(number));
@@ -187,7 +205,10 @@ impl World {
 
     /// The definition of a name.
     pub(super) fn sheet(&self, name: &str) -> Option<Arc<Sheet>> {
-        self.sheets.iter().find(|sheet| *sheet.program.document.name == *name).cloned()
+        self.sheets
+            .iter()
+            .find(|sheet| *sheet.program.document.name == *name)
+            .cloned()
     }
 
     /// The definitions.
@@ -197,9 +218,13 @@ impl World {
 
     /// The rows in play in an execution: what is open in it and what its last decision began.
     pub(super) fn rows(&self, id: ExecutionId) -> Rows {
-        let Some(slot) = self.lane.slots.get(&id) else { return 0 };
+        let Some(slot) = self.lane.slots.get(&id) else {
+            return 0;
+        };
         let waiting = slot.execution.waiting_for(&slot.sheet.program);
-        waiting.iter().fold(slot.recent, |rows, one| rows | slot.sheet.open(&one.reference))
+        waiting
+            .iter()
+            .fold(slot.recent, |rows, one| rows | slot.sheet.open(&one.reference))
     }
 
     /// Notes a fault that hits these executions.
@@ -288,7 +313,11 @@ impl World {
 
     /// The disk makes some of what is submitted durable.
     fn commit(&mut self) -> Result<(), Broken> {
-        let throw = if self.wild && self.space() == Space::Plenty { self.dice.below(1000) } else { 999 };
+        let throw = if self.wild && self.space() == Space::Plenty {
+            self.dice.below(1000)
+        } else {
+            999
+        };
         match throw {
             0..25 if self.may_crash(1000) => {
                 let touched = self.lane.touched(false);
@@ -327,7 +356,10 @@ impl World {
 
     fn is_due(&self) -> bool {
         self.lane.near.first().is_some_and(|due| due.at <= self.now)
-            || self.agenda.first_key_value().is_some_and(|((at, _), _)| *at <= self.now)
+            || self
+                .agenda
+                .first_key_value()
+                .is_some_and(|((at, _), _)| *at <= self.now)
     }
 
     /// The clock goes on to the next thing due.
@@ -342,7 +374,11 @@ impl World {
     /// The next thing due: a timer or something on the agenda.
     fn happen(&mut self) -> Result<(), Broken> {
         let timer = self.lane.near.first().copied().filter(|due| due.at <= self.now);
-        let next = self.agenda.first_key_value().map(|(key, _)| *key).filter(|(at, _)| *at <= self.now);
+        let next = self
+            .agenda
+            .first_key_value()
+            .map(|(key, _)| *key)
+            .filter(|(at, _)| *at <= self.now);
         if let Some(due) = timer
             && next.is_none_or(|(at, _)| due.at <= at)
         {
@@ -354,12 +390,19 @@ impl World {
             }
             return Ok(());
         }
-        let Some(what) = next.and_then(|key| self.agenda.remove(&key)) else { return Ok(()) };
+        let Some(what) = next.and_then(|key| self.agenda.remove(&key)) else {
+            return Ok(());
+        };
         match what {
             Happening::Start(number) => self.begin(number),
             Happening::Post(number) => return self.publish(number),
             Happening::Hand(input) => self.lane.queue.push_back(input),
-            Happening::Answer { input, repeated, slow, order } => self.answer(input, (repeated, slow), order),
+            Happening::Answer {
+                input,
+                repeated,
+                slow,
+                order,
+            } => self.answer(input, (repeated, slow), order),
             Happening::Verb => self.operate()?,
             Happening::Space(space) => {
                 match space {
@@ -376,8 +419,16 @@ impl World {
 
     fn begin(&mut self, number: usize) {
         let (now, seed) = (self.now, self.seed);
-        let Some(sheet) = self.sheets.first().cloned() else { return };
-        let Some(start) = self.starts.get_mut(number).filter(|start| start.acknowledged.is_none()) else { return };
+        let Some(sheet) = self.sheets.first().cloned() else {
+            return;
+        };
+        let Some(start) = self
+            .starts
+            .get_mut(number)
+            .filter(|start| start.acknowledged.is_none())
+        else {
+            return;
+        };
         start.attempts += 1;
         let drawn = [seed, number as u64, start.attempts].map(u64::to_be_bytes);
         let id = ExecutionId::derived(now, &[&drawn.concat()]);
@@ -388,7 +439,10 @@ impl World {
 
     /// The idempotency key of a client's start.
     pub(super) fn start_key(&self, number: usize) -> StartKey {
-        StartKey { key: format!("start-{number}").into(), body: [number as u8; 32] }
+        StartKey {
+            key: format!("start-{number}").into(),
+            body: [number as u8; 32],
+        }
     }
 
     /// A client has its answer.
@@ -399,7 +453,10 @@ impl World {
     /// A client's start was refused: it tries again, unless it had been taken.
     pub(super) fn start_refused(&mut self, number: usize, refusal: &Refusal) -> Result<(), Broken> {
         match refusal {
-            Refusal::KeyTaken { execution, same_body: true } => self.acknowledge_start(number, *execution),
+            Refusal::KeyTaken {
+                execution,
+                same_body: true,
+            } => self.acknowledge_start(number, *execution),
             Refusal::Full | Refusal::Failed(_) => self.schedule(500, 2_000, Happening::Start(number)),
             other => return Err(format!("a start was refused: {other}")),
         }
@@ -407,7 +464,11 @@ impl World {
     }
 
     fn publish(&mut self, number: usize) -> Result<(), Broken> {
-        let Some((event, starts)) = self.posts.get(number).map(|post| (post.event.clone(), post.starts)) else {
+        let Some((event, starts)) = self
+            .posts
+            .get(number)
+            .map(|post| (post.event.clone(), post.starts))
+        else {
             return Ok(());
         };
         let mut arrival = Arrival {
@@ -446,13 +507,24 @@ impl World {
     }
 
     fn all_acknowledged(&self) -> bool {
-        self.starts.iter().all(|start| start.acknowledged.is_some()) && self.posts.iter().all(|post| post.acknowledged)
+        self.starts.iter().all(|start| start.acknowledged.is_some())
+            && self.posts.iter().all(|post| post.acknowledged)
     }
 
     /// Events that clients have posted and starts they have made, as acknowledged.
     pub(super) fn promises(&self) -> (Vec<Arc<Event>>, Vec<ExecutionId>) {
-        let events = self.posts.iter().filter(|post| post.acknowledged).map(|post| post.event.clone());
-        (events.collect(), self.starts.iter().filter_map(|start| start.acknowledged).collect())
+        let events = self
+            .posts
+            .iter()
+            .filter(|post| post.acknowledged)
+            .map(|post| post.event.clone());
+        (
+            events.collect(),
+            self.starts
+                .iter()
+                .filter_map(|start| start.acknowledged)
+                .collect(),
+        )
     }
 
     fn operate(&mut self) -> Result<(), Broken> {
@@ -470,7 +542,10 @@ impl World {
             }
             6 => Verb::Resume,
             _ => {
-                let input = self.dice.permille(400).then(|| Value::from(self.dice.between(0, 3)));
+                let input = self
+                    .dice
+                    .permille(400)
+                    .then(|| Value::from(self.dice.between(0, 3)));
                 let sheet = self.sheet(&row.workflow).filter(|_| self.dice.permille(300));
                 let from = sheet.map(|sheet| self.dice.pick(&sheet.program.tasks).reference.clone());
                 Verb::Retry { input, from }
@@ -501,7 +576,12 @@ impl World {
 
     /// Executions that have not ended, as the store has it.
     pub(super) fn unfinished(&self) -> Result<Vec<ExecutionRow>, Broken> {
-        self.executions(&[Status::Pending, Status::Running, Status::Waiting, Status::Suspended])
+        self.executions(&[
+            Status::Pending,
+            Status::Running,
+            Status::Waiting,
+            Status::Suspended,
+        ])
     }
 
     /// Nothing is due any more and something has not ended: what can be given from outside is given.
@@ -534,7 +614,13 @@ impl World {
     fn break_something(&mut self) -> Result<bool, Broken> {
         match self.dice.below(5) {
             0 => {
-                let early: Vec<_> = self.lane.near.iter().copied().filter(|due| due.at > self.now).collect();
+                let early: Vec<_> = self
+                    .lane
+                    .near
+                    .iter()
+                    .copied()
+                    .filter(|due| due.at > self.now)
+                    .collect();
                 if early.is_empty() {
                     return Ok(false);
                 }
@@ -547,7 +633,11 @@ impl World {
                 self.now = Time(self.now.0 + *self.dice.pick(&[5_000, 60_000, 86_400_000]));
             }
             2 | 3 => {
-                let slots = self.lane.slots.iter().filter(|(_, slot)| slot.undurable == 0 && slot.deferred.is_empty());
+                let slots = self
+                    .lane
+                    .slots
+                    .iter()
+                    .filter(|(_, slot)| slot.undurable == 0 && slot.deferred.is_empty());
                 let idle: Vec<ExecutionId> = slots.map(|(id, _)| *id).collect();
                 if idle.is_empty() {
                     return Ok(false);
@@ -569,7 +659,10 @@ impl World {
         self.faults = self.store.faults();
         self.faults.hold();
         self.faults.space(self.outside.space);
-        self.lane = Lane { recovering: true, ..Lane::default() };
+        self.lane = Lane {
+            recovering: true,
+            ..Lane::default()
+        };
         let agenda = std::mem::take(&mut self.agenda);
         for (key, what) in agenda {
             // Answers die with the process that asked, but for some that come all the same.
@@ -604,9 +697,16 @@ impl World {
 
 fn compile(text: String) -> Result<Sheet, Broken> {
     let checked = tidemill_dsl::workflow::check(&text);
-    let told: Vec<String> = checked.diagnostics.iter().map(|one| one.render("generated.yaml", &text)).collect();
+    let told: Vec<String> = checked
+        .diagnostics
+        .iter()
+        .map(|one| one.render("generated.yaml", &text))
+        .collect();
     match checked.program {
         Some(program) => Ok(Sheet::new(program, text)),
-        None => Err(format!("a generated definition was refused:\n{}\n{text}", told.join("\n"))),
+        None => Err(format!(
+            "a generated definition was refused:\n{}\n{text}",
+            told.join("\n")
+        )),
     }
 }

@@ -11,7 +11,6 @@ use tidemill_dsl::value::Value;
 use crate::Verdict;
 use crate::execution::{Frame, State};
 use crate::history::{Kept, Record};
-use crate::limits::measure;
 use crate::machine::{Machine, Raw};
 use crate::record::{Due, Ended};
 use crate::scope::Site;
@@ -20,19 +19,16 @@ use crate::step;
 impl Machine<'_> {
     /// A call's outcome. One for a closed visit or another attempt is stale.
     pub(crate) fn on_outcome(&mut self, visit: Visit, attempt: u32, outcome: Outcome) -> Verdict {
-        let wanted = |frame: &&Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
+        let wanted = |frame: &Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
         #[cfg(not(feature = "bug-double-outcome"))]
-        let wanted = |frame: &&Frame| wanted(frame) && frame.closed.is_none();
-        if self.x.ended.is_some()
-            || self.x.frame(visit).filter(wanted).is_none()
-            || self.x.keeps_answer(visit)
-        {
+        let wanted = |frame: &Frame| wanted(frame) && frame.closed.is_none();
+        if self.x.ended.is_some() || !self.x.frame(visit).is_some_and(wanted) || self.x.keeps_answer(visit) {
             return Verdict::Stale;
         }
         let outcome = match outcome {
-            Outcome::Done(value) => match measure(&value) {
-                Ok(_) => Outcome::Done(value),
-                Err(detail) => Outcome::Failed(Fault::runtime(detail)),
+            Outcome::Done(value) => match self.weigh(value) {
+                Ok(value) => Outcome::Done(value),
+                Err(fault) => Outcome::Failed(Fault::runtime(fault.detail.unwrap_or_default())),
             },
             failed @ Outcome::Failed(_) => failed,
         };
@@ -107,12 +103,14 @@ pub(crate) fn child(machine: &mut Machine<'_>, visit: Visit, ended: Ended) {
         return;
     };
     let result = step::run::outcome(ended, &machine.program.task(frame.task).reference);
+    let result = result.and_then(|value| machine.weigh(value));
     settle(machine, visit, result);
 }
 
 /// Uses a consumed event: the output is an array, even for one.
 pub(crate) fn event(machine: &mut Machine<'_>, visit: Visit, value: Value) {
-    settle(machine, visit, Ok(Value::array([value])));
+    let value = machine.weigh(Value::array([value]));
+    settle(machine, visit, value);
 }
 
 /// Ends a task with the answer from outside; the error's instance is the task.

@@ -2,14 +2,18 @@
 //!
 //! Evaluates nothing and decides nothing: every result of an expression stands in its record.
 
-use std::sync::Arc;
+mod branches;
+mod enter;
 
 use tidemill_dsl::ids::{Time, Visit};
-use tidemill_dsl::program::{Kind, Program, TaskId};
-use tidemill_dsl::value::{Map, Value};
+use tidemill_dsl::program::Program;
+use tidemill_dsl::value::Value;
 
-use crate::execution::{Attempts, Closed, Execution, Frame, Phase, ROOT, Slot, State};
-use crate::history::{Begin, Export, Kept, Output, Record, Work};
+use self::branches::{attempts, branch_index, composite, slot_of};
+pub(crate) use self::enter::attempt_within;
+use self::enter::{Fresh, Revival, begin_frame, count_child, count_visit, revive};
+use crate::execution::{Closed, Execution, Frame, Slot, State};
+use crate::history::{Export, Kept, Output, Record, Work};
 use crate::limits::MAX_HISTORY;
 use crate::record::Ended;
 
@@ -104,7 +108,7 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
             revive(
                 program,
                 x,
-                Revival {
+                &Revival {
                     old: *visit,
                     parent: *parent,
                     deadline: *deadline,
@@ -156,7 +160,7 @@ fn whole(x: &mut Execution, record: &Record, time: Time) {
             finish(x, Ended::Completed(value), None, time);
         }
         Record::WorkflowFaulted { fault, rest } => {
-            finish(x, Ended::Faulted(fault.clone()), rest.as_ref(), time)
+            finish(x, Ended::Faulted(fault.clone()), rest.as_ref(), time);
         }
         Record::WorkflowCancelled { rest, .. } => finish(x, Ended::Cancelled, rest.as_ref(), time),
         _ => {}
@@ -170,152 +174,6 @@ fn finish(x: &mut Execution, ended: Ended, rest: Option<&Work>, time: Time) {
     x.suspended = false;
     x.queue = rest.cloned().into_iter().collect();
     x.kept.clear();
-}
-
-/// Records about a fork or a for.
-fn composite(program: &Program, x: &mut Execution, record: &Record) {
-    match record {
-        Record::Passed { visit, task } => {
-            let Some(index) = branch_index(program, x, *visit, *task) else {
-                return;
-            };
-            if let Some(Frame {
-                state: State::Fork(slots),
-                ..
-            }) = x.frame_mut(*visit)
-                && let Some(slot) = slots.get_mut(index)
-            {
-                *slot = Slot::Skipped;
-            }
-        }
-        Record::Joined { visit } => join(program, x, *visit),
-        Record::Iterated { visit } => {
-            if let Some(Frame {
-                state: State::For { begun, .. },
-                ..
-            }) = x.frame_mut(*visit)
-            {
-                *begun += 1;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// A task that enters its parent.
-struct Fresh<'a> {
-    task: TaskId,
-    parent: Visit,
-    raw: &'a Option<Value>,
-    input: &'a Option<Value>,
-}
-
-impl Fresh<'_> {
-    fn raw(&self, x: &Execution) -> Value {
-        self.raw.as_ref().unwrap_or_else(|| x.flow(self.parent)).clone()
-    }
-
-    fn frame(&self, program: &Program, x: &mut Execution, time: Time) -> Frame {
-        let raw = self.raw(x);
-        let input = self.input.as_ref().unwrap_or(&raw).clone();
-        let context = is_fork(x, self.parent).then(|| x.context_within(self.parent).clone());
-        let visit = count_visit(x);
-        let ordinal = count_child(x, self.parent);
-        if context.is_some()
-            && let Some(index) = branch_index(program, x, self.parent, self.task)
-            && let Some(Frame {
-                state: State::Fork(slots),
-                ..
-            }) = x.frame_mut(self.parent)
-            && let Some(slot) = slots.get_mut(index)
-        {
-            *slot = Slot::Open;
-        }
-        Frame {
-            visit,
-            task: self.task,
-            parent: self.parent,
-            ordinal,
-            entered: 0,
-            attempt: attempt_within(x, self.parent),
-            flow: input.clone(),
-            raw,
-            input,
-            context,
-            exported: false,
-            started: time,
-            deadline: None,
-            closed: None,
-            rest: None,
-            state: State::Plain,
-        }
-    }
-}
-
-/// The attempt that a task entered in `parent` has: 1, and one more for each retry of a `try` around it.
-pub(crate) fn attempt_within(x: &Execution, parent: Visit) -> u32 {
-    match x.frame(parent) {
-        Some(Frame {
-            state:
-                State::Try(Attempts {
-                    phase: Phase::Body,
-                    number,
-                    ..
-                }),
-            attempt,
-            ..
-        }) => attempt + number - 1,
-        Some(frame) => frame.attempt,
-        None => 1,
-    }
-}
-
-fn count_visit(x: &mut Execution) -> Visit {
-    let visit = x.next_visit;
-    x.next_visit += 1;
-    visit
-}
-
-fn count_child(x: &mut Execution, parent: Visit) -> u32 {
-    let entered = match x.frame_mut(parent) {
-        Some(frame) => &mut frame.entered,
-        None => &mut x.entered,
-    };
-    *entered += 1;
-    *entered
-}
-
-fn begin_frame(program: &Program, frame: &mut Frame, begin: &Begin) {
-    frame.state = match begin {
-        Begin::Ready => State::Ready,
-        Begin::Plain => State::Plain,
-        Begin::Call => State::Call,
-        Begin::Wait(until) => State::Wait(*until),
-        Begin::Listen => State::Listen,
-        Begin::Child => State::Child,
-        Begin::Local(raw) => {
-            if let Some(raw) = raw {
-                frame.flow = raw.clone();
-            }
-            State::Local(Value::Object(Arc::new(Map::new())))
-        }
-        Begin::For(items) => State::For {
-            items: items.clone(),
-            begun: 0,
-        },
-        Begin::Fork => {
-            let branches = match &program.task(frame.task).kind {
-                Kind::Fork(fork) => program.list(fork.branches).tasks.len(),
-                _ => 0,
-            };
-            State::Fork(vec![Slot::Open; branches])
-        }
-        Begin::Try(limit) => State::Try(Attempts {
-            phase: Phase::Body,
-            number: 1,
-            limit: *limit,
-        }),
-    };
 }
 
 fn step(x: &mut Execution, fresh: &Fresh<'_>, output: &Output, export: Option<&Export>) {
@@ -417,169 +275,4 @@ fn purge(x: &mut Execution, visit: Visit) {
         x.frames
             .retain(|frame| within.binary_search(&frame.visit).is_err());
     }
-}
-
-fn is_fork(x: &Execution, visit: Visit) -> bool {
-    matches!(
-        x.frame(visit),
-        Some(Frame {
-            state: State::Fork(_),
-            ..
-        })
-    )
-}
-
-/// Which branch of the fork at `visit` a task is.
-pub(crate) fn branch_index(program: &Program, x: &Execution, visit: Visit, task: TaskId) -> Option<usize> {
-    let Kind::Fork(fork) = &program.task(x.frame(visit)?.task).kind else {
-        return None;
-    };
-    program
-        .list(fork.branches)
-        .tasks
-        .iter()
-        .position(|branch| *branch == task)
-}
-
-fn slot_of<'a>(program: &Program, x: &'a mut Execution, visit: Visit) -> Option<&'a mut Slot> {
-    let Frame { parent, task, .. } = *x.frame(visit)?;
-    let index = branch_index(program, x, parent, task)?;
-    match &mut x.frame_mut(parent)?.state {
-        State::Fork(slots) => slots.get_mut(index),
-        _ => None,
-    }
-}
-
-/// Outputs in declaration order (or the winner's alone) and the contexts merged (dsl.md section 5 #12).
-fn join(program: &Program, x: &mut Execution, visit: Visit) {
-    let Some(frame) = x.frame(visit) else { return };
-    let State::Fork(slots) = frame.state.clone() else {
-        return;
-    };
-    let (input, parent) = (frame.input.clone(), frame.parent);
-    let own = frame.context.is_some();
-    let compete = matches!(&program.task(frame.task).kind, Kind::Fork(fork) if fork.compete);
-    let context = if own {
-        x.context_of(visit)
-    } else {
-        x.context_within(parent)
-    }
-    .clone();
-    let mut outputs = Vec::with_capacity(slots.len());
-    let mut merged = context.clone();
-    for slot in slots {
-        match slot {
-            Slot::Done(output, exported) => {
-                outputs.push(output);
-                if let Some(exported) = exported {
-                    merged = if compete {
-                        exported
-                    } else {
-                        merge(merged, exported)
-                    };
-                }
-            }
-            Slot::Skipped if !compete => outputs.push(input.clone()),
-            Slot::Skipped | Slot::Failed(_) | Slot::Open => {}
-        }
-    }
-    if merged != context {
-        let holder = if own { visit } else { parent };
-        *context_mut(x, holder) = merged;
-    }
-    let flow = if compete {
-        outputs.pop().unwrap_or(input)
-    } else {
-        Value::from(outputs)
-    };
-    set_flow(x, visit, flow);
-}
-
-/// Key by key at the top level, the later one winning; what is no object replaces the whole.
-fn merge(base: Value, later: Value) -> Value {
-    match (base, later) {
-        (Value::Object(base), Value::Object(later)) => {
-            let mut map = Arc::unwrap_or_clone(base);
-            map.extend(later.iter().map(|(key, value)| (key.clone(), value.clone())));
-            Value::Object(Arc::new(map))
-        }
-        (_, later) => later,
-    }
-}
-
-fn attempts(x: &mut Execution, record: &Record) {
-    let (Record::Delayed { visit, .. } | Record::Retried { visit, .. } | Record::Handling { visit, .. }) =
-        record
-    else {
-        return;
-    };
-    purge(x, *visit);
-    let Some(frame) = x.frame_mut(*visit) else { return };
-    frame.flow = frame.input.clone();
-    frame.entered = 0;
-    let State::Try(state) = &mut frame.state else {
-        return;
-    };
-    match record {
-        Record::Delayed { until, .. } => state.phase = Phase::Delay(*until),
-        Record::Retried { limit, .. } => {
-            *state = Attempts {
-                phase: Phase::Body,
-                number: state.number + 1,
-                limit: *limit,
-            };
-        }
-        Record::Handling { fault, .. } => state.phase = Phase::Handler(fault.clone()),
-        _ => {}
-    }
-}
-
-/// A closed visit that is taken over by the next one.
-struct Revival {
-    old: Visit,
-    parent: Visit,
-    deadline: Option<Time>,
-    limit: Option<Time>,
-}
-
-fn revive(program: &Program, x: &mut Execution, revival: Revival, time: Time) {
-    let Ok(at) = x.frames.binary_search_by_key(&revival.old, |frame| frame.visit) else {
-        return;
-    };
-    let mut frame = x.frames.remove(at);
-    frame.visit = count_visit(x);
-    frame.parent = revival.parent;
-    frame.ordinal = count_child(x, revival.parent);
-    frame.attempt = attempt_within(x, revival.parent);
-    frame.deadline = revival.deadline;
-    frame.started = time;
-    frame.closed = None;
-    frame.rest = None;
-    match &mut frame.state {
-        State::Try(attempts) => {
-            attempts.number = 1;
-            attempts.limit = revival.limit;
-        }
-        State::Fork(slots) => {
-            slots
-                .iter_mut()
-                .filter(|slot| matches!(slot, Slot::Failed(_)))
-                .for_each(|slot| *slot = Slot::Open);
-        }
-        _ => {}
-    }
-    if let Some(index) = branch_index(program, x, revival.parent, frame.task)
-        && let Some(Frame {
-            state: State::Fork(slots),
-            ..
-        }) = x.frame_mut(revival.parent)
-        && let Some(slot) = slots.get_mut(index)
-    {
-        *slot = Slot::Open;
-    }
-    debug_assert!(
-        frame.parent == ROOT || x.is_open(frame.parent),
-        "a revived task has an open parent"
-    );
-    x.frames.push(frame);
 }

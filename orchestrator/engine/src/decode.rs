@@ -37,8 +37,9 @@ pub(crate) fn known(program: &Program, record: &Record) -> Read<()> {
     let fits = match record {
         Record::Entered { task, .. } | Record::Step { task, .. } | Record::Passed { task, .. } => has(task),
         Record::Yielded(rest) => rest.iter().all(work),
-        Record::Cancelled { rest, .. } | Record::WorkflowFaulted { rest, .. } => rest.iter().all(work),
-        Record::WorkflowCancelled { rest, .. } => rest.iter().all(work),
+        Record::Cancelled { rest, .. }
+        | Record::WorkflowFaulted { rest, .. }
+        | Record::WorkflowCancelled { rest, .. } => rest.iter().all(work),
         _ => true,
     };
     if fits {

@@ -60,7 +60,7 @@ pub(crate) fn encode(records: &[Record]) -> Vec<u8> {
 fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
     match record {
         Record::Entered { .. } | Record::Step { .. } | Record::Began { .. } | Record::Ended { .. } => {
-            task(w, record)
+            task(w, record);
         }
         Record::Faulted { visit, fault, own } => {
             head(w, tag::FAULTED, *visit);
@@ -193,7 +193,9 @@ fn task(w: &mut Writer, record: &Record) {
                 .into_iter()
                 .flatten()
                 .for_each(|value| w.value(value));
-            deadline.iter().for_each(|deadline| w.time(*deadline));
+            if let Some(deadline) = deadline {
+                w.time(*deadline);
+            }
             put_begin(w, begin);
         }
         Record::Step {
@@ -349,7 +351,9 @@ fn put_fault<'a>(w: &mut Writer, fault: &'a Fault, last: &mut Option<&'a Fault>)
 
 pub(crate) fn put_list<T>(w: &mut Writer, items: &[T], mut put: impl FnMut(&mut Writer, &T)) {
     w.number(items.len() as u64);
-    items.iter().for_each(|item| put(w, item));
+    for item in items {
+        put(w, item);
+    }
 }
 
 pub(crate) fn put_birth(w: &mut Writer, birth: &Birth) {

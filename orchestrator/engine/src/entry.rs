@@ -211,7 +211,7 @@ fn expand(mut page: Page<'_>, x: &mut Execution, record: &Record) {
             let mut task = page.of(frame);
             match (record, &frame.state) {
                 (Record::Faulted { fault, .. }, _) => {
-                    page.put("task.faulted", Some(task)).error = Some(fault.clone())
+                    page.put("task.faulted", Some(task)).error = Some(fault.clone());
                 }
                 (Record::Retried { .. }, State::Try(attempts)) => {
                     task.attempt += attempts.number - 1;
@@ -251,10 +251,10 @@ fn whole(mut page: Page<'_>, x: &Execution, record: &Record) {
             page.put("workflow.completed", None).output = output;
         }
         Record::WorkflowFaulted { fault, .. } => {
-            page.put("workflow.faulted", None).error = Some(fault.clone())
+            page.put("workflow.faulted", None).error = Some(fault.clone());
         }
         Record::WorkflowCancelled { reason, .. } => {
-            page.put("workflow.cancelled", None).reason.clone_from(reason)
+            page.put("workflow.cancelled", None).reason.clone_from(reason);
         }
         _ => {}
     }

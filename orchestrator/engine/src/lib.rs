@@ -24,6 +24,7 @@ use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 
+mod account;
 mod answer;
 mod apply;
 mod begin;
@@ -31,12 +32,15 @@ mod codec;
 mod control;
 mod decode;
 mod encode;
+mod ending;
 pub mod entry;
 mod execution;
+mod frame;
 pub mod history;
 pub mod invariants;
 pub mod limits;
 mod machine;
+mod output;
 mod prepare;
 pub mod record;
 mod redrive;
@@ -47,12 +51,13 @@ mod snapshot;
 mod step;
 mod timeout;
 mod transition;
+mod tree;
 
 pub use codec::DecodeError;
 pub use decode::{birth_of, decode};
 pub use execution::{Awaited, Execution, OpenCall, WaitingFor};
 pub use limits::{MAX_BYTES, MAX_VISITS};
-pub use prepare::{idempotency_key, prepare};
+pub use prepare::prepare;
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
 pub use transition::{created, fold, summary, transition};
@@ -227,7 +232,7 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
         execution.transitions += 1;
     }
     let after = (execution.status(), execution.started, execution.ended);
-    let summary = (before != after).then(|| transition::summary(execution));
+    let summary = (before != after).then(|| summary(execution));
     let more = execution.more();
     Decision {
         records,

@@ -25,10 +25,10 @@ pub const MAX_HISTORY: u64 = 200_000;
 pub const MAX_OUTPUT: usize = tidemill_dsl::order::MAX_OUTPUT;
 
 /// The longest wait, timeout or delay (limit `duration`).
-pub const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+pub const MAX_DURATION: Duration = Duration::from_hours(366 * 24);
 
 /// The cap of a growing retry delay; a stated base delay above it stands (dsl.md section 5 #8).
-pub const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+pub const MAX_BACKOFF: Duration = Duration::from_hours(1);
 
 /// Why a value may not be recorded: too large or nested too deep. Gives its size otherwise.
 pub(crate) fn measure(value: &Value) -> Result<usize, String> {

@@ -5,17 +5,17 @@
 
 use std::collections::VecDeque;
 
-use tidemill_dsl::expr::{Arguments, Template};
+use tidemill_dsl::expr::Template;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{Time, Visit};
-use tidemill_dsl::program::{Kind, Next, Program, Shape, TaskId};
+use tidemill_dsl::program::{ListId, Next, Program, TaskId};
 use tidemill_dsl::value::Value;
 
-use crate::apply::apply;
-use crate::execution::{Execution, ROOT, State};
-use crate::history::{Begin, Export, Output, Record, Work};
+use crate::execution::{Execution, State};
+use crate::history::{Begin, Record, Work};
 use crate::limits::{MAX_BYTES, MAX_NESTING, MAX_VISITS, measure};
-use crate::record::{Due, DueChange, Subscription, SubscriptionChange};
+use crate::output::{Shaped, same};
+use crate::record::{DueChange, SubscriptionChange};
 use crate::scope::{Place, Scope, Site};
 use crate::{Effect, step};
 
@@ -52,13 +52,6 @@ pub(crate) enum Begun {
     Open(Begin),
 }
 
-/// A transformed output with its export.
-struct Shaped {
-    output: Output,
-    export: Option<Export>,
-    value: Value,
-}
-
 impl<'a> Machine<'a> {
     pub(crate) fn new(program: &'a Program, x: &'a mut Execution, now: Time) -> Machine<'a> {
         Machine {
@@ -72,58 +65,6 @@ impl<'a> Machine<'a> {
             queue: VecDeque::new(),
             visits: 0,
             bytes: 0,
-        }
-    }
-
-    /// Yields a record: folds it and notes what it changes about timers and subscriptions.
-    pub(crate) fn emit(&mut self, record: Record) {
-        let Some(visit) = touched(&record, self.x.next_visit) else {
-            apply(self.program, self.x, &record, self.now);
-            self.records.push(record);
-            return;
-        };
-        let (before, listened) = (self.x.timers(visit), self.x.listens(visit));
-        apply(self.program, self.x, &record, self.now);
-        self.records.push(record);
-        let after = self.x.timers(visit);
-        if before != after {
-            before
-                .0
-                .iter()
-                .flatten()
-                .filter(|due| !after.contains(due))
-                .for_each(|due| self.clear(*due));
-            let set = after.0.iter().flatten().filter(|due| !before.contains(due));
-            self.due.extend(set.map(|due| DueChange::Set(*due)));
-        }
-        match (listened, self.x.listens(visit)) {
-            (false, true) => self
-                .subscriptions
-                .extend(subscription(self.program, self.x, visit).map(SubscriptionChange::Add)),
-            (true, false) => self.unsubscribe(visit),
-            _ => {}
-        }
-    }
-
-    fn clear(&mut self, due: Due) {
-        match self.due.iter().rposition(|change| *change == DueChange::Set(due)) {
-            Some(at) => {
-                self.due.remove(at);
-            }
-            None => self.due.push(DueChange::Clear(due)),
-        }
-    }
-
-    fn unsubscribe(&mut self, visit: Visit) {
-        let added =
-            |change: &SubscriptionChange| matches!(change, SubscriptionChange::Add(s) if s.visit == visit);
-        match self.subscriptions.iter().rposition(added) {
-            Some(at) => {
-                self.subscriptions.remove(at);
-            }
-            None => self
-                .subscriptions
-                .push(SubscriptionChange::Remove(self.x.birth.id, visit)),
         }
     }
 
@@ -152,7 +93,7 @@ impl<'a> Machine<'a> {
             }
             match self.queue.pop_front() {
                 Some(Work::Enter { task, parent, raw }) if self.x.is_open(parent) => {
-                    self.enter(task, parent, raw)
+                    self.enter(task, parent, raw);
                 }
                 Some(Work::Run(visit)) => {
                     if let Some(frame) = self.x.open_frame(visit) {
@@ -338,62 +279,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `output.as`, output schema, `export.as`, export schema.
-    fn shape(&mut self, site: &Site, raw: &Raw) -> Result<Shaped, Fault> {
-        let task = self.program.task(site.task);
-        let plain = match raw {
-            Raw::Input => site.input.clone(),
-            Raw::Flow => site
-                .visit
-                .map_or_else(|| site.input.clone(), |visit| self.x.flow(visit).clone()),
-            Raw::Value(value) => value.clone(),
-        };
-        let scope = Scope {
-            raw_output: Some(&plain),
-            ..Scope::of_task(self.program, self.x, Place::Output, site)
-        };
-        let value = transformed(&task.output, &plain, &scope)?;
-        let output = if same(&value, &site.input) {
-            Output::Input
-        } else if matches!(raw, Raw::Flow) && same(&value, &plain) {
-            Output::Flow
-        } else {
-            Output::Inline(self.weigh(value.clone())?)
-        };
-        let value = if matches!(output, Output::Input) {
-            site.input.clone()
-        } else {
-            value
-        };
-        let export = self.export(site, &plain, &value)?;
-        Ok(Shaped {
-            output,
-            export,
-            value,
-        })
-    }
-
-    fn export(&mut self, site: &Site, raw: &Value, value: &Value) -> Result<Option<Export>, Fault> {
-        let shape = &self.program.task(site.task).export;
-        if shape.transform.is_none() && shape.schema.is_none() {
-            return Ok(None);
-        }
-        let scope = Scope {
-            raw_output: Some(raw),
-            output: Some(value),
-            ..Scope::of_task(self.program, self.x, Place::Export, site)
-        };
-        let context = transformed(shape, value, &scope)?;
-        if shape.transform.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(if same(&context, value) {
-            Export::Output
-        } else {
-            Export::Inline(self.weigh(context)?)
-        }))
-    }
-
     /// Goes on after a task that ran in `parent` and gave `value`.
     fn advance(&mut self, parent: Visit, next: Next, value: &Value) {
         match next {
@@ -408,7 +293,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Begins a list within an open visit (or the workflow).
-    pub(crate) fn begin_list(&mut self, list: tidemill_dsl::program::ListId, visit: Visit) {
+    pub(crate) fn begin_list(&mut self, list: ListId, visit: Visit) {
         self.queue.push_back(match self.program.list(list).tasks.first() {
             Some(task) => Work::Enter {
                 task: *task,
@@ -426,106 +311,6 @@ impl<'a> Machine<'a> {
             parent: visit,
             raw: None,
         });
-    }
-
-    /// `then: end`: everything open is cancelled, the workflow gives `value` (dsl.md section 5 #16).
-    fn end(&mut self, value: &Value) {
-        self.interrupt(ROOT);
-        if !same(value, &self.x.flow) {
-            self.emit(Record::Patched {
-                visit: ROOT,
-                flow: value.clone(),
-            });
-        }
-        self.finish();
-    }
-
-    /// The workflow's output.
-    pub(crate) fn finish(&mut self) {
-        let flow = self.x.flow.clone();
-        let scope = Scope::of_workflow(self.program, self.x, Place::WorkflowOutput);
-        let output =
-            match transformed(&self.program.output, &flow, &scope).and_then(|value| self.weigh(value)) {
-                Ok(value) if self.x.input.as_ref().is_some_and(|input| same(input, &value)) => Output::Input,
-                Ok(value) if same(&value, &flow) => Output::Flow,
-                Ok(value) => Output::Inline(value),
-                Err(fault) => return self.end_faulted(fault),
-            };
-        self.emit(Record::Completed { output });
-        self.ended();
-    }
-
-    /// The execution ends with an error.
-    pub(crate) fn end_faulted(&mut self, fault: Fault) {
-        let rest = self.interrupt(ROOT);
-        self.emit(Record::WorkflowFaulted { fault, rest });
-        self.ended();
-    }
-
-    pub(crate) fn ended(&mut self) {
-        self.queue.clear();
-        self.effects.extend(self.x.result.clone().map(Effect::Ended));
-    }
-
-    /// Cancels everything open within a visit, innermost first. Gives what was left to do in the visit itself.
-    pub(crate) fn interrupt(&mut self, visit: Visit) -> Option<Work> {
-        let rest = self.forget(visit);
-        for inner in self.x.within(visit).into_iter().rev() {
-            let Some(frame) = self.x.open_frame(inner) else {
-                continue;
-            };
-            let stop = match &frame.state {
-                State::Call => Some(Effect::Abort { visit: inner }),
-                State::Child => Some(Effect::CancelChild {
-                    child: self.x.child_id(inner, frame.started),
-                }),
-                _ => None,
-            };
-            self.effects.extend(stop.filter(|_| !self.x.keeps_answer(inner)));
-            let rest = self.forget(inner);
-            self.emit(Record::Cancelled { visit: inner, rest });
-        }
-        rest
-    }
-
-    /// Drops what was left to do in a visit; gives the next task of a list, so that a retry can go on there.
-    fn forget(&mut self, visit: Visit) -> Option<Work> {
-        let fork = self.is_fork(visit);
-        let rest = self
-            .queue
-            .iter()
-            .find(|work| work.visit() == visit && !fork && !matches!(work, Work::Run(_)))
-            .cloned();
-        self.queue.retain(|work| work.visit() != visit);
-        rest
-    }
-
-    /// A task faults; the fault goes outwards until a `try` catches it or the workflow faults.
-    pub(crate) fn fault(&mut self, visit: Visit, fault: Fault, own: bool) {
-        let (mut at, mut fault, mut own) = (visit, fault, own);
-        loop {
-            let Some(frame) = self.x.open_frame(at) else {
-                return;
-            };
-            let (task, parent) = (frame.task, frame.parent);
-            if own && fault.instance.is_none() {
-                fault = fault.with_instance(&self.program.task(task).reference);
-            }
-            self.interrupt(at);
-            self.emit(Record::Faulted {
-                visit: at,
-                fault: fault.clone(),
-                own,
-            });
-            if parent == ROOT {
-                return self.end_faulted(fault);
-            }
-            match step::rescue(self, parent, fault) {
-                None => return,
-                Some((error, new)) => (fault, own) = (error, new),
-            }
-            at = parent;
-        }
     }
 
     /// Evaluates a template in a task's body.
@@ -566,73 +351,5 @@ impl<'a> Machine<'a> {
         self.x
             .frame(visit)
             .is_some_and(|frame| matches!(frame.state, State::Fork(_)))
-    }
-}
-
-/// `as`, then the schema.
-fn transformed(shape: &Shape, raw: &Value, scope: &dyn Arguments) -> Result<Value, Fault> {
-    let value = match &shape.transform {
-        Some(transform) => transform.eval(raw, scope)?,
-        None => raw.clone(),
-    };
-    if let Some(schema) = &shape.schema {
-        schema.validate(&value)?;
-    }
-    Ok(value)
-}
-
-/// The visit whose timers or subscription a record may change.
-fn touched(record: &Record, next: Visit) -> Option<Visit> {
-    match record {
-        Record::Entered { .. } | Record::Revived { .. } => Some(next),
-        Record::Began { visit, .. }
-        | Record::Ended { visit, .. }
-        | Record::Faulted { visit, .. }
-        | Record::Cancelled { visit, .. }
-        | Record::Delayed { visit, .. }
-        | Record::Retried { visit, .. }
-        | Record::Handling { visit, .. }
-        | Record::Kept { visit, .. } => Some(*visit),
-        Record::Started { .. }
-        | Record::Reopened { .. }
-        | Record::Completed { .. }
-        | Record::WorkflowFaulted { .. }
-        | Record::WorkflowCancelled { .. } => Some(ROOT),
-        _ => None,
-    }
-}
-
-/// The subscription of a listening visit.
-pub(crate) fn subscription(program: &Program, x: &Execution, visit: Visit) -> Option<Subscription> {
-    let Kind::Listen(listen) = &program.task(x.frame(visit)?.task).kind else {
-        return None;
-    };
-    Some(Subscription {
-        execution: x.birth.id,
-        namespace: x.birth.namespace.clone(),
-        visit,
-        kind: listen.filter.event_type().map(Into::into),
-        since: x.started.unwrap_or(x.time),
-    })
-}
-
-/// Whether two values are written alike, so that one may stand for the other: unlike `==` it minds the order of
-/// members. Shared values are told at once.
-pub(crate) fn same(a: &Value, b: &Value) -> bool {
-    use std::sync::Arc;
-    match (a, b) {
-        (Value::Array(a), Value::Array(b)) => {
-            Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b)))
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            Arc::ptr_eq(a, b)
-                || (a.len() == b.len()
-                    && a.iter()
-                        .zip(b.iter())
-                        .all(|((ka, a), (kb, b))| ka == kb && same(a, b)))
-        }
-        (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
-        (Value::Number(a), Value::Number(b)) => a == b,
-        (a, b) => a == b,
     }
 }

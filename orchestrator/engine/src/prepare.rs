@@ -45,16 +45,16 @@ pub fn prepare(
         execution: execution.birth.id,
         visit,
         attempt: frame.attempt,
+        key: key(program, execution, visit),
         task: task.reference.clone(),
         deadline: execution.deadline(visit),
         what: what.map_err(|fault| fault.with_instance(&task.reference))?,
     })
 }
 
-/// The idempotency key of a call: the same for every attempt at it, retries of an enclosing `try` included, and
-/// different for every other call (workers.md, "Outcome and idempotency"). Text: `EXECUTION/NUMBER`, where the number
-/// is the visit, or, within a `try` that may retry, a hash of the way from that `try` to the call.
-pub fn idempotency_key(program: &Program, execution: &Execution, visit: Visit) -> String {
+/// The number of a call's idempotency key ([`Order::key`]): the visit, or, within a `try` that may retry, a hash of the
+/// way from that `try` to the call.
+fn key(program: &Program, execution: &Execution, visit: Visit) -> u64 {
     let mut way = Vec::new();
     let mut hashed = None;
     let mut at = visit;
@@ -68,7 +68,7 @@ pub fn idempotency_key(program: &Program, execution: &Execution, visit: Visit) -
         at = frame.parent;
     }
     let Some((outermost, length)) = hashed else {
-        return format!("{}/{visit}", execution.birth.id);
+        return visit.into();
     };
     let mut hash = sha2::Sha256::new();
     hash.update(outermost.to_be_bytes());
@@ -78,7 +78,7 @@ pub fn idempotency_key(program: &Program, execution: &Execution, visit: Visit) -
     }
     let mut first = [0; 8];
     first.copy_from_slice(&hash.finalize()[..8]);
-    format!("{}/{}", execution.birth.id, u64::from_be_bytes(first))
+    u64::from_be_bytes(first)
 }
 
 fn retries(program: &Program, frame: &Frame) -> bool {
@@ -119,7 +119,9 @@ fn check_secrets(program: &Program, task: &Task, secrets: &dyn Arguments) -> Res
             .definition
             .pointer("/use/authentications")
             .and_then(|all| all.get(name));
-        shared.into_iter().for_each(|part| named(part, &mut read));
+        if let Some(shared) = shared {
+            named(shared, &mut read);
+        }
     }
     for name in read {
         let declared = program.secrets.iter().any(|secret| **secret == *name);

@@ -61,7 +61,7 @@ impl Machine<'_> {
         } else if self.x.frames.is_empty() {
             self.go_on(input);
         } else {
-            self.revive(input, &from);
+            self.revive(input.as_ref(), &from);
             self.emit(Record::Cleared);
         }
         if !self.x.queue.is_empty() {
@@ -81,16 +81,15 @@ impl Machine<'_> {
 
     /// Nothing is open: the top list goes on where it stood, or the workflow's output is made again.
     fn go_on(&mut self, input: Option<Value>) {
-        match self.queue.front_mut() {
-            Some(Work::Enter { raw, .. }) => *raw = input.or(raw.take()),
-            _ => {
-                if let Some(flow) = input {
-                    self.emit(Record::Patched { visit: ROOT, flow });
-                }
-                self.queue.clear();
-                self.queue.push_back(Work::Done(ROOT));
-            }
+        if let Some(Work::Enter { raw, .. }) = self.queue.front_mut() {
+            *raw = input.or(raw.take());
+            return;
         }
+        if let Some(flow) = input {
+            self.emit(Record::Patched { visit: ROOT, flow });
+        }
+        self.queue.clear();
+        self.queue.push_back(Work::Done(ROOT));
     }
 
     /// The place where a task named by its reference can be entered: in a closed visit's current list, or the top one.
@@ -133,8 +132,9 @@ impl Machine<'_> {
     }
 
     /// Takes closed visits over and enters the tasks the run goes on with.
-    fn revive(&mut self, input: Option<Value>, from: &From) {
+    fn revive(&mut self, input: Option<&Value>, from: &From) {
         let closed = self.x.frames.clone();
+        let given = input.filter(|_| matches!(from, From::Failed));
         let mut renewed: BTreeMap<Visit, Visit> = BTreeMap::from([(ROOT, ROOT)]);
         for frame in &closed {
             let Some(parent) = renewed.get(&frame.parent).copied() else {
@@ -149,11 +149,11 @@ impl Machine<'_> {
             };
             let inner = closed.iter().any(|other| other.parent == frame.visit);
             if at.is_none() && !inner && frame.rest.is_none() {
-                let given = matches!(from, From::Failed).then(|| input.clone()).flatten();
+                let raw = given.cloned();
                 self.queue.push_back(Work::Enter {
                     task: frame.task,
                     parent,
-                    raw: given,
+                    raw,
                 });
                 continue;
             }
@@ -165,17 +165,14 @@ impl Machine<'_> {
                     self.queue.push_back(Work::Enter {
                         task,
                         parent: visit,
-                        raw: input.clone(),
+                        raw: input.cloned(),
                     });
                     if !matches!(frame.state, State::Fork(_)) {
                         continue;
                     }
                 }
                 (None, Some(Work::Enter { task, raw, .. })) => {
-                    let raw = matches!(from, From::Failed)
-                        .then(|| input.clone())
-                        .flatten()
-                        .or_else(|| raw.clone());
+                    let raw = given.cloned().or_else(|| raw.clone());
                     self.queue.push_back(Work::Enter {
                         task: *task,
                         parent: visit,
@@ -203,7 +200,8 @@ impl Machine<'_> {
             (
                 Kind::Try(attempt),
                 State::Try(Attempts {
-                    phase: Phase::Body, ..
+                    phase: Phase::Body | Phase::Delay(_),
+                    ..
                 }),
             ) => retry::attempt_deadline(self, &site, attempt).ok().flatten(),
             _ => None,

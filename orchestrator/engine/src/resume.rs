@@ -3,8 +3,8 @@
 use tidemill_dsl::program::{Kind, Program};
 
 use crate::Effect;
+use crate::account::subscription;
 use crate::execution::{Execution, State};
-use crate::machine::subscription;
 use crate::record::{Due, Subscription};
 use crate::step::run;
 

@@ -58,8 +58,9 @@ impl Execution {
 
     /// The facts of birth that a snapshot holds: they name the program that [`Execution::from_snapshot`] needs.
     pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Arc<Birth>, DecodeError> {
-        let mut source = In { r: Reader::new(bytes), known: Vec::new() };
-        source.execution().map(|x| x.birth)
+        let mut reader = Reader::new(bytes);
+        format(&mut reader)?;
+        get_birth(&mut reader).map(Arc::new)
     }
 
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.
@@ -78,6 +79,14 @@ impl Execution {
             return Err(DecodeError("a snapshot does not fit its definition"));
         }
         Ok(x)
+    }
+}
+
+fn format(reader: &mut Reader<'_>) -> Read<()> {
+    if reader.byte()? == FORMAT {
+        Ok(())
+    } else {
+        Err(DecodeError("the format of a snapshot is unknown"))
     }
 }
 
@@ -163,7 +172,9 @@ impl Out {
             }
             State::Fork(slots) => {
                 self.w.number(slots.len() as u64);
-                slots.iter().for_each(|slot| self.slot(slot));
+                for slot in slots {
+                    self.slot(slot);
+                }
             }
             State::Try(attempts) => self.attempts(attempts),
             _ => {}
@@ -181,7 +192,9 @@ impl Out {
             Slot::Done(output, context) => {
                 self.w.byte(3 + u8::from(context.is_some()));
                 self.value(output);
-                context.iter().for_each(|context| self.value(context));
+                if let Some(context) = context {
+                    self.value(context);
+                }
             }
         }
     }
@@ -210,9 +223,7 @@ struct In<'a> {
 
 impl In<'_> {
     fn execution(&mut self) -> Read<Execution> {
-        if self.r.byte()? != FORMAT {
-            return Err(DecodeError("the format of a snapshot is unknown"));
-        }
+        format(&mut self.r)?;
         let birth = Arc::new(get_birth(&mut self.r)?);
         self.known.push(birth.input.clone());
         let mut x = Execution::unborn(birth);

@@ -41,7 +41,12 @@ pub(crate) fn fired(machine: &mut Machine<'_>, visit: Visit, kind: TimerKind) {
     let site = Site::of(frame);
     match (kind, &task.kind) {
         (TimerKind::Wait, _) => machine.complete(site, &Raw::Input, task.then),
-        (TimerKind::Timeout, _) => machine.fault(visit, Fault::timeout("the task has run out of time"), true),
+        (TimerKind::Timeout, _) => {
+            if let Some(effect) = machine.stop(frame) {
+                machine.revoke(effect);
+            }
+            machine.fault(visit, Fault::timeout("the task has run out of time"), true);
+        }
         (TimerKind::Retry, Kind::Try(attempt)) => {
             if let Some(fault) = step::try_::retried(machine, visit, attempt) {
                 machine.fault(visit, fault, true);

@@ -16,14 +16,14 @@
 pub mod batch;
 pub mod memory;
 pub mod read;
-// pub mod sqlite;
+pub mod sqlite;
 
 use tidemill_dsl::ids::Time;
 
 pub use batch::*;
 pub use memory::MemoryStore;
 pub use read::*;
-// pub use sqlite::SqliteStore;
+pub use sqlite::SqliteStore;
 
 /// Version of the stored form (D13). A store of a later one is not opened; an earlier one is migrated.
 pub const FORMAT: u32 = 1;

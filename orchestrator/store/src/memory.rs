@@ -8,6 +8,9 @@
 //! same order on every run.
 
 mod apply;
+mod buffer;
+mod operator;
+mod queries;
 mod retention;
 mod state;
 mod table;
@@ -71,12 +74,19 @@ impl MemoryStore {
     }
 
     fn over(state: State) -> MemoryStore {
-        MemoryStore { shared: Arc::new(Mutex::new(Shared { state, ..Shared::default() })) }
+        MemoryStore {
+            shared: Arc::new(Mutex::new(Shared {
+                state,
+                ..Shared::default()
+            })),
+        }
     }
 
     /// The handle on its faults.
     pub fn faults(&self) -> Faults {
-        Faults { shared: self.shared.clone() }
+        Faults {
+            shared: self.shared.clone(),
+        }
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> ReadResult<T> {
@@ -157,7 +167,10 @@ impl Faults {
     pub fn crash(&self) -> MemoryStore {
         let mut shared = lock(&self.shared);
         shared.crashed = true;
-        let dropped = (std::mem::take(&mut shared.waiting), std::mem::take(&mut shared.finished));
+        let dropped = (
+            std::mem::take(&mut shared.waiting),
+            std::mem::take(&mut shared.finished),
+        );
         let state = std::mem::take(&mut shared.state);
         drop(shared);
         drop(dropped);
@@ -216,7 +229,11 @@ impl Shared {
                 counters.commits += 1;
                 counters.batches += 1;
                 self.counters = counters;
-                if failure.is_some() { Err(failed) } else { Ok(committed) }
+                if failure.is_some() {
+                    Err(failed)
+                } else {
+                    Ok(committed)
+                }
             }
             Err(refusal) => {
                 self.state.roll_back();

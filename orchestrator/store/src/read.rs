@@ -24,7 +24,15 @@ pub trait Read {
     /// The snapshot of an execution, if any, and the transitions after it, in order.
     fn log(&self, execution: ExecutionId) -> ReadResult<(Option<StateSnapshot>, Vec<Transition>)>;
     /// An execution's transitions from the one that holds `sequence` on, at most `limit`, in order.
-    fn transitions(&self, execution: ExecutionId, sequence: u64, limit: usize) -> ReadResult<Vec<Transition>>;
+    fn transitions(&self, execution: ExecutionId, sequence: u64, limit: usize)
+    -> ReadResult<Vec<Transition>>;
+    /// Log rows of one execution after a position, in order, at most `limit` (a stream that follows it reads these).
+    fn log_rows(
+        &self,
+        execution: ExecutionId,
+        after: u64,
+        limit: usize,
+    ) -> ReadResult<Vec<(u64, Transition)>>;
     /// One summary.
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>>;
     /// A page of summaries, without results: `result` is none in a list.
@@ -35,9 +43,20 @@ pub trait Read {
     /// waiting one is woken by its timer or subscription). In id order, after `after`, without results.
     fn unfinished(&self, after: Option<ExecutionId>, limit: usize) -> ReadResult<Vec<ExecutionRow>>;
     /// The execution that holds a start key.
-    fn start_key(&self, namespace: &str, workflow: &str, key: &str) -> ReadResult<Option<(ExecutionId, [u8; 32])>>;
+    fn start_key(
+        &self,
+        namespace: &str,
+        workflow: &str,
+        key: &str,
+    ) -> ReadResult<Option<(ExecutionId, [u8; 32])>>;
     /// Executions begun by an event (all attempts, all triggers), in id order.
-    fn caused_by(&self, namespace: &str, binding: &str, source: &str, id: &str) -> ReadResult<Vec<ExecutionRow>>;
+    fn caused_by(
+        &self,
+        namespace: &str,
+        binding: &str,
+        source: &str,
+        id: &str,
+    ) -> ReadResult<Vec<ExecutionRow>>;
     /// Children of an execution, in id order.
     fn children(&self, parent: ExecutionId) -> ReadResult<Vec<ExecutionRow>>;
 
@@ -85,13 +104,16 @@ pub trait Read {
     fn checkpoints(&self, namespace: &str, source: &str) -> ReadResult<Vec<Checkpoint>>;
     /// Namespaces with manifest text and instant of the first write.
     fn namespaces(&self) -> ReadResult<Vec<(Namespace, Arc<str>, Time)>>;
-    /// Sealed secrets: namespace, name, bytes, instant of the last write.
-    fn secrets(&self) -> ReadResult<Vec<(Namespace, Arc<str>, Vec<u8>, Time)>>;
+    /// Every sealed secret.
+    fn secrets(&self) -> ReadResult<Vec<SealedSecret>>;
     /// Resumable pieces of work.
     fn works(&self) -> ReadResult<Vec<(Arc<str>, Vec<u8>)>>;
     /// A value of `meta`.
     fn meta(&self, key: &str) -> ReadResult<Option<Value>>;
 }
+
+/// A sealed secret: namespace, name, bytes, instant of the last write.
+pub type SealedSecret = (Namespace, Arc<str>, Vec<u8>, Time);
 
 /// An execution's summary.
 #[derive(Clone, Debug, PartialEq)]

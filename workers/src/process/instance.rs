@@ -72,6 +72,8 @@ pub(super) struct Instance {
     pub(super) pid: Option<u32>,
     /// Cancelled when the process has ended.
     pub(super) gone: CancellationToken,
+    /// Cancelled to end it.
+    pub(super) retire: CancellationToken,
     pub(super) calls: AtomicU64,
     pub(super) started_at: Time,
     ended: OnceLock<String>,
@@ -119,6 +121,7 @@ impl Instance {
             line: Line::new(socket),
             pid: group.id(),
             gone: CancellationToken::new(),
+            retire: CancellationToken::new(),
             calls: AtomicU64::new(0),
             started_at: now,
             ended: OnceLock::new(),

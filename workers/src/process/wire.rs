@@ -49,16 +49,14 @@ impl Line {
         }
     }
 
-    /// Sends a request and reads the answer. A kept connection that turns out to be closed before the request was
-    /// sent is replaced by a new one.
-    pub(crate) async fn send(&self, mut request: Wire) -> Result<(Parts, Bytes), WireError> {
+    /// Sends a request and reads the answer. A kept connection that the program closed without a word is replaced by
+    /// a new one and the request sent again: it carries its idempotency key.
+    pub(crate) async fn send(&self, request: Wire) -> Result<(Parts, Bytes), WireError> {
         while let Some(mut sender) = self.kept() {
-            match sender.try_send_request(request).await {
+            match sender.send_request(request.clone()).await {
                 Ok(answer) => return self.read(sender, answer).await,
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(error.into_error().into()),
-                },
+                Err(error) if error.is_parse() => return Err(error.into()),
+                Err(error) => tracing::debug!(%error, "kept connection to an instance is gone"),
             }
         }
         let mut sender = self.connect().await?;

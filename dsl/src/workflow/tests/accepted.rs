@@ -6,7 +6,7 @@ use petgraph::visit::EdgeRef;
 
 use super::{check, told, workflow};
 use crate::check::graph;
-use crate::program::{Kind, Next, Program};
+use crate::program::{AttributeTest, Kind, Next, Program};
 
 fn program(body: &str) -> std::sync::Arc<Program> {
     let checked = check(&workflow(body));
@@ -123,6 +123,37 @@ fn default_case_is_tried_last() {
 }
 
 #[test]
+fn filters_tell_literals_from_patterns() {
+    let check = |kind: &str, expected: (Option<&str>, Option<&str>), pattern: bool| {
+        let body = format!("do:\n  - a: {{listen: {{to: {{one: {{with: {{type: '{kind}'}}}}}}}}}}\n");
+        let program = program(&body);
+        let Kind::Listen(listen) = &program.tasks[0].kind else {
+            panic!()
+        };
+        assert_eq!(
+            (listen.filter.event_type(), listen.filter.stated_type()),
+            expected,
+            "{kind}"
+        );
+        let AttributeTest::Text { pattern: found, .. } = &listen.filter.with[0].1 else {
+            return assert!(!pattern);
+        };
+        assert_eq!(found.is_some(), pattern, "{kind}");
+        assert!(
+            found
+                .as_ref()
+                .is_none_or(|p| p.is_match("a.b.c") && !p.is_match("xa.b.cx")),
+            "{kind}"
+        );
+    };
+    check("a.b.c", (Some("a.b.c"), Some("a.b.c")), false);
+    check("a.b.*", (None, Some("a.b.*")), true);
+    check("a|a.b.c", (None, Some("a|a.b.c")), true);
+    check("*.c", (Some("*.c"), Some("*.c")), false);
+    check("${ . == $input.type }", (None, None), false);
+}
+
+#[test]
 fn warnings() {
     let check = |body: &str, expected: &[&str]| {
         let checked = check(&workflow(body));
@@ -185,10 +216,7 @@ fn digest_is_that_of_the_text() {
         .map(|d| super::super::check_node(d, &many).program.unwrap().digest)
         .collect();
     assert_eq!(digests[0], digests[1]);
-    assert_eq!(
-        digests[0][..],
-        sha2::Sha256::digest(text.trim_end().as_bytes())[..]
-    );
+    assert_eq!(digests[0][..], sha2::Sha256::digest(text.as_bytes())[..]);
 }
 
 #[test]

@@ -57,11 +57,12 @@ fn definitions(feature: &str) -> Vec<String> {
         }
         let open = lines.next().unwrap();
         let indent = open.len() - open.trim_start().len();
-        let body = lines.by_ref().take_while(|l| l.trim() != "\"\"\"");
-        found.push(
-            body.map(|l| format!("{}\n", l.get(indent..).unwrap_or("")))
-                .collect(),
-        );
+        let mut text = String::new();
+        for line in lines.by_ref().take_while(|l| l.trim() != "\"\"\"") {
+            text.push_str(line.get(indent..).unwrap_or(""));
+            text.push('\n');
+        }
+        found.push(text);
     }
     found
 }

@@ -9,8 +9,8 @@ use crate::history::Begin;
 use crate::machine::{Begun, Machine};
 use crate::scope::Site;
 
-pub(super) fn begin() -> Result<Begun, Fault> {
-    Ok(Begun::Open(Begin::Call))
+pub(super) fn begin() -> Begun {
+    Begun::Open(Begin::Call)
 }
 
 pub(super) fn opened(machine: &mut Machine<'_>, visit: Visit) {

@@ -12,8 +12,8 @@ use crate::history::{Begin, Record, Work};
 use crate::machine::{Begun, Machine, Raw};
 use crate::scope::Site;
 
-pub(super) fn begin() -> Result<Begun, Fault> {
-    Ok(Begun::Open(Begin::Fork))
+pub(super) fn begin() -> Begun {
+    Begun::Open(Begin::Fork)
 }
 
 pub(super) fn opened(machine: &mut Machine<'_>, visit: Visit, fork: &Fork) {

@@ -1,7 +1,6 @@
 //! `listen`: consumes one event that its filter accepts; gives an array, even for one (dsl.md section 2.2).
 
 use tidemill_dsl::event::{Data, Event, StoredEvent};
-use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::Visit;
 use tidemill_dsl::program::{AttributeTest, EventFilter, Kind, Read};
 use tidemill_dsl::value::{Map, Value};
@@ -10,8 +9,8 @@ use crate::history::Begin;
 use crate::machine::{Begun, Machine};
 use crate::scope::{Place, Scope, Site};
 
-pub(super) fn begin() -> Result<Begun, Fault> {
-    Ok(Begun::Open(Begin::Listen))
+pub(super) fn begin() -> Begun {
+    Begun::Open(Begin::Listen)
 }
 
 /// What a listening visit reads of an event; none if the event is not for it.

@@ -28,17 +28,17 @@ mod wait;
 pub(crate) fn begin(machine: &mut Machine<'_>, site: &Site) -> Result<Begun, Fault> {
     let task = machine.program.task(site.task);
     match &task.kind {
-        Kind::Do(_) => do_::begin(),
+        Kind::Do(_) => Ok(do_::begin()),
         Kind::Set(template) => set::begin(machine, site, template),
         Kind::Switch(cases) => switch::begin(machine, site, cases),
         Kind::For(each) => for_::begin(machine, site, each),
-        Kind::Fork(_) => fork::begin(),
+        Kind::Fork(_) => Ok(fork::begin()),
         Kind::Try(attempt) => try_::begin(machine, site, attempt),
         Kind::Raise(template) => raise::begin(machine, site, template),
         Kind::Wait(template) => wait::begin(machine, site, template),
         Kind::Emit(template) => emit::begin(machine, site, template),
-        Kind::Listen(_) => listen::begin(),
-        Kind::Http(_) | Kind::Function(_) => call::begin(),
+        Kind::Listen(_) => Ok(listen::begin()),
+        Kind::Http(_) | Kind::Function(_) => Ok(call::begin()),
         Kind::Local(call) => call::begin_local(machine, site, call),
         Kind::RunWorkflow(run) => run::begin(machine, site, run),
     }
@@ -87,9 +87,7 @@ pub(crate) fn list_done(machine: &mut Machine<'_>, visit: Visit) {
 /// and whether it is now that task's own.
 pub(crate) fn rescue(machine: &mut Machine<'_>, visit: Visit, fault: Fault) -> Option<(Fault, bool)> {
     let program = machine.program;
-    let Some(frame) = machine.x.open_frame(visit) else {
-        return None;
-    };
+    let frame = machine.x.open_frame(visit)?;
     match (&program.task(frame.task).kind, &frame.state) {
         (Kind::Fork(fork), _) => fork::branch_failed(machine, visit, fork, fault),
         (Kind::Try(attempt), State::Try(state)) if state.phase == Phase::Body => {

@@ -7,6 +7,8 @@ use crate::harness::{Run, json};
 
 const CALL: &str = "do:\n- a: {set: {a: 1}}\n- c: {call: 'x:1@default'}\n- z: {set: {z: '${ . }'}}\n";
 
+type State<'a> = &'a dyn Fn() -> Run;
+
 fn refused(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Refused(_))
 }
@@ -35,7 +37,7 @@ fn verbs_that_a_state_does_not_allow_are_refused() {
         run
     };
     let pending = || Run::pending(CALL, "{}");
-    let states: [(&str, &dyn Fn() -> Run, [bool; 4]); 6] = [
+    let states: [(&str, State, [bool; 4]); 6] = [
         ("pending", &pending, [true, false, false, false]),
         ("running", &running, [true, true, false, false]),
         ("suspended", &suspended, [true, false, true, false]),
@@ -90,7 +92,14 @@ fn answers_and_timers_are_kept_while_suspended() {
     assert!(run.post(9, "e", "\"e\""));
     assert!(!run.post(10, "e", "\"second\""));
     let outcome = Outcome::Done(json("\"again\""));
-    assert_eq!(run.feed(Input::Outcome { visit, attempt, outcome }), Verdict::Stale);
+    assert_eq!(
+        run.feed(Input::Outcome {
+            visit,
+            attempt,
+            outcome
+        }),
+        Verdict::Stale
+    );
     assert_eq!(run.words(), words, "nothing moves while suspended");
     assert_eq!(run.x.open_calls().count(), 0);
     assert!(resume(&run.program, &run.x).effects.is_empty());
@@ -99,13 +108,20 @@ fn answers_and_timers_are_kept_while_suspended() {
         r#"{"z":["c",{},["e"]]}"#,
         "+W +f +c +w +l |w |l |W ^W ^w ^l -c -w -l -f +z -z -W",
     );
-    let calls = run.effects.iter().filter(|effect| matches!(effect, Effect::Call { .. })).count();
+    let calls = run
+        .effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Call { .. }))
+        .count();
     assert_eq!(calls, 1, "the call is not repeated");
 }
 
 #[test]
 fn timeouts_while_suspended_take_effect_on_resume() {
-    let mut run = Run::start("timeout: {after: PT5S}\ndo:\n- c: {call: 'x:1@default', timeout: {after: PT2S}}\n", "{}");
+    let mut run = Run::start(
+        "timeout: {after: PT5S}\ndo:\n- c: {call: 'x:1@default', timeout: {after: PT2S}}\n",
+        "{}",
+    );
     run.suspend();
     run.pass(10_000).is(Status::Suspended);
     run.resume();
@@ -143,22 +159,53 @@ fn late_and_doubled_outcomes_are_stale() {
     run.done("a", "1");
     for (visit, attempt) in [a, b, (a.0, 2), (99, 1)] {
         let outcome = Outcome::Done(json("2"));
-        assert_eq!(run.feed(Input::Outcome { visit, attempt, outcome }), Verdict::Stale);
+        assert_eq!(
+            run.feed(Input::Outcome {
+                visit,
+                attempt,
+                outcome
+            }),
+            Verdict::Stale
+        );
     }
     let (visit, _) = run.call("c");
-    assert_eq!(run.feed(Input::Outcome { visit, attempt: 2, outcome: Outcome::Done(json("2")) }), Verdict::Stale);
+    assert_eq!(
+        run.feed(Input::Outcome {
+            visit,
+            attempt: 2,
+            outcome: Outcome::Done(json("2"))
+        }),
+        Verdict::Stale
+    );
     run.done("c", "3");
-    assert_eq!(run.feed(Input::Outcome { visit, attempt: 1, outcome: Outcome::Done(json("2")) }), Verdict::Stale);
+    assert_eq!(
+        run.feed(Input::Outcome {
+            visit,
+            attempt: 1,
+            outcome: Outcome::Done(json("2"))
+        }),
+        Verdict::Stale
+    );
     run.expect("3", "+W +f +a +b -a xb -f +c -c -W");
 }
 
 #[test]
 #[cfg(not(feature = "bug-double-outcome"))]
 fn an_outcome_after_the_end_is_stale() {
-    let mut run = Run::start("do:\n- f: {fork: {branches: [{a: {call: 'x:1@default'}}, {b: {call: 'x:1@default'}}]}}\n", "{}");
+    let mut run = Run::start(
+        "do:\n- f: {fork: {branches: [{a: {call: 'x:1@default'}}, {b: {call: 'x:1@default'}}]}}\n",
+        "{}",
+    );
     let (visit, attempt) = run.call("a");
     run.fail("b", 500);
-    assert_eq!(run.feed(Input::Outcome { visit, attempt, outcome: Outcome::Done(json("1")) }), Verdict::Stale);
+    assert_eq!(
+        run.feed(Input::Outcome {
+            visit,
+            attempt,
+            outcome: Outcome::Done(json("1"))
+        }),
+        Verdict::Stale
+    );
 }
 
 #[test]
@@ -209,13 +256,13 @@ fn retry_of_a_fork_runs_no_finished_branch_again() {
 
 #[test]
 fn a_branch_cancelled_between_two_tasks_goes_on_with_the_second() {
-    let body = "do:\n- f:\n    fork:\n      branches:\n      - a: {do: [{a1: {set: {n: 1}}}, {r: {if: .n == 1, set: {n: '${ $context.bad.x }'}}}]}\n      - b: {do: [{b1: {set: {n: 1}}}, {b2: {set: {n: '${ .n + 1 }'}}}, {b3: {set: {n: '${ .n + 1 }'}}}]}\n";
-    let mut run = Run::start(&format!("do:\n- s: {{set: {{}}, export: {{as: '{{bad: 1}}'}}}}\n{}", &body[4..]).replace("set: {}", "set: {x: 1}"), "{}");
-    assert_eq!(run.end(), "400 expression /do/1/f/fork/branches/0/a/do/1/r");
+    let body = "do:\n- f:\n    fork:\n      branches:\n      - a: {do: [{a1: {set: {n: 1}}}, {r: {if: .n == 1, set: {n: '${ .n.x }'}}}]}\n      - b: {do: [{b1: {set: {n: 1}}}, {b2: {set: {n: '${ .n + 1 }'}}}, {b3: {set: {n: '${ .n + 1 }'}}}]}\n";
+    let mut run = Run::start(body, "{}");
+    assert_eq!(run.end(), "400 expression /do/0/f/fork/branches/0/a/do/1/r");
     run.retry(Some(r#"{"n":7}"#), None);
     run.expect(
-        r#"400 expression /do/1/f/fork/branches/0/a/do/1/r"#,
-        "+W +s -s +f +a +b +a1 -a1 +b1 -b1 +r !r !a xb !f !W ~W +f +a +b +b2 -b2 !W",
+        r#"[{"n":7},{"n":9}]"#,
+        "+W +f +a +b +a1 -a1 +b1 -b1 +r !r !a xb !f !W ~W +f +a +b +b2 -b2 -a +b3 -b3 -b -f -W",
     );
 }
 
@@ -226,7 +273,10 @@ fn retry_goes_back_into_the_handler() {
     run.fail("c", 501).fail("h", 502);
     run.retry(None, None);
     run.done("h", "1");
-    run.expect(r#"{"s":501,"h":1}"#, "+W +t +c !c +h !h !t !W ~W +t +h -h +i -i -t -W");
+    run.expect(
+        r#"{"s":501,"h":1}"#,
+        "+W +t +c !c +h !h !t !W ~W +t +h -h +i -i -t -W",
+    );
 }
 
 #[test]
@@ -256,7 +306,12 @@ fn retry_from_a_named_task() {
     run.retry(Some(r#"{"n":5}"#), Some("/do/0/a"));
     run.done("c", "2");
     run.expect("2", "+W +a -a +o +b -b +c !c !o !W ~W +a -a +o +b -b +c -c -o -W");
-    let inputs: Vec<String> = run.entries().iter().filter(|e| e.kind == "task.started").map(|e| e.input.as_ref().unwrap().to_string()).collect();
+    let inputs: Vec<String> = run
+        .entries()
+        .iter()
+        .filter(|e| e.kind == "task.started")
+        .map(|e| e.input.as_ref().unwrap().to_string())
+        .collect();
     assert_eq!(inputs[4..7], [r#"{"n":5}"#, r#"{"n":6}"#, r#"{"n":6}"#]);
 }
 
@@ -298,6 +353,27 @@ fn retry_of_a_workflow_that_failed_outside_its_tasks() {
 }
 
 #[test]
+fn retry_after_an_output_that_failed_behind_an_end() {
+    let body = "do:\n- o: {do: [{a: {set: {v: 1}, then: end}}]}\noutput: {as: .v.w}\n";
+    let mut run = Run::start(body, "{}");
+    run.expect("400 expression -", "+W +o +a -a xo !W");
+    run.retry(Some(r#"{"v":{"w":2}}"#), None);
+    run.expect("2", "+W +o +a -a xo !W ~W -W");
+}
+
+#[test]
+fn retry_from_the_body_of_a_try_that_was_waiting() {
+    let body = "do:\n- t:\n    try: [{a: {set: {a: 1}}}, {c: {call: 'x:1@default'}}]\n    catch: {retry: {delay: PT1M}}\n";
+    let mut run = Run::start(body, "{}");
+    run.fail("c", 500);
+    run.cancel();
+    run.retry(None, Some("/do/0/t/try/1/c"));
+    assert!(resume(&run.program, &run.x).due.is_empty());
+    run.done("c", "1");
+    run.expect("1", "+W +t +a -a +c !c xt xW ~W +t +c -c -t -W");
+}
+
+#[test]
 fn a_trigger_start_is_created_first_and_begun_later() {
     let mut run = Run::pending(CALL, "{}");
     let created = tidemill_engine::created(&mut run.x);
@@ -308,5 +384,8 @@ fn a_trigger_start_is_created_first_and_begun_later() {
     run.feed(Input::Begin);
     run.done("c", "1");
     assert_eq!((run.log.len(), run.x.transitions()), (3, 3));
-    assert_eq!(*run.x.birth().as_ref(), tidemill_engine::birth_of(&run.log[0]).unwrap());
+    assert_eq!(
+        *run.x.birth().as_ref(),
+        tidemill_engine::birth_of(&run.log[0]).unwrap()
+    );
 }

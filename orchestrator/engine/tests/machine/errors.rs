@@ -6,7 +6,12 @@ const RAISE: &str = "raise: {error: {type: 'https://example.com/e', status: 418,
 
 #[test]
 fn raise_faults_with_its_error() {
-    pure(&format!("do:\n- r: {{{RAISE}}}\n"), "{}", "418 e /do/0/r", "+W +r !r !W");
+    pure(
+        &format!("do:\n- r: {{{RAISE}}}\n"),
+        "{}",
+        "418 e /do/0/r",
+        "+W +r !r !W",
+    );
     pure(
         "do:\n- o: {do: [{r: {raise: {error: {type: 'https://example.com/e', status: '${ .s }'}}}}]}\n",
         r#"{"s":499}"#,
@@ -31,20 +36,50 @@ fn catch_runs_do_with_the_error() {
 #[test]
 fn filters() {
     let caught = |catch: &str, raised: &str| {
-        let body = format!("do:\n- t:\n    try: [{{r: {{raise: {{error: {{{raised}}}}}}}}}]\n    catch:\n      {catch}\n      do: [{{h: {{set: {{ok: true}}}}}}]\n");
+        let body = format!(
+            "do:\n- t:\n    try: [{{r: {{raise: {{error: {{{raised}}}}}}}}}]\n    catch:\n      {catch}\n      do: [{{h: {{set: {{ok: true}}}}}}]\n"
+        );
         Run::start(&body, r#"{"yes":true}"#).end() == r#"{"ok":true}"#
     };
     let timeout = "type: 'https://serverlessworkflow.io/dsl/errors/types/timeout', status: 408";
     for (catch, raised, expected) in [
-        ("errors: {with: {type: 'https://open-workflow-specification.org/spec/1.0.0/errors/timeout'}}", timeout, true),
-        ("errors: {with: {type: 'https://serverlessworkflow.io/spec/1.0.0/errors/timeout', status: 408}}", timeout, true),
-        ("errors: {with: {type: 'https://open-workflow-specification.org/dsl/errors/types/timeout', status: 409}}", timeout, false),
-        ("errors: {with: {type: 'https://open-workflow-specification.org/spec/1.0.0/errors/runtime'}}", timeout, false),
+        (
+            "errors: {with: {type: 'https://open-workflow-specification.org/spec/1.0.0/errors/timeout'}}",
+            timeout,
+            true,
+        ),
+        (
+            "errors: {with: {type: 'https://serverlessworkflow.io/spec/1.0.0/errors/timeout', status: 408}}",
+            timeout,
+            true,
+        ),
+        (
+            "errors: {with: {type: 'https://open-workflow-specification.org/dsl/errors/types/timeout', status: 409}}",
+            timeout,
+            false,
+        ),
+        (
+            "errors: {with: {type: 'https://open-workflow-specification.org/spec/1.0.0/errors/runtime'}}",
+            timeout,
+            false,
+        ),
         ("errors: {with: {status: 408}}", timeout, true),
-        ("errors: {with: {title: T}}", "type: 'https://e.com/x', status: 1, title: T", true),
-        ("errors: {with: {title: T}}", "type: 'https://e.com/x', status: 1", false),
+        (
+            "errors: {with: {title: T}}",
+            "type: 'https://e.com/x', status: 1, title: T",
+            true,
+        ),
+        (
+            "errors: {with: {title: T}}",
+            "type: 'https://e.com/x', status: 1",
+            false,
+        ),
         ("errors: {with: {instance: /do/0/t/try/0/r}}", timeout, true),
-        ("errors: {with: {status: 408}}\n      when: $error.status == 408", timeout, true),
+        (
+            "errors: {with: {status: 408}}\n      when: $error.status == 408",
+            timeout,
+            true,
+        ),
         ("when: $error.status == 408 and .yes", timeout, true),
         ("when: $error.status == 1", timeout, false),
         ("exceptWhen: $error.status == 408", timeout, false),
@@ -57,7 +92,9 @@ fn filters() {
 #[test]
 fn what_is_not_caught_goes_on() {
     pure(
-        &format!("do:\n- o:\n    try:\n    - t:\n        try: [{{r: {{{RAISE}}}}}]\n        catch: {{when: 'false', do: [{{no: {{set: {{a: 1}}}}}}]}}\n    catch: {{do: [{{h: {{set: {{s: '${{ $error.status }}'}}}}}}]}}\n"),
+        &format!(
+            "do:\n- o:\n    try:\n    - t:\n        try: [{{r: {{{RAISE}}}}}]\n        catch: {{when: 'false', do: [{{no: {{set: {{a: 1}}}}}}]}}\n    catch: {{do: [{{h: {{set: {{s: '${{ $error.status }}'}}}}}}]}}\n"
+        ),
         "{}",
         r#"{"s":418}"#,
         "+W +o +t +r !r !t +h -h -o -W",
@@ -67,7 +104,9 @@ fn what_is_not_caught_goes_on() {
 #[test]
 fn an_error_in_the_handler_is_not_caught_again() {
     pure(
-        &format!("do:\n- t:\n    try: [{{r: {{{RAISE}}}}}]\n    catch: {{do: [{{h: {{set: {{a: '${{ $error.status.x }}'}}}}}}]}}\n"),
+        &format!(
+            "do:\n- t:\n    try: [{{r: {{{RAISE}}}}}]\n    catch: {{do: [{{h: {{set: {{a: '${{ $error.status.x }}'}}}}}}]}}\n"
+        ),
         "{}",
         "400 expression /do/0/t/catch/do/0/h",
         "+W +t +r !r +h !h !t !W",
@@ -76,10 +115,24 @@ fn an_error_in_the_handler_is_not_caught_again() {
 
 #[test]
 fn catch_without_do_gives_the_input() {
-    let body = |catch: &str| format!("do:\n- t:\n    input: {{from: .i}}\n    try: [{{s: {{set: {{lost: 1}}}}}}, {{r: {{{RAISE}}}}}]\n    catch: {catch}\n- y: {{set: {{y: '${{ . }}'}}, then: end}}\n- z: {{set: {{z: '${{ . }}'}}}}\n");
+    let body = |catch: &str| {
+        format!(
+            "do:\n- t:\n    input: {{from: .i}}\n    try: [{{s: {{set: {{lost: 1}}}}}}, {{r: {{{RAISE}}}}}]\n    catch: {catch}\n- y: {{set: {{y: '${{ . }}'}}, then: end}}\n- z: {{set: {{z: '${{ . }}'}}}}\n"
+        )
+    };
     let input = r#"{"i":{"k":1}}"#;
-    pure(&body("{}"), input, r#"{"y":{"k":1}}"#, "+W +t +s -s +r !r -t +y -y -W");
-    pure(&body("{then: z}"), input, r#"{"z":{"k":1}}"#, "+W +t +s -s +r !r -t +z -z -W");
+    pure(
+        &body("{}"),
+        input,
+        r#"{"y":{"k":1}}"#,
+        "+W +t +s -s +r !r -t +y -y -W",
+    );
+    pure(
+        &body("{then: z}"),
+        input,
+        r#"{"z":{"k":1}}"#,
+        "+W +t +s -s +r !r -t +z -z -W",
+    );
     pure(
         &body("{then: z, do: [{h: {set: {h: 1}}}]}"),
         input,
@@ -111,7 +164,9 @@ fn validation_and_expression_errors_are_caught() {
 #[test]
 fn a_failing_catch_condition_faults_the_try() {
     pure(
-        &format!("do:\n- t:\n    try: [{{r: {{{RAISE}}}}}]\n    catch: {{when: $error.status.x, do: [{{h: {{set: {{a: 1}}}}}}]}}\n"),
+        &format!(
+            "do:\n- t:\n    try: [{{r: {{{RAISE}}}}}]\n    catch: {{when: $error.status.x, do: [{{h: {{set: {{a: 1}}}}}}]}}\n"
+        ),
         "{}",
         "400 expression /do/0/t",
         "+W +t +r !r !t !W",
@@ -127,6 +182,13 @@ fn errors_of_calls_carry_the_task_as_instance() {
 
 #[test]
 fn a_fault_within_nested_forks_cancels_all_within_the_try() {
-    let body = format!("do:\n- t:\n    try:\n    - f: {{fork: {{branches: [{{a: {{wait: PT1H}}}}, {{b: {{do: [{{r: {{{RAISE}}}}}]}}}}]}}}}\n    catch: {{do: [{{h: {{set: {{ok: 1}}}}}}]}}\n");
-    pure(&body, "{}", r#"{"ok":1}"#, "+W +t +f +a +b +r !r !b xa !f +h -h -t -W");
+    let body = format!(
+        "do:\n- t:\n    try:\n    - f: {{fork: {{branches: [{{a: {{wait: PT1H}}}}, {{b: {{do: [{{r: {{{RAISE}}}}}]}}}}]}}}}\n    catch: {{do: [{{h: {{set: {{ok: 1}}}}}}]}}\n"
+    );
+    pure(
+        &body,
+        "{}",
+        r#"{"ok":1}"#,
+        "+W +t +f +a +b +r !r !b xa !f +h -h -t -W",
+    );
 }

@@ -14,7 +14,10 @@ fn detail(run: &Run) -> String {
 #[test]
 fn a_decision_yields_after_a_thousand_visits() {
     let items: Vec<String> = (0..2500).map(|n| n.to_string()).collect();
-    let mut run = Run::pending("do:\n- f: {for: {each: x, in: .}, do: [{a: {set: {v: '${ $x }'}}}]}\n", &format!("[{}]", items.join(",")));
+    let mut run = Run::pending(
+        "do:\n- f: {for: {each: x, in: .}, do: [{a: {set: {v: '${ $x }'}}}]}\n",
+        &format!("[{}]", items.join(",")),
+    );
     run.checked = false;
     let mut decision = run.one(Input::Begin);
     let mut decisions = 1;
@@ -44,7 +47,8 @@ fn a_loop_onto_itself_yields() {
 
 #[test]
 fn cancel_between_two_decisions_and_retry() {
-    let body = "do:\n- o: {do: [{f: {for: {each: x, in: '[range(1500)]'}, do: [{a: {set: {v: '${ $x }'}}}]}}]}\n";
+    let body =
+        "do:\n- o: {do: [{f: {for: {each: x, in: '[range(1500)]'}, do: [{a: {set: {v: '${ $x }'}}}]}}]}\n";
     let mut run = Run::pending(body, "{}");
     run.checked = false;
     assert!(run.one(Input::Begin).more);
@@ -54,7 +58,11 @@ fn cancel_between_two_decisions_and_retry() {
     run.retry(None, None);
     run.check("retry");
     assert_eq!(run.end(), r#"{"v":1499}"#);
-    let started = run.entries().iter().filter(|e| e.kind == "task.started" && e.task.as_ref().is_some_and(|t| &*t.name == "a")).count();
+    let started = run
+        .entries()
+        .iter()
+        .filter(|e| e.kind == "task.started" && e.task.as_ref().is_some_and(|t| &*t.name == "a"))
+        .count();
     assert_eq!(started, 1500, "no iteration ran twice, before and after {before}");
 }
 
@@ -71,8 +79,15 @@ fn large_records_yield() {
 
 #[test]
 fn too_many_items() {
-    let run = Run::start("do:\n- f: {for: {in: '[range(10001)]'}, do: [{a: {set: {v: 1}}}]}\n", "{}");
-    assert!(detail(&run).contains("limit for-items: 10000"), "{}", detail(&run));
+    let run = Run::start(
+        "do:\n- f: {for: {in: '[range(10001)]'}, do: [{a: {set: {v: 1}}}]}\n",
+        "{}",
+    );
+    assert!(
+        detail(&run).contains("limit for-items: 10000"),
+        "{}",
+        detail(&run)
+    );
 }
 
 #[test]
@@ -92,7 +107,11 @@ fn data_nested_too_deep() {
 #[test]
 fn tasks_nested_too_deep_through_functions() {
     let nest = |inner: &str| (0..20).fold(inner.to_owned(), |inner, _| format!("do: [{{d: {{{inner}}}}}]"));
-    let body = format!("use:\n  functions:\n    g: {{{}}}\ndo:\n- a: {{{}}}\n", nest("set: {v: 1}"), nest("call: g"));
+    let body = format!(
+        "use:\n  functions:\n    g: {{{}}}\ndo:\n- a: {{{}}}\n",
+        nest("set: {v: 1}"),
+        nest("call: g")
+    );
     let run = Run::start(&body, "{}");
     assert!(detail(&run).contains("limit nesting"), "{}", detail(&run));
 }
@@ -108,7 +127,13 @@ fn a_long_history_suspends() {
     run.is(Status::Suspended);
     assert!(run.x.next_sequence() > 200_000);
     let last = run.entries().pop().unwrap();
-    assert_eq!((last.kind, last.reason.as_deref()), ("workflow.suspended", Some("the history has 200000 entries (limit history)")));
+    assert_eq!(
+        (last.kind, last.reason.as_deref()),
+        (
+            "workflow.suspended",
+            Some("the history has 200000 entries (limit history)")
+        )
+    );
     assert!(run.one(Input::Resume { reason: None }).more);
     assert_eq!(run.x.birth().input, json("{}"));
 }

@@ -27,16 +27,20 @@ fn secrets() -> Secrets {
 
 fn order(body: &str, input: &str) -> Result<Call, String> {
     let run = Run::start(body, input);
-    let visit = run.x.open_calls().next().unwrap().visit;
+    let visit = run.x.open_calls().next().expect("a call is open").visit;
     let order = tidemill_engine::prepare(&run.program, &run.x, visit, &secrets());
-    order.map(|order| order.what).map_err(|fault| format!("{} {}", fault.status, fault.instance.unwrap_or_default()))
+    order
+        .map(|order| order.what)
+        .map_err(|fault| format!("{} {}", fault.status, fault.instance.unwrap_or_default()))
 }
 
 fn http(with: &str, input: &str) -> Result<HttpRequest, String> {
-    let body = format!("use: {{secrets: [key, login, bearer, missing]}}\ndo:\n- c:\n    call: http\n    with: {{{with}}}\n");
+    let body = format!(
+        "use: {{secrets: [key, login, bearer, missing]}}\ndo:\n- c:\n    call: http\n    with: {{{with}}}\n"
+    );
     match order(&body, input)? {
         Call::Http(request) => Ok(*request),
-        other => panic!("{other:?}"),
+        other @ Call::Function { .. } => panic!("{other:?}"),
     }
 }
 
@@ -47,14 +51,26 @@ fn a_request() {
         r#"{"id":"a/b","q":2}"#,
     )
     .unwrap();
-    assert_eq!((&*request.method, &*request.uri), ("POST", "https://h/p/a%2Fb?x=1&q=2"));
+    assert_eq!(
+        (&*request.method, &*request.uri),
+        ("POST", "https://h/p/a%2Fb?x=1&q=2")
+    );
     assert_eq!(request.headers, [("X-A".to_owned(), "a/b".to_owned())]);
-    assert_eq!((request.body, request.authorization), (Some(json(r#"{"n":2}"#)), None));
+    assert_eq!(
+        (request.body, request.authorization),
+        (Some(json(r#"{"n":2}"#)), None)
+    );
 }
 
 #[test]
 fn endpoints() {
-    let uri = |endpoint: &str| http(&format!("method: get, endpoint: {endpoint}"), r#"{"id":7,"u":"http://x/{id}"}"#).map(|request| request.uri);
+    let uri = |endpoint: &str| {
+        http(
+            &format!("method: get, endpoint: {endpoint}"),
+            r#"{"id":7,"u":"http://x/{id}"}"#,
+        )
+        .map(|request| request.uri)
+    };
     assert_eq!(uri("'http://h/{id}/{none}'"), Ok("http://h/7/".to_owned()));
     assert_eq!(uri("'${ .u }'"), Ok("http://x/{id}".to_owned()));
     assert_eq!(uri("'http://h/${ .id + 1 }'"), Ok("http://h/8".to_owned()));
@@ -65,7 +81,11 @@ fn endpoints() {
 #[test]
 fn secrets_are_read_when_the_call_is_sent() {
     let header = |value: &str| {
-        http(&format!("method: get, endpoint: 'http://h', headers: {{a: '{value}'}}"), "{}").map(|request| request.headers[0].1.clone())
+        http(
+            &format!("method: get, endpoint: 'http://h', headers: {{a: '{value}'}}"),
+            "{}",
+        )
+        .map(|request| request.headers[0].1.clone())
     };
     assert_eq!(header("${ $secrets.key }"), Ok("s3cret".to_owned()));
     assert_eq!(header("Key ${ $secrets.login.username }"), Ok("Key u".to_owned()));
@@ -75,19 +95,32 @@ fn secrets_are_read_when_the_call_is_sent() {
 #[test]
 fn authentication() {
     let auth = |auth: &str| {
-        http(&format!("method: get, endpoint: {{uri: 'http://h', authentication: {auth}}}"), "{}").map(|request| request.authorization)
+        http(
+            &format!("method: get, endpoint: {{uri: 'http://h', authentication: {auth}}}"),
+            "{}",
+        )
+        .map(|request| request.authorization)
     };
-    assert_eq!(auth("{basic: {username: a, password: '${ $secrets.key }'}}"), Ok(Some("Basic YTpzM2NyZXQ=".to_owned())));
+    assert_eq!(
+        auth("{basic: {username: a, password: '${ $secrets.key }'}}"),
+        Ok(Some("Basic YTpzM2NyZXQ=".to_owned()))
+    );
     assert_eq!(auth("{basic: {use: login}}"), Ok(Some("Basic dTpw".to_owned())));
     assert_eq!(auth("{bearer: {use: bearer}}"), Ok(Some("Bearer t".to_owned())));
-    assert_eq!(auth("{bearer: {token: '${ $secrets.key }'}}"), Ok(Some("Bearer s3cret".to_owned())));
+    assert_eq!(
+        auth("{bearer: {token: '${ $secrets.key }'}}"),
+        Ok(Some("Bearer s3cret".to_owned()))
+    );
     assert_eq!(auth("{bearer: {use: missing}}"), Err("403 /do/0/c".to_owned()));
     assert_eq!(auth("{basic: {use: key}}"), Err("401 /do/0/c".to_owned()));
 }
 
 #[test]
 fn the_input_of_a_function() {
-    let input = |with: &str| match order(&format!("do:\n- c: {{call: 'f:prod@default'{with}}}\n"), r#"{"n":1}"#) {
+    let input = |with: &str| match order(
+        &format!("do:\n- c: {{call: 'f:prod@default'{with}}}\n"),
+        r#"{"n":1}"#,
+    ) {
         Ok(Call::Function { name, version, input }) => format!("{name} {version} {input}"),
         other => panic!("{other:?}"),
     };
@@ -97,5 +130,12 @@ fn the_input_of_a_function() {
 
 #[test]
 fn a_failing_with_is_the_outcome() {
-    assert_eq!(order("do:\n- c: {call: 'f:1@default', with: {m: '${ .n.x }'}}\n", r#"{"n":1}"#).unwrap_err(), "400 /do/0/c");
+    assert_eq!(
+        order(
+            "do:\n- c: {call: 'f:1@default', with: {m: '${ .n.x }'}}\n",
+            r#"{"n":1}"#
+        )
+        .unwrap_err(),
+        "400 /do/0/c"
+    );
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::order::Outcome;
-use tidemill_engine::{Effect, Ended, Input, resume};
+use tidemill_engine::{Effect, Ended, Input, Verdict, resume};
 
 use crate::harness::{Run, json};
 
@@ -19,6 +19,8 @@ enum Move {
     Done(usize, u8),
     Fail(usize),
     Stale(u32, u32),
+    Again(usize),
+    Early(usize),
     Pass(u16),
     Post,
     Child(bool),
@@ -33,6 +35,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => (any::<usize>(), 0u8..5).prop_map(|(at, value)| Move::Done(at, value)),
         3 => any::<usize>().prop_map(Move::Fail),
         1 => (0u32..30, 0u32..4).prop_map(|(visit, attempt)| Move::Stale(visit, attempt)),
+        2 => any::<usize>().prop_map(Move::Again),
+        1 => any::<usize>().prop_map(Move::Early),
         4 => (0u16..3000).prop_map(Move::Pass),
         2 => Just(Move::Post),
         2 => any::<bool>().prop_map(Move::Child),
@@ -44,21 +48,65 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one, 1..40)
 }
 
+/// An answer that was given before, and a timer before its time, must change nothing.
+fn unwanted(run: &mut Run, step: &Move) {
+    match step {
+        Move::Again(at) if !run.answered.is_empty() => {
+            let (visit, attempt) = run.answered[at % run.answered.len()];
+            let outcome = Outcome::Done(json("9"));
+            assert_eq!(
+                run.feed(Input::Outcome {
+                    visit,
+                    attempt,
+                    outcome
+                }),
+                Verdict::Stale
+            );
+        }
+        Move::Early(at) => {
+            let now = run.now;
+            let due: Vec<_> = resume(&run.program, &run.x)
+                .due
+                .into_iter()
+                .filter(|due| due.at > now)
+                .collect();
+            if !due.is_empty() {
+                assert_eq!(run.feed(Input::Timer(due[at % due.len()])), Verdict::Stale);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn play(run: &mut Run, pos: u64, step: &Move) {
     let calls: Vec<_> = run.x.open_calls().collect();
     match step {
         Move::Done(at, value) if !calls.is_empty() => {
             let call = calls[at % calls.len()];
+            run.answered.push((call.visit, call.attempt));
             let outcome = Outcome::Done(json(&value.to_string()));
-            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+            run.feed(Input::Outcome {
+                visit: call.visit,
+                attempt: call.attempt,
+                outcome,
+            });
         }
         Move::Fail(at) if !calls.is_empty() => {
             let call = calls[at % calls.len()];
+            run.answered.push((call.visit, call.attempt));
             let outcome = Outcome::Failed(Fault::communication(503, "down"));
-            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+            run.feed(Input::Outcome {
+                visit: call.visit,
+                attempt: call.attempt,
+                outcome,
+            });
         }
         Move::Stale(visit, attempt) => {
-            run.feed(Input::Outcome { visit: *visit, attempt: *attempt, outcome: Outcome::Done(json("0")) });
+            run.feed(Input::Outcome {
+                visit: *visit,
+                attempt: *attempt,
+                outcome: Outcome::Done(json("0")),
+            });
         }
         Move::Pass(millis) => {
             run.pass(i64::from(*millis));
@@ -73,7 +121,11 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
                 _ => None,
             });
             if let Some((visit, child)) = started {
-                let ended = if *well { Ended::Completed(json("1")) } else { Ended::Cancelled };
+                let ended = if *well {
+                    Ended::Completed(json("1"))
+                } else {
+                    Ended::Cancelled
+                };
                 run.feed(Input::ChildEnded { visit, child, ended });
             }
         }
@@ -81,15 +133,19 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
         Move::Suspend => drop(run.suspend()),
         Move::Resume => drop(run.resume()),
         Move::Retry(input, from) => {
-            let from = from.map(|at| run.program.tasks[at % run.program.tasks.len()].reference.to_string());
+            let from = from.map(|at| {
+                run.program.tasks[at % run.program.tasks.len()]
+                    .reference
+                    .to_string()
+            });
             run.retry(input.then_some("{\"again\":1}"), from.as_deref());
         }
+        Move::Again(_) | Move::Early(_) => unwanted(run, step),
         Move::Done(..) | Move::Fail(_) => {}
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
     fn invariants_hold_on_every_walk(body in 0usize..BODIES.len(), moves in moves()) {
         let mut run = Run::start(BODIES[body], r#"{"k":true}"#);

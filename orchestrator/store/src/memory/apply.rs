@@ -8,12 +8,11 @@ use tidemill_dsl::event::StoredEvent;
 use tidemill_dsl::ids::{ExecutionId, Namespace};
 use tidemill_engine::record::{DueChange, SubscriptionChange, Summary, Transition};
 
+use super::buffer::{buffer, bury, enqueue};
+use super::operator::{definition, operator};
 use super::state::{EventKey, State};
-use crate::batch::{
-    Accepted, Arrival, Batch, BufferChange, Committed, Create, DeadLetter, Definition, DefinitionChange, DefinitionKind,
-    Delivery, DeliveryKey, DeliveryState, IngressPart, OperatorChange, Part, Refusal, ShardPart,
-};
-use crate::read::{ExecutionRow, StoredDelivery};
+use crate::batch::{Accepted, Arrival, Batch, Committed, Create, IngressPart, Part, Refusal, ShardPart};
+use crate::read::ExecutionRow;
 use crate::{Counters, day};
 
 /// Applies a batch, part by part.
@@ -75,7 +74,9 @@ fn shard(state: &mut State, part: &ShardPart, counters: &mut Counters) -> Result
     for change in &part.subscriptions {
         match change {
             SubscriptionChange::Add(s) => state.subscriptions.put((s.execution, s.visit), s.clone()),
-            SubscriptionChange::Remove(execution, visit) => drop(state.subscriptions.delete(&(*execution, *visit))),
+            SubscriptionChange::Remove(execution, visit) => {
+                drop(state.subscriptions.delete(&(*execution, *visit)));
+            }
         }
     }
     for key in &part.inbox_done {
@@ -106,7 +107,10 @@ fn begin(state: &mut State, create: &Create, counters: &mut Counters) -> Result<
     if let Some(key) = &create.key {
         let slot = (birth.namespace.clone(), birth.workflow.clone(), key.key.clone());
         if let Some((execution, body)) = state.start_keys.get(&slot) {
-            return Err(Refusal::KeyTaken { execution: *execution, same_body: *body == key.body });
+            return Err(Refusal::KeyTaken {
+                execution: *execution,
+                same_body: *body == key.body,
+            });
         }
         state.start_keys.put(slot, (birth.id, key.body));
     }
@@ -144,13 +148,20 @@ fn ingress(
 ) -> Result<(), Refusal> {
     for arrival in &part.arrivals {
         let event = &arrival.event;
-        let key: EventKey =
-            (part.namespace.clone(), part.binding.clone(), event.source.clone(), event.id.clone());
+        let key: EventKey = (
+            part.namespace.clone(),
+            part.binding.clone(),
+            event.source.clone(),
+            event.id.clone(),
+        );
         if part.seen
             && let Some(earlier) = latest(state, &key)
         {
             let mismatch = earlier.event.data != event.data;
-            out.arrivals.push(Accepted::Duplicate { pos: earlier.pos, mismatch });
+            out.arrivals.push(Accepted::Duplicate {
+                pos: earlier.pos,
+                mismatch,
+            });
             continue;
         }
         let pos = state.next();
@@ -161,19 +172,28 @@ fn ingress(
             event: event.clone(),
         };
         state.events.put(pos, (part.namespace.clone(), stored));
-        state.seen.put((day(arrival.accepted), key), pos);
+        state.seen.put((key, day(arrival.accepted)), pos);
         out.arrivals.push(Accepted::Stored(pos));
         follow(state, arrival, out, counters)?;
     }
     for checkpoint in &part.checkpoints {
-        let key = (part.namespace.clone(), checkpoint.source.clone(), checkpoint.partition.clone());
+        let key = (
+            part.namespace.clone(),
+            checkpoint.source.clone(),
+            checkpoint.partition.clone(),
+        );
         state.checkpoints.put(key, checkpoint.value.clone());
     }
     Ok(())
 }
 
 /// What an accepted event starts.
-fn follow(state: &mut State, arrival: &Arrival, out: &mut Committed, counters: &mut Counters) -> Result<(), Refusal> {
+fn follow(
+    state: &mut State,
+    arrival: &Arrival,
+    out: &mut Committed,
+    counters: &mut Counters,
+) -> Result<(), Refusal> {
     for create in &arrival.starts {
         begin(state, create, counters)?;
     }
@@ -188,158 +208,26 @@ fn follow(state: &mut State, arrival: &Arrival, out: &mut Committed, counters: &
 
 /// The latest stored event of a key.
 pub(super) fn latest<'a>(state: &'a State, key: &EventKey) -> Option<&'a StoredEvent> {
-    let positions = state.seen.iter().filter(|((_, k), _)| k == key).map(|(_, pos)| pos);
-    positions.filter_map(|pos| state.events.get(pos)).map(|(_, event)| event).max_by_key(|event| event.pos)
-}
-
-fn enqueue(state: &mut State, delivery: &Delivery) -> u64 {
-    let pos = state.next();
-    let held = delivery.key.is_some() && of_key(state, delivery).next().is_some();
-    let key = DeliveryKey { namespace: delivery.namespace.clone(), trigger: delivery.trigger.clone(), pos };
-    let state_now = if held { DeliveryState::Blocked } else { DeliveryState::Ready };
-    state.deliveries.put(key, StoredDelivery { pos, state: state_now, delivery: delivery.clone() });
-    pos
-}
-
-/// The deliveries of the trigger and order key of `like`, in order of position.
-fn of_key<'a>(state: &'a State, like: &'a Delivery) -> impl Iterator<Item = &'a DeliveryKey> {
-    let same = |d: &Delivery| d.namespace == like.namespace && d.trigger == like.trigger && d.key == like.key;
-    state.deliveries.iter().filter(move |(_, d)| same(&d.delivery)).map(|(key, _)| key)
-}
-
-fn bury(state: &mut State, letter: &DeadLetter) {
-    let id = state.next();
-    state.dead.put(id, DeadLetter { id, ..letter.clone() });
-}
-
-fn buffer(state: &mut State, change: &BufferChange, out: &mut Committed) {
-    match change {
-        BufferChange::Enqueue(delivery) => out.deliveries.push(enqueue(state, delivery)),
-        BufferChange::Take(key) => turn(state, key, &[DeliveryState::Ready], DeliveryState::InFlight),
-        BufferChange::Park(key) => turn(state, key, &[DeliveryState::InFlight], DeliveryState::Parked),
-        BufferChange::Finish(key) => finish(state, key),
-        BufferChange::Again { key, not_before, attempt, execution } => {
-            let may = |s| matches!(s, DeliveryState::InFlight | DeliveryState::Parked);
-            if state.deliveries.get(key).is_some_and(|d| may(d.state)) {
-                state.deliveries.change(key, |d| {
-                    d.state = DeliveryState::Ready;
-                    d.delivery.not_before = *not_before;
-                    d.delivery.attempt = *attempt;
-                    d.delivery.execution = *execution;
-                });
-            }
-        }
-        BufferChange::Bucket { namespace, trigger, tokens, at } => {
-            state.buckets.put((namespace.clone(), trigger.clone()), (*tokens, *at));
-        }
-        BufferChange::Dead(letter) => bury(state, letter),
-        BufferChange::DeadState { namespace, id, state: now } => {
-            if state.dead.get(id).is_some_and(|letter| letter.namespace == *namespace) {
-                state.dead.change(id, |letter| letter.state = *now);
-            }
-        }
-    }
-}
-
-fn turn(state: &mut State, key: &DeliveryKey, from: &[DeliveryState], to: DeliveryState) {
-    if state.deliveries.get(key).is_some_and(|d| from.contains(&d.state)) {
-        state.deliveries.change(key, |d| d.state = to);
-    }
-}
-
-fn finish(state: &mut State, key: &DeliveryKey) {
-    let Some(gone) = state.deliveries.delete(key) else { return };
-    if gone.delivery.key.is_none() || gone.state == DeliveryState::Blocked {
-        return;
-    }
-    let next = of_key(state, &gone.delivery).next().cloned();
-    if let Some(next) = next {
-        turn(state, &next, &[DeliveryState::Blocked], DeliveryState::Ready);
-    }
-}
-
-fn definition(state: &mut State, change: &DefinitionChange) {
-    match change {
-        DefinitionChange::Put(new) => {
-            if new.current {
-                retire(state, new.kind, |d| {
-                    same_name(d, &new.namespace, &new.name) && d.version == new.version && d.digest != new.digest
-                });
-            }
-            let key = (new.kind, new.namespace.clone(), new.name.clone(), new.version.clone(), new.digest);
-            state.definitions.put(key, new.clone());
-        }
-        DefinitionChange::Delete { kind, namespace, name, version } => retire(state, *kind, |d| {
-            same_name(d, namespace, name) && (version.is_empty() || d.version == *version)
-        }),
-        DefinitionChange::Pause { kind, namespace, name, paused } => {
-            let keys: Vec<_> = state
-                .definitions
-                .iter()
-                .filter(|(_, d)| d.kind == *kind && same_name(d, namespace, name) && d.current)
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in keys {
-                state.definitions.change(&key, |d| d.paused = *paused);
-            }
-        }
-    }
-}
-
-fn same_name(d: &Definition, namespace: &str, name: &str) -> bool {
-    *d.namespace == *namespace && *d.name == *name
-}
-
-/// Workflow revisions stay, not current; everything else goes.
-fn retire(state: &mut State, kind: DefinitionKind, which: impl Fn(&Definition) -> bool) {
-    if kind != DefinitionKind::Workflow {
-        state.definitions.delete_where(|_, d| d.kind == kind && which(d));
-        return;
-    }
-    let rows = state.definitions.iter();
-    let keys: Vec<_> =
-        rows.filter(|(_, d)| d.kind == kind && d.current && which(d)).map(|(key, _)| key.clone()).collect();
-    for key in keys {
-        state.definitions.change(&key, |d| d.current = false);
-    }
-}
-
-fn operator(state: &mut State, change: &OperatorChange, out: &mut Committed) {
-    match change {
-        OperatorChange::Namespace { namespace, text, at } => {
-            let first = state.namespaces.get(namespace).map_or(*at, |(_, first)| *first);
-            state.namespaces.put(namespace.clone(), (text.clone(), first));
-        }
-        OperatorChange::DropNamespace(namespace) => super::retention::drop_namespace(state, namespace),
-        OperatorChange::Secret { namespace, name, sealed, at } => {
-            let key = (namespace.clone(), name.clone());
-            put_or_delete(&mut state.secrets, key, sealed.clone().map(|bytes| (bytes, *at)));
-        }
-        OperatorChange::Work { id, body } => put_or_delete(&mut state.works, id.clone(), body.clone()),
-        OperatorChange::Checkpoint { namespace, checkpoint: c } => {
-            let key = (namespace.clone(), c.source.clone(), c.partition.clone());
-            put_or_delete(&mut state.checkpoints, key, (!c.value.is_empty()).then(|| c.value.clone()));
-        }
-        OperatorChange::Retain { executions, events, rows } => {
-            out.more = super::retention::retain(state, *executions, *events, *rows);
-        }
-        OperatorChange::Meta { key, value } => state.meta.put(key.clone(), value.clone()),
-    }
-}
-
-fn put_or_delete<K: Ord + Clone, V: Clone>(table: &mut super::table::Table<K, V>, key: K, row: Option<V>) {
-    match row {
-        Some(row) => table.put(key, row),
-        None => drop(table.delete(&key)),
-    }
+    let days = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+    let positions = state.seen.range(days).map(|(_, pos)| pos);
+    positions
+        .filter_map(|pos| state.events.get(pos))
+        .map(|(_, event)| event)
+        .max_by_key(|event| event.pos)
 }
 
 /// Removes an execution's summary and all that hangs on it, except its log and its timers (an ended one has none).
 pub(super) fn forget(state: &mut State, id: ExecutionId) {
-    state.executions.delete(&id);
+    if state.executions.delete(&id).is_none() {
+        return;
+    }
     state.states.delete(&id);
-    state.start_keys.delete_where(|_, (execution, _)| *execution == id);
-    state.subscriptions.delete_where(|(execution, _), _| *execution == id);
+    state
+        .start_keys
+        .delete_where(|_, (execution, _)| *execution == id);
+    state
+        .subscriptions
+        .delete_where(|(execution, _), _| *execution == id);
 }
 
 /// Whether a row keyed by a namespace belongs to it.

@@ -25,13 +25,17 @@ pub(super) fn retain(state: &mut State, executions: Time, events: Time, rows: u3
         }
     }
     while left > 0 {
-        let Some(pos) = next_event(state, events) else { break };
+        let Some(pos) = next_event(state, events) else {
+            break;
+        };
         state.events.delete(&pos);
         state.removed_event = pos;
         left -= 1;
     }
     while left > 0 {
-        let Some(id) = next_letter(state, events) else { break };
+        let Some(id) = next_letter(state, events) else {
+            break;
+        };
         state.dead.delete(&id);
         left -= 1;
     }
@@ -41,13 +45,16 @@ pub(super) fn retain(state: &mut State, executions: Time, events: Time, rows: u3
         || next_letter(state, events).is_some();
     if !more {
         let today = day(events);
-        state.seen.delete_where(|(day, _), _| *day < today);
+        state.seen.delete_where(|(_, day), _| *day < today);
     }
     more
 }
 
 fn next_ended(state: &State, before: Time) -> Option<ExecutionId> {
-    let ended = state.executions.values().filter_map(|row| Some((row.ended?, row.id)));
+    let ended = state
+        .executions
+        .values()
+        .filter_map(|row| Some((row.ended?, row.id)));
     ended.filter(|(end, _)| *end < before).min().map(|(_, id)| id)
 }
 
@@ -57,8 +64,14 @@ fn next_event(state: &State, before: Time) -> Option<u64> {
 }
 
 fn next_letter(state: &State, before: Time) -> Option<u64> {
-    let settled = state.dead.values().filter(|letter| letter.state != DeadState::Open && letter.at < before);
-    settled.map(|letter| (letter.at, letter.id)).min().map(|(_, id)| id)
+    let settled = state
+        .dead
+        .values()
+        .filter(|letter| letter.state != DeadState::Open && letter.at < before);
+    settled
+        .map(|letter| (letter.at, letter.id))
+        .min()
+        .map(|(_, id)| id)
 }
 
 /// Removes the summary and at most `left` rows of the log; gives what is left of `left`.
@@ -78,14 +91,21 @@ fn remove_execution(state: &mut State, id: ExecutionId, left: u32) -> u32 {
 }
 
 fn positions(state: &State, id: ExecutionId) -> impl Iterator<Item = u64> {
-    state.log_of.range((id, 0)..=(id, u64::MAX)).map(|((_, pos), ())| *pos)
+    state
+        .log_of
+        .range((id, 0)..=(id, u64::MAX))
+        .map(|((_, pos), ())| *pos)
 }
 
 /// Removes a namespace with everything of it, in one go.
 pub(super) fn drop_namespace(state: &mut State, namespace: &Namespace) {
     let mine = within(namespace);
-    let ids: Vec<_> =
-        state.executions.values().filter(|row| mine(&row.namespace)).map(|row| row.id).collect();
+    let ids: Vec<_> = state
+        .executions
+        .values()
+        .filter(|row| mine(&row.namespace))
+        .map(|row| row.id)
+        .collect();
     for id in &ids {
         forget(state, *id);
         let rows: Vec<u64> = positions(state, *id).collect();
@@ -98,7 +118,7 @@ pub(super) fn drop_namespace(state: &mut State, namespace: &Namespace) {
     state.due.delete_where(|due, ()| ids.contains(&due.execution));
     state.subscriptions.delete_where(|_, s| mine(&s.namespace));
     state.events.delete_where(|_, (ns, _)| mine(ns));
-    state.seen.delete_where(|(_, key), _| mine(&key.0));
+    state.seen.delete_where(|(key, _), _| mine(&key.0));
     state.deliveries.delete_where(|key, _| mine(&key.namespace));
     state.buckets.delete_where(|(ns, _), _| mine(ns));
     state.dead.delete_where(|_, letter| mine(&letter.namespace));

@@ -10,11 +10,9 @@ use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Due, Subscription, Transition};
 
 use super::table::Table;
-use crate::batch::{
-    DeadLetter, Definition, DefinitionKind, DeliveryKey, InboxKey, StateSnapshot,
-};
-use crate::read::{ExecutionRow, StoredDelivery};
 use crate::FORMAT;
+use crate::batch::{DeadLetter, Definition, DefinitionKind, DeliveryKey, InboxKey, StateSnapshot};
+use crate::read::{ExecutionRow, StoredDelivery};
 
 /// Identity of an event: namespace, binding, source, id.
 pub(super) type EventKey = (Namespace, Arc<str>, Arc<str>, Arc<str>);
@@ -78,8 +76,8 @@ tables! {
     inbox: InboxKey => Vec<u8>,
     /// Events by position.
     events: u64 => (Namespace, StoredEvent),
-    /// The latest position of each event key, by day of acceptance.
-    seen: (i64, EventKey) => u64,
+    /// The latest position of each event key on each day of acceptance.
+    seen: (EventKey, i64) => u64,
     /// Deliveries.
     deliveries: DeliveryKey => StoredDelivery,
     /// Rate buckets.

@@ -1,0 +1,249 @@
+//! Sources, triggers, functions, connections, queues: the documents of manifests.md.
+//!
+//! Owns their JSON form: the document as sent with `status` added. Checking and storing is `apply`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::header;
+use serde::{Deserialize, Serialize};
+use tidemill_store::{Batch, Checkpoint, Class, DefinitionKind, OperatorChange, Part};
+use utoipa::ToSchema;
+
+use super::body::{Json, empty, json, with};
+use super::call::Call;
+use super::paging::{Keyset, Page, by_name};
+use super::status::{self, Status};
+use super::workflows::{tag, written};
+use crate::apply::{self, Request};
+use crate::buffer::submit;
+use crate::catalog::ManifestEntry;
+use crate::error::Error;
+use crate::problem::Problem;
+use crate::sources::State;
+
+/// How long a seek waits for the source to stop.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks at a stopping source.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// A document with its status.
+#[derive(Serialize, ToSchema)]
+pub struct Resource {
+    kind: &'static str,
+    /// As sent.
+    metadata: Json,
+    /// As sent.
+    spec: Json,
+    status: Status,
+}
+
+/// Body of a seek: one position, or one per partition; null removes it.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SeekBody {
+    /// For a source with one position.
+    position: Option<String>,
+    /// Position by partition.
+    #[serde(default)]
+    positions: BTreeMap<String, Option<String>>,
+}
+
+/// `GET /functions/{name}/instances`: one process that runs a function.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    id: String,
+    state: &'static str,
+    started_at: String,
+}
+
+fn what(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::Workflow => "workflow",
+        DefinitionKind::Source => "source",
+        DefinitionKind::Trigger => "trigger",
+        DefinitionKind::Function => "function",
+        DefinitionKind::Connection => "connection",
+        DefinitionKind::Queue => "queue",
+    }
+}
+
+/// `PUT /{kind}s/{name}`.
+pub async fn put(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
+    let name = call.name()?;
+    let request = Request {
+        namespace: &call.namespace,
+        text: call.text()?,
+        dry_run: call.query.flag("dryRun")?,
+        expected: Some((kind, &name)),
+        matching: call.if_match()?,
+    };
+    let outcome = apply::apply(call.rooms(), request).await?;
+    let result = outcome
+        .results
+        .first()
+        .ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
+    written(&call, &outcome, result)
+}
+
+/// `GET /{kind}s/{name}`.
+pub async fn get(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
+    let name = call.name()?;
+    let entry = entry(&call, kind, &name)?;
+    let etag = tag(&entry.definition.digest);
+    let resource = resource(&call, entry).await?;
+    Ok(with(json(200, &resource)?, header::ETAG, &etag))
+}
+
+fn entry(call: &Call, kind: DefinitionKind, name: &str) -> Result<ManifestEntry, Problem> {
+    let space = call.rooms().catalog.space(&call.namespace);
+    let found = match (kind, call.query.get("version")) {
+        (DefinitionKind::Function, Some(version)) => {
+            version.parse().ok().and_then(|v| space.function(name, Some(v)))
+        }
+        _ => space.manifest(kind, name),
+    };
+    found.cloned().ok_or_else(|| Problem::not_found(what(kind), name))
+}
+
+async fn resource(call: &Call, entry: ManifestEntry) -> Result<Resource, Problem> {
+    let status = status::of(call, &entry).await?;
+    let document = entry.manifest.to_value();
+    let part = |name: &str| Json(document.get(name).cloned().unwrap_or_default());
+    Ok(Resource {
+        kind: entry.manifest.kind(),
+        metadata: part("metadata"),
+        spec: part("spec"),
+        status,
+    })
+}
+
+/// `GET /{kind}s`.
+pub async fn list(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
+    let space = call.rooms().catalog.space(&call.namespace);
+    let keyset = Keyset::new(what(kind), &call.namespace, &call.query);
+    let all = space
+        .manifests(kind)
+        .into_iter()
+        .map(|entry| (&*entry.definition.name, entry));
+    let (entries, next) = by_name(&keyset, &call.query, all)?;
+    let mut items = Vec::with_capacity(entries.len());
+    for entry in entries {
+        items.push(resource(&call, entry.clone()).await?);
+    }
+    json(200, &Page::new(items, next))
+}
+
+/// `DELETE /{kind}s/{name}`.
+pub async fn delete(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
+    let name = call.name()?;
+    if call.query.flag("dryRun")? {
+        entry(&call, kind, &name)?;
+    } else {
+        apply::delete(call.rooms(), &call.namespace, (kind, &name, "")).await?;
+    }
+    Ok(empty(204))
+}
+
+/// `POST /{sources|triggers}/{name}/pause`.
+pub async fn pause(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
+    hold(call, kind, true).await
+}
+
+/// `POST /{sources|triggers}/{name}/resume`.
+pub async fn resume(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
+    hold(call, kind, false).await
+}
+
+async fn hold(call: Call, kind: DefinitionKind, paused: bool) -> Result<Response, Problem> {
+    let name = call.name()?;
+    apply::pause(call.rooms(), &call.namespace, (kind, &name), paused).await?;
+    call.state.hall.sources.sync(call.rooms());
+    let resource = resource(&call, entry(&call, kind, &name)?).await?;
+    json(200, &resource)
+}
+
+/// `POST /sources/{name}/seek`: stops the source, sets its positions, lets it go on from there.
+pub async fn seek(call: Call) -> Result<Response, Problem> {
+    let name = call.name()?;
+    let body: SeekBody = call.read()?;
+    let mut wanted = body.positions;
+    wanted.extend(body.position.map(|position| (String::new(), Some(position))));
+    if wanted.is_empty() {
+        return Err(Problem::bad(
+            "bad-body",
+            "a seek names `position`, or `positions` by partition",
+        ));
+    }
+    let paused = entry(&call, DefinitionKind::Source, &name)?.definition.paused;
+    if !paused {
+        stop(&call, &name).await?;
+    }
+    let changes = wanted.into_iter().map(|(partition, value)| {
+        let value: Arc<str> = value.unwrap_or_default().into();
+        let checkpoint = Checkpoint {
+            source: name.clone(),
+            partition: partition.into(),
+            value,
+        };
+        OperatorChange::Checkpoint {
+            namespace: call.namespace.clone(),
+            checkpoint,
+        }
+    });
+    let parts = vec![Part::Operator(changes.collect())];
+    let written = submit(
+        call.rooms(),
+        Batch {
+            class: Class::Running,
+            parts,
+        },
+    )
+    .await;
+    if !paused {
+        apply::pause(
+            call.rooms(),
+            &call.namespace,
+            (DefinitionKind::Source, &name),
+            false,
+        )
+        .await?;
+        call.state.hall.sources.sync(call.rooms());
+    }
+    written?;
+    let resource = resource(&call, entry(&call, DefinitionKind::Source, &name)?).await?;
+    json(200, &resource)
+}
+
+/// Pauses a source and waits until its task has ended, so that it saves no position any more.
+async fn stop(call: &Call, name: &str) -> Result<(), Problem> {
+    let gauge = call.state.hall.sources.gauge(&call.namespace, name);
+    apply::pause(
+        call.rooms(),
+        &call.namespace,
+        (DefinitionKind::Source, name),
+        true,
+    )
+    .await?;
+    call.state.hall.sources.sync(call.rooms());
+    let Some(gauge) = gauge else { return Ok(()) };
+    let stopped = async {
+        while !matches!(gauge.state(), State::Stopped | State::Paused) {
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(STOP_WAIT, stopped).await.is_err() {
+        tracing::warn!(source = name, "a source did not stop in time for a seek");
+    }
+    Ok(())
+}
+
+/// `GET /functions/{name}/instances`. The kinds of this release run in no process of their own: there are none.
+pub async fn instances(call: Call) -> Result<Response, Problem> {
+    let name = call.name()?;
+    entry(&call, DefinitionKind::Function, &name)?;
+    json(200, &Page::<Instance>::new(Vec::new(), None))
+}

@@ -1,0 +1,282 @@
+//! Events: posting, listing, one event.
+//!
+//! Owns their JSON forms. Reading CloudEvents is the language's, accepting them the ingress's.
+
+use axum::response::Response;
+use serde::Serialize;
+use tidemill_dsl::event::{self, Event, LIFECYCLE, Limits, StoredEvent};
+use tidemill_store::EventQuery;
+use utoipa::ToSchema;
+
+use super::body::{Json, json, raw};
+use super::call::Call;
+use super::paging::{Keyset, Page};
+use crate::deliveries::blocking;
+use crate::error::Error;
+use crate::ingress::{EventReceipt, Offer};
+use crate::lifecycle;
+use crate::logbook::{self, Walk};
+use crate::problem::Problem;
+use crate::rooms::Rooms;
+
+/// The answer to posted events.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted<'a> {
+    /// How many are new.
+    accepted: usize,
+    /// How many were there already.
+    duplicates: usize,
+    /// How many of the duplicates have other data than the first one.
+    mismatches: usize,
+    events: Vec<Receipt<'a>>,
+}
+
+/// What became of one event.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt<'a> {
+    id: &'a str,
+    source: &'a str,
+    duplicate: bool,
+    mismatch: bool,
+    /// The triggers that it fired.
+    triggers: Vec<&'a str>,
+}
+
+/// One event of a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// The CloudEvent.
+    event: Json,
+    /// The Source that brought it, or "".
+    binding: String,
+    received_at: String,
+}
+
+/// `POST /events`.
+pub async fn post(call: Call) -> Result<Response, Problem> {
+    let headers = call
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let events = event::http::read(headers, &call.body, Limits::default())?;
+    if call.query.flag("dryRun")? {
+        return dry(&call, &events);
+    }
+    let offer = Offer {
+        namespace: call.namespace.clone(),
+        binding: "".into(),
+        events,
+        checkpoints: Vec::new(),
+        dedupe: true,
+        patient: false,
+    };
+    let receipts = call.rooms().ingress.accept(call.rooms(), offer).await?;
+    json(202, &accepted(&receipts))
+}
+
+/// What would be fired, without writing.
+fn dry(call: &Call, events: &[Event]) -> Result<Response, Problem> {
+    let space = call.rooms().catalog.space(&call.namespace);
+    let receipts: Vec<EventReceipt> = events
+        .iter()
+        .map(|event| EventReceipt {
+            id: event.id.clone(),
+            source: event.source.clone(),
+            duplicate: false,
+            mismatch: false,
+            triggers: space
+                .matching("", event)
+                .iter()
+                .map(|trigger| trigger.name.clone())
+                .collect(),
+        })
+        .collect();
+    json(200, &accepted(&receipts))
+}
+
+/// The receipts as told.
+pub(super) fn accepted(receipts: &[EventReceipt]) -> Accepted<'_> {
+    let duplicates = receipts.iter().filter(|r| r.duplicate).count();
+    Accepted {
+        accepted: receipts.len() - duplicates,
+        duplicates,
+        mismatches: receipts.iter().filter(|r| r.mismatch).count(),
+        events: receipts
+            .iter()
+            .map(|r| Receipt {
+                id: &r.id,
+                source: &r.source,
+                duplicate: r.duplicate,
+                mismatch: r.mismatch,
+                triggers: r.triggers.iter().map(|t| &**t).collect(),
+            })
+            .collect(),
+    }
+}
+
+/// `GET /events`: newest first. Lifecycle events are listed when their type is asked for.
+pub async fn list(call: Call) -> Result<Response, Problem> {
+    let keyset = Keyset::new("events", &call.namespace, &call.query);
+    let size = call.query.page_size(50)?;
+    let wanted = Wanted {
+        kind: call.query.text("type"),
+        since: call.query.time("since")?,
+        until: call.query.time("until")?,
+        before: keyset.number(&call.query)?.unwrap_or(u64::MAX),
+        size,
+        url: call.url(),
+    };
+    let (rooms, namespace) = (call.rooms().clone(), call.namespace.clone());
+    let read = tokio::task::spawn_blocking(move || read(&rooms, &namespace, &wanted));
+    let (items, rest) = read
+        .await
+        .map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
+    let next = rest.map(|key| keyset.token(&key.to_be_bytes()));
+    json(200, &Page::new(items, next))
+}
+
+struct Wanted {
+    kind: Option<std::sync::Arc<str>>,
+    since: Option<tidemill_dsl::ids::Time>,
+    until: Option<tidemill_dsl::ids::Time>,
+    before: u64,
+    size: usize,
+    url: String,
+}
+
+/// One page: stored events and, for a lifecycle type, those that the log tells; the key below which to go on.
+fn read(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<(Vec<Listed>, Option<u64>), Error> {
+    let mut found = stored(rooms, namespace, wanted)?;
+    let full = found.len() > wanted.size;
+    found.truncate(wanted.size);
+    let mut rest = found.last().filter(|_| full).map(|(key, _)| *key);
+    if let Some(kind) = wanted.kind.as_deref().filter(|kind| kind.starts_with(LIFECYCLE)) {
+        let told = told(rooms, namespace, wanted, kind)?;
+        // Below the higher of the two ends one of the walks has not looked yet.
+        let edge = rest.max(told.rest);
+        found.extend(told.items);
+        found.sort_by(|(a, _), (b, _)| b.cmp(a));
+        found.retain(|(key, _)| edge.is_none_or(|edge| *key >= edge));
+        let cut = found.len() > wanted.size;
+        found.truncate(wanted.size);
+        rest = if cut {
+            found.last().map(|(key, _)| *key)
+        } else {
+            edge
+        };
+    }
+    Ok((found.into_iter().map(|(_, listed)| listed).collect(), rest))
+}
+
+fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, Listed)>, Error> {
+    let query = EventQuery {
+        namespace: namespace.into(),
+        kind: wanted.kind.clone(),
+        since: wanted.since,
+        until: wanted.until,
+        // An event's key is that of its position, so what lies below the key begins below the position.
+        after: (wanted.before != u64::MAX).then(|| wanted.before.div_ceil(4096)),
+        descending: true,
+        limit: wanted.size + 1,
+    };
+    let rows = rooms.store.events(&query)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (logbook::key(row.pos, 0), listed(&row)))
+        .collect())
+}
+
+fn listed(row: &StoredEvent) -> Listed {
+    Listed {
+        event: Json(row.event.to_value()),
+        binding: row.binding.to_string(),
+        received_at: row.accepted.rfc3339(),
+    }
+}
+
+fn told(
+    rooms: &Rooms,
+    namespace: &str,
+    wanted: &Wanted,
+    kind: &str,
+) -> Result<logbook::Found<Listed>, Error> {
+    let Some(entry_kind) = lifecycle::entry_of(kind) else {
+        return Ok(logbook::Found {
+            items: Vec::new(),
+            rest: None,
+        });
+    };
+    let walk = Walk {
+        namespace,
+        lifecycle: lifecycle::is_of_workflow(kind),
+        since: wanted.since,
+        until: wanted.until,
+        before: wanted.before,
+    };
+    logbook::backwards(rooms, &walk, wanted.size, |birth, entry| {
+        if entry.kind != entry_kind {
+            return None;
+        }
+        let event = lifecycle::event_of(birth, entry, &wanted.url)?;
+        Some(Listed {
+            event: Json(event.to_value()),
+            binding: String::new(),
+            received_at: entry.time.rfc3339(),
+        })
+    })
+}
+
+/// `GET /events/{source}/{id}`: the event itself.
+pub async fn get(call: Call) -> Result<Response, Problem> {
+    let found = find(&call).await?;
+    let first = found.first().ok_or_else(|| missing(&call))?;
+    Ok(raw(200, event::http::STRUCTURED, first.event.to_json()))
+}
+
+/// No such event.
+pub(super) fn missing(call: &Call) -> Problem {
+    Problem::not_found(
+        "event",
+        &format!("{} {}", call.param("source"), call.param("event")),
+    )
+}
+
+/// The event of the path, one per binding that has it; a lifecycle event has one.
+pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
+    let (source, id) = (call.param("source").to_owned(), call.param("event").to_owned());
+    let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
+    let (own_source, own_id) = (source.clone(), id.clone());
+    let mut found = blocking(move || store.event(&namespace, &own_source, &own_id)).await?;
+    if let Some(binding) = call.query.get("binding") {
+        found.retain(|row| *row.binding == *binding);
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let Some((execution, sequence)) = lifecycle::named(&call.namespace, &source, &id) else {
+        return Ok(found);
+    };
+    let (rooms, url) = (call.rooms().clone(), call.url());
+    let read = tokio::task::spawn_blocking(move || -> Result<Option<StoredEvent>, Error> {
+        let Some(book) = logbook::read(&rooms, execution, sequence + 1)? else {
+            return Ok(None);
+        };
+        let Some(entry) = book.entry(sequence) else {
+            return Ok(None);
+        };
+        let event = lifecycle::event_of(&book.birth, entry, &url);
+        Ok(event.map(|event| StoredEvent {
+            pos: 0,
+            accepted: entry.time,
+            binding: "".into(),
+            event: event.into(),
+        }))
+    });
+    let told = read
+        .await
+        .map_err(|e| Error::Unavailable(format!("read the log: {e}")))??;
+    Ok(told.into_iter().collect())
+}

@@ -1,0 +1,663 @@
+//! The words of the command line, as types. What is here is what `--help` shows.
+//!
+//! Owns names and forms only; what they do is in the files of their names.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Given;
+
+/// Told below the help.
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 lint or test failed, 4 not found, 5 conflict, \
+6 auth, 7 unavailable or timeout, 8 execution faulted, 9 differences found, 130 interrupted";
+
+/// Turns outside events into CloudEvents, matches them against triggers and runs durable workflows.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What all of them take.
+    #[command(flatten)]
+    pub shared: Shared,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub struct Shared {
+    /// Base URL of the server that is asked.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8484",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub server: String,
+    /// Namespace [default: default, or what definitions themselves name].
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "TIDEMILL_NAMESPACE",
+        value_name = "NAME",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub namespace: Option<String>,
+    /// Form of the output.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORM",
+        help_heading = "Global options"
+    )]
+    pub output: Option<Form>,
+    /// Configuration file (TOML) [env: TIDEMILL_CONFIG].
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub config: Option<PathBuf>,
+    /// Answer every question with yes.
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub yes: bool,
+}
+
+impl Shared {
+    /// The namespace asked for, or the default one.
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+}
+
+/// Forms of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Columns for people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// One JSON value a line.
+    Jsonl,
+    /// YAML.
+    Yaml,
+    /// Names or ids only, one a line.
+    Name,
+}
+
+/// Settings that have a flag; they win over environment and file.
+#[derive(Debug, Args, Default)]
+pub struct Settings {
+    /// Address of the API [default: 127.0.0.1:8484].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Address of /metrics [default: 127.0.0.1:8485].
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
+    /// `sqlite`, or sqlite:PATH of the database file.
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Folder of the database, its lock and the secret key.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// What an acknowledged commit survives: power or process [default: power].
+    #[arg(long, value_name = "MODE")]
+    pub durability: Option<String>,
+    /// Threads on which decisions run [default: the cores].
+    #[arg(long, value_name = "COUNT")]
+    pub lanes: Option<String>,
+    /// How long a stop waits for calls in flight [default: 25s].
+    #[arg(long, value_name = "DURATION")]
+    pub drain: Option<String>,
+    /// What is logged: error, warn, info, debug, or target=level,... [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How it is logged: text or json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+impl Settings {
+    /// Those that were given.
+    pub fn given(&self) -> Vec<Given> {
+        let flags: [(&'static str, &'static str, &Option<String>); 9] = [
+            ("server.listen", "--listen", &self.listen),
+            ("metrics.listen", "--metrics-listen", &self.metrics_listen),
+            ("store", "--store", &self.store),
+            ("data_dir", "--data-dir", &self.data_dir),
+            ("durability", "--durability", &self.durability),
+            ("lanes", "--lanes", &self.lanes),
+            ("drain", "--drain", &self.drain),
+            ("log.level", "--log-level", &self.log_level),
+            ("log.format", "--log-format", &self.log_format),
+        ];
+        let given = |(path, flag, value): (&'static str, &'static str, &Option<String>)| {
+            Some(Given {
+                path,
+                flag,
+                value: value.clone()?,
+            })
+        };
+        flags.into_iter().filter_map(given).collect()
+    }
+}
+
+/// Verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the service.
+    Serve(Settings),
+    /// Run the service on a folder of definitions: apply them, and again with each change.
+    Dev(DevArgs),
+    /// Run one workflow to its end in this process, without a server.
+    Run(RunArgs),
+    /// Check definitions without a server.
+    Lint(LintArgs),
+    /// Send definitions to the server, all or nothing.
+    Apply(ApplyArgs),
+    /// Show what an apply would change; exit code 9 if there is something.
+    Diff(DiffArgs),
+    /// Send an event.
+    Send(SendArgs),
+    /// Workflows.
+    #[command(subcommand)]
+    Workflow(WorkflowVerb),
+    /// Executions.
+    #[command(subcommand)]
+    Execution(ExecutionVerb),
+    /// Triggers.
+    #[command(subcommand)]
+    Trigger(TriggerVerb),
+    /// Sources.
+    #[command(subcommand)]
+    Source(SourceVerb),
+    /// Functions.
+    #[command(subcommand)]
+    Function(FunctionVerb),
+    /// Dead letters: deliveries that failed for good.
+    #[command(subcommand)]
+    DeadLetter(DeadLetterVerb),
+    /// Buffers of triggers.
+    #[command(subcommand)]
+    Buffer(BufferVerb),
+    /// Events.
+    #[command(subcommand)]
+    Event(EventVerb),
+    /// Secrets: written, never read back.
+    #[command(subcommand)]
+    Secret(SecretVerb),
+    /// Explain the code of a diagnostic.
+    Explain(ExplainArgs),
+    /// Ask whether the server is ready; exit code 0 or 7.
+    Healthcheck,
+    /// Print the completion script of a shell.
+    Completion(CompletionArgs),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+}
+
+/// `dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Folder of the definitions.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Workflow definition.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Input: JSON, or @FILE, or - for standard input [default: {}].
+    #[arg(long, short, value_name = "JSON")]
+    pub input: Option<String>,
+    /// Further definitions (functions, other workflows): files or folders.
+    #[arg(long = "file", short = 'f', value_name = "PATH")]
+    pub with: Vec<PathBuf>,
+    /// A secret for the run, as often as needed; the value is JSON or text.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub secret: Vec<String>,
+    /// End it with exit code 7 when it takes longer.
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+/// `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// Files or folders.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Warnings are mistakes too.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Files or folders; - is standard input.
+    #[arg(long = "file", short = 'f', required = true, value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// Only judge; nothing is changed.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// Files or folders; - is standard input.
+    #[arg(long = "file", short = 'f', required = true, value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// A CloudEvent, or a list of them, as JSON; - is standard input. Without it the event is made from the options.
+    #[arg(value_name = "FILE", conflicts_with_all = ["event_type", "data"])]
+    pub file: Option<PathBuf>,
+    /// Type of the event.
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "file")]
+    pub event_type: Option<String>,
+    /// Source of the event.
+    #[arg(long, value_name = "URI", default_value = "/tidemill/cli")]
+    pub source: String,
+    /// Identity of the event; equal ones are duplicates [default: a fresh one].
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Subject of the event.
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+    /// Data: JSON, or @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON")]
+    pub data: Option<String>,
+    /// An extension attribute, as often as needed.
+    #[arg(long = "extension", short = 'e', value_name = "NAME=VALUE")]
+    pub extensions: Vec<String>,
+}
+
+/// `workflow`.
+#[derive(Debug, Subcommand)]
+pub enum WorkflowVerb {
+    /// List workflows.
+    List,
+    /// Show a definition as it was sent.
+    Show {
+        /// Name.
+        name: String,
+        /// Version [default: the highest].
+        #[arg(long)]
+        version: Option<String>,
+    },
+    /// Start an execution.
+    Start(StartArgs),
+    /// Remove a workflow, all its versions or one.
+    Delete {
+        /// Name.
+        name: String,
+        /// Version [default: all].
+        #[arg(long)]
+        version: Option<String>,
+    },
+}
+
+/// `workflow start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Name.
+    pub name: String,
+    /// Version [default: the highest].
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Input: JSON, or @FILE, or - for standard input [default: {}].
+    #[arg(long, short, value_name = "JSON")]
+    pub input: Option<String>,
+    /// A tag, as often as needed.
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub tag: Vec<String>,
+    /// Equal keys start one execution.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Wait for its end: exit code 8 if it faulted.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `execution`.
+#[derive(Debug, Subcommand)]
+pub enum ExecutionVerb {
+    /// List executions, newest first.
+    List(ExecutionListArgs),
+    /// Show an execution.
+    Show {
+        /// Execution id.
+        id: String,
+        /// Wait for its end, at most this long (for example 30s).
+        #[arg(long, value_name = "DURATION")]
+        wait: Option<String>,
+    },
+    /// Show what an execution did, entry by entry.
+    History {
+        /// Execution id.
+        id: String,
+    },
+    /// Tell what an execution waits for.
+    Why {
+        /// Execution id.
+        id: String,
+    },
+    /// Follow an execution to its end: exit code 8 if it faulted.
+    Watch {
+        /// Execution id.
+        id: String,
+    },
+    /// End an execution now. Asks first.
+    Cancel(ReasonArgs),
+    /// Hold an execution.
+    Suspend(ReasonArgs),
+    /// Let a suspended execution go on.
+    Resume(ReasonArgs),
+    /// Let a faulted execution go on from the failed task.
+    Retry(RetryArgs),
+}
+
+/// `execution list`.
+#[derive(Debug, Args)]
+pub struct ExecutionListArgs {
+    /// Only of this workflow.
+    #[arg(long)]
+    pub workflow: Option<String>,
+    /// Only with this status: pending, running, waiting, suspended, cancelled, faulted, completed.
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only begun by this trigger.
+    #[arg(long)]
+    pub trigger: Option<String>,
+    /// Only with this tag.
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub tag: Option<String>,
+    /// Only started at or after this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only started before this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Order, as the API takes it.
+    #[arg(long, value_name = "ORDER")]
+    pub order_by: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+}
+
+/// A verb for one execution.
+#[derive(Debug, Args)]
+pub struct ReasonArgs {
+    /// Execution id.
+    pub id: String,
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `execution retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// Execution id.
+    pub id: String,
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Replaces the raw input of the task it begins with: JSON, or @FILE, or - for standard input.
+    #[arg(long, short, value_name = "JSON")]
+    pub input: Option<String>,
+    /// The task to begin with, by reference, for example /do/2/charge.
+    #[arg(long, value_name = "REFERENCE")]
+    pub from_task: Option<String>,
+}
+
+/// `trigger`.
+#[derive(Debug, Subcommand)]
+pub enum TriggerVerb {
+    /// List triggers.
+    List,
+    /// Show a trigger.
+    Show {
+        /// Name.
+        name: String,
+    },
+    /// Judge an event against a trigger, clause by clause; nothing is started.
+    Test {
+        /// Name.
+        name: String,
+        /// The CloudEvent as JSON; - is standard input.
+        #[arg(value_name = "FILE")]
+        event: PathBuf,
+    },
+    /// Stop a trigger from firing.
+    Pause {
+        /// Name.
+        name: String,
+    },
+    /// Let a trigger fire again.
+    Resume {
+        /// Name.
+        name: String,
+    },
+    /// Remove a trigger. Asks first.
+    Delete {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `source`.
+#[derive(Debug, Subcommand)]
+pub enum SourceVerb {
+    /// List sources.
+    List,
+    /// Show a source.
+    Show {
+        /// Name.
+        name: String,
+    },
+    /// Stop a source from taking events.
+    Pause {
+        /// Name.
+        name: String,
+    },
+    /// Let a source take events again.
+    Resume {
+        /// Name.
+        name: String,
+    },
+    /// Tell when a cron source fires next.
+    Next {
+        /// Name.
+        name: String,
+        /// How many times.
+        #[arg(long, default_value_t = 5)]
+        count: usize,
+    },
+    /// Remove a source. Asks first.
+    Delete {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `function`.
+#[derive(Debug, Subcommand)]
+pub enum FunctionVerb {
+    /// List functions.
+    List,
+    /// Show a function.
+    Show {
+        /// Name.
+        name: String,
+    },
+    /// List the running instances of a function.
+    Instances {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `dead-letter`.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterVerb {
+    /// List dead letters.
+    List {
+        /// Only of this trigger.
+        #[arg(long)]
+        trigger: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show a dead letter: event, attempts, executions.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Put dead letters back to their triggers.
+    Redrive(RedriveArgs),
+    /// Remove dead letters for good. Asks first.
+    Purge(FilterArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Ids; without any, all that the options leave.
+    pub ids: Vec<String>,
+    /// Only of this trigger.
+    #[arg(long)]
+    pub trigger: Option<String>,
+    /// Only with this cause.
+    #[arg(long)]
+    pub cause: Option<String>,
+    /// Only since this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only before this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// `dead-letter redrive`.
+#[derive(Debug, Args)]
+pub struct RedriveArgs {
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How fast, for example 10/s.
+    #[arg(long)]
+    pub rate: Option<String>,
+    /// Only count.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `buffer`.
+#[derive(Debug, Subcommand)]
+pub enum BufferVerb {
+    /// List buffers: depth, oldest age, rate, forecast.
+    List,
+    /// Show the buffer of a trigger.
+    Show {
+        /// Trigger.
+        trigger: String,
+    },
+}
+
+/// `event`.
+#[derive(Debug, Subcommand)]
+pub enum EventVerb {
+    /// List events, newest first.
+    List {
+        /// Only of this type.
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+        /// Only since this instant (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show an event.
+    Show {
+        /// CloudEvents source.
+        source: String,
+        /// CloudEvents id.
+        id: String,
+    },
+    /// Tell why an event fired its triggers or not, clause by clause.
+    Trace {
+        /// CloudEvents source.
+        source: String,
+        /// CloudEvents id.
+        id: String,
+    },
+}
+
+/// `secret`.
+#[derive(Debug, Subcommand)]
+pub enum SecretVerb {
+    /// Write a secret. The value is read from standard input, or from a file; JSON, or else text.
+    Set {
+        /// Name.
+        name: String,
+        /// File to read the value from; - is standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        from: PathBuf,
+    },
+    /// List the names of secrets and when they were written.
+    List,
+    /// Remove a secret. Asks first.
+    Delete {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The code, for example E0201.
+    pub code: String,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// Shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Show the settings that were made.
+    Show {
+        /// All settings in force, each with where it comes from.
+        #[arg(long)]
+        effective: bool,
+        /// Settings.
+        #[command(flatten)]
+        settings: Settings,
+    },
+}

@@ -1,0 +1,112 @@
+//! `lint`: definitions checked without a server.
+
+use tidemill_dsl::diagnostic::{Diagnostic, Severity};
+use tidemill_dsl::manifest;
+use tidemill_dsl::value::Value;
+use tidemill_dsl::workflow;
+
+use super::args::{Form, LintArgs, Shared};
+use super::definitions::{Definitions, Document, Found};
+use super::exit::{LINT, OK, Outcome};
+use super::output;
+
+pub(super) fn run(args: &LintArgs, shared: &Shared) -> Outcome {
+    let set = Definitions::read(&args.paths)?;
+    let found = check(&set, shared.namespace());
+    let errors = count(&found, Severity::Error);
+    let warnings = found.len() - errors;
+    match shared.output {
+        None | Some(Form::Table) => output::note(set.render(&found).trim_end()),
+        Some(Form::Name) => {
+            let mut names: Vec<&str> = found
+                .iter()
+                .map(|(file, _)| set.files[*file].name.as_str())
+                .collect();
+            names.dedup();
+            names.iter().for_each(|name| output::line(name));
+        }
+        form => output::list(form, &set.as_values(&found), &[]),
+    }
+    for name in &set.skipped {
+        output::note(&format!("skipped {name}: neither workflow nor manifest"));
+    }
+    let summary = format!(
+        "{} checked, {} and {}",
+        plural(set.documents.len(), "document"),
+        plural(errors, "error"),
+        plural(warnings, "warning")
+    );
+    output::note(&summary);
+    let failed = errors > 0 || args.strict && warnings > 0;
+    if let Some((_, first)) = found.first().filter(|_| failed) {
+        output::note(&format!("  try: tidemill explain {}", first.code));
+    }
+    Ok(if failed { LINT } else { OK })
+}
+
+/// Every mistake of the documents, each judged by itself.
+pub(super) fn check(set: &Definitions, namespace: &str) -> Vec<Found> {
+    let mut found = set.unreadable.clone();
+    for document in &set.documents {
+        let own = judge(set, document, namespace);
+        found.extend(own.into_iter().map(|diagnostic| (document.file, diagnostic)));
+    }
+    found.sort_by_key(|(file, diagnostic)| (*file, diagnostic.span.line, diagnostic.span.column));
+    found
+}
+
+fn judge(set: &Definitions, document: &Document, namespace: &str) -> Vec<Diagnostic> {
+    let text = &set.files[document.file].text;
+    match manifest::Document::of(&document.node) {
+        manifest::Document::Workflow => workflow::check_node(&document.node, text).diagnostics,
+        manifest::Document::Manifest => manifest::check(&document.node, text, namespace).1,
+    }
+}
+
+pub(super) fn count(found: &[Found], severity: Severity) -> usize {
+    found
+        .iter()
+        .filter(|(_, diagnostic)| diagnostic.severity == severity)
+        .count()
+}
+
+fn plural(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
+}
+
+/// `explain`.
+pub(super) fn explain(code: &str, shared: &Shared) -> Outcome {
+    let Some(found) = tidemill_dsl::codes::explain(code) else {
+        let codes = tidemill_dsl::codes::CODES
+            .iter()
+            .chain(manifest::codes::CODES)
+            .map(|c| c.code);
+        let guess = tidemill_dsl::diagnostic::nearest(code, codes);
+        let next = guess.map_or_else(
+            || "tidemill lint PATH".to_owned(),
+            |code| format!("tidemill explain {code}"),
+        );
+        return Err(
+            super::exit::Failure::new(super::exit::NOT_FOUND, format!("find the code `{code}`"))
+                .try_next(next),
+        );
+    };
+    match shared.output {
+        None | Some(Form::Table) => {
+            output::line(&format!("{}: {}\n\n{}", found.code, found.title, found.text))
+        }
+        form => {
+            let members = [("code", found.code), ("title", found.title), ("text", found.text)];
+            output::object(
+                form,
+                &Value::object(members.map(|(k, v)| (k, Value::text(v)))),
+                "/code",
+            );
+        }
+    }
+    Ok(OK)
+}

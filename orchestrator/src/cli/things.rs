@@ -1,0 +1,224 @@
+//! `trigger`, `source`, `function`, `buffer`, `secret`: what is declared, and how it is.
+
+use reqwest::Method;
+use tidemill_connectors::cron::Dialect;
+use tidemill_connectors::cron::schedule::Schedule;
+use tidemill_dsl::ids::Time;
+use tidemill_dsl::value::Value;
+
+use super::args::{BufferVerb, FunctionVerb, SecretVerb, Shared, SourceVerb, TriggerVerb};
+use super::client::{Body, Client};
+use super::exit::{CONFLICT, FAILURE, Failure, OK, Outcome};
+use super::input;
+use super::output::{self, Column};
+
+const TRIGGERS: &[Column] = &[
+    ("NAME", "/metadata/name"),
+    ("SOURCE", "/spec/source"),
+    ("TARGET", "/spec/target"),
+    ("PAUSED", "/status/paused"),
+    ("MATCHED", "/status/matched"),
+    ("BUFFERED", "/status/buffered"),
+    ("RUNNING", "/status/running"),
+    ("DEAD LETTERS", "/status/deadLetters"),
+];
+const SOURCES: &[Column] = &[
+    ("NAME", "/metadata/name"),
+    ("STATE", "/status/state"),
+    ("SINCE", "/status/since"),
+    ("ACCEPTED", "/status/eventsAccepted"),
+    ("DUPLICATES", "/status/duplicates"),
+    ("ERRORS", "/status/errors"),
+    ("LAST ERROR", "/status/lastError/message"),
+];
+const FUNCTIONS: &[Column] = &[
+    ("NAME", "/metadata/name"),
+    ("VERSION", "/status/version"),
+    ("UPDATED", "/status/updatedAt"),
+];
+const BUFFERS: &[Column] = &[
+    ("TRIGGER", "/trigger"),
+    ("DEPTH", "/depth"),
+    ("IN FLIGHT", "/inFlight"),
+    ("PARKED", "/parked"),
+    ("OLDEST", "/oldestAge"),
+    ("RATE", "/rate"),
+    ("DRAINED IN", "/forecastDrain"),
+];
+
+pub(super) async fn trigger(verb: TriggerVerb, shared: &Shared) -> Outcome {
+    let client = Client::new(shared)?;
+    match verb {
+        TriggerVerb::List => list(&client, shared, "triggers", TRIGGERS).await,
+        TriggerVerb::Show { name } => show(&client, shared, &["triggers", &name]).await,
+        TriggerVerb::Pause { name } => turn(&client, ("triggers", &name), "pause").await,
+        TriggerVerb::Resume { name } => turn(&client, ("triggers", &name), "resume").await,
+        TriggerVerb::Delete { name } => delete(&client, shared, ("triggers", "trigger", &name)).await,
+        TriggerVerb::Test { name, event } => {
+            let event = input::json(Some(&input::read(&event)?), Value::Null)?;
+            let answer = client
+                .call(Method::POST, &["triggers", &name, "test"], &[], Body::Json(event))
+                .await?;
+            output::object(shared.output, &answer.body, "/matched");
+            Ok(OK)
+        }
+    }
+}
+
+pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
+    let client = Client::new(shared)?;
+    match verb {
+        SourceVerb::List => list(&client, shared, "sources", SOURCES).await,
+        SourceVerb::Show { name } => show(&client, shared, &["sources", &name]).await,
+        SourceVerb::Pause { name } => turn(&client, ("sources", &name), "pause").await,
+        SourceVerb::Resume { name } => turn(&client, ("sources", &name), "resume").await,
+        SourceVerb::Delete { name } => delete(&client, shared, ("sources", "source", &name)).await,
+        SourceVerb::Next { name, count } => {
+            let source = client.get(&["sources", &name], &[]).await?;
+            let now = crate::clock::system()();
+            let times: Vec<Value> = next(&source, now, count)?
+                .into_iter()
+                .map(|time| Value::object([("time", Value::text(time.rfc3339()))]))
+                .collect();
+            output::list(shared.output, &times, &[("NEXT", "/time")]);
+            Ok(OK)
+        }
+    }
+}
+
+/// The next times of a cron source after an instant.
+fn next(source: &Value, now: Time, count: usize) -> Result<Vec<Time>, Failure> {
+    let text = |name: &str| {
+        source
+            .pointer(&format!("/spec/cron/{name}"))
+            .and_then(Value::as_str)
+    };
+    let Some(expression) = text("schedule") else {
+        let failure = Failure::new(
+            CONFLICT,
+            "tell when it fires next: only sources of kind cron have a schedule",
+        );
+        return Err(failure.try_next("tidemill source list"));
+    };
+    let dialect = if text("dialect") == Some("quartz") {
+        Dialect::Quartz
+    } else {
+        Dialect::Posix
+    };
+    let schedule = Schedule::parse(expression, dialect, text("timezone").unwrap_or("UTC"))
+        .map_err(|error| Failure::new(FAILURE, format!("read the schedule `{expression}`: {error}")))?;
+    let mut after = now;
+    let mut times = Vec::new();
+    while times.len() < count
+        && let Some(time) = schedule.next(after)
+    {
+        times.push(time);
+        after = time;
+    }
+    Ok(times)
+}
+
+pub(super) async fn function(verb: FunctionVerb, shared: &Shared) -> Outcome {
+    let client = Client::new(shared)?;
+    match verb {
+        FunctionVerb::List => list(&client, shared, "functions", FUNCTIONS).await,
+        FunctionVerb::Show { name } => show(&client, shared, &["functions", &name]).await,
+        FunctionVerb::Instances { name } => {
+            let items = client
+                .list(&["functions", &name, "instances"], &[], usize::MAX)
+                .await?;
+            let columns: &[Column] = &[
+                ("ID", "/id"),
+                ("VERSION", "/version"),
+                ("STATE", "/state"),
+                ("SINCE", "/since"),
+            ];
+            output::list(shared.output, &items, columns);
+            Ok(OK)
+        }
+    }
+}
+
+pub(super) async fn buffer(verb: BufferVerb, shared: &Shared) -> Outcome {
+    let client = Client::new(shared)?;
+    match verb {
+        BufferVerb::List => list(&client, shared, "buffers", BUFFERS).await,
+        BufferVerb::Show { trigger } => {
+            output::object(
+                shared.output,
+                &client.get(&["buffers", &trigger], &[]).await?,
+                "/trigger",
+            );
+            Ok(OK)
+        }
+    }
+}
+
+pub(super) async fn secret(verb: SecretVerb, shared: &Shared) -> Outcome {
+    let client = Client::new(shared)?;
+    match verb {
+        SecretVerb::List => {
+            list(
+                &client,
+                shared,
+                "secrets",
+                &[("NAME", "/name"), ("UPDATED", "/updatedAt")],
+            )
+            .await
+        }
+        SecretVerb::Delete { name } => delete(&client, shared, ("secrets", "secret", &name)).await,
+        SecretVerb::Set { name, from } => {
+            let value = input::secret(&input::read(&from)?);
+            client
+                .call(Method::PUT, &["secrets", &name], &[], Body::Json(value))
+                .await?;
+            output::note(&format!(
+                "secret {name}: written; it is used from the next call on"
+            ));
+            Ok(OK)
+        }
+    }
+}
+
+async fn list(client: &Client, shared: &Shared, kind: &str, columns: &[Column]) -> Outcome {
+    let items = client.list(&[kind], &[], usize::MAX).await?;
+    output::list(shared.output, &items, columns);
+    Ok(OK)
+}
+
+async fn show(client: &Client, shared: &Shared, path: &[&str]) -> Outcome {
+    output::object(shared.output, &client.get(path, &[]).await?, "/metadata/name");
+    Ok(OK)
+}
+
+async fn turn(client: &Client, (kind, name): (&str, &str), verb: &str) -> Outcome {
+    client
+        .call(Method::POST, &[kind, name, verb], &[], Body::None)
+        .await?;
+    output::note(&format!("{name}: {verb}d"));
+    Ok(OK)
+}
+
+async fn delete(client: &Client, shared: &Shared, (kind, word, name): (&str, &str, &str)) -> Outcome {
+    input::confirm(&format!("delete {word} {name}"), shared.yes)?;
+    client
+        .call(Method::DELETE, &[kind, name], &[], Body::None)
+        .await?;
+    output::note(&format!("{word} {name}: deleted"));
+    Ok(OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_times_of_a_cron_source() {
+        let source =
+            Value::parse(br#"{"spec":{"cron":{"schedule":"*/5 * * * * *","timezone":"UTC"}}}"#).unwrap();
+        let times = next(&source, Time(1_000), 2).unwrap();
+        assert_eq!(times, [Time(5_000), Time(10_000)]);
+        let other = Value::parse(br#"{"spec":{"http":{"path":"a"}}}"#).unwrap();
+        assert_eq!(next(&other, Time(0), 1).err().map(|f| f.code), Some(CONFLICT));
+    }
+}

@@ -1,0 +1,252 @@
+//! A running service over the memory store, and a client that asserts as it asks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tidemill::api::{self, ApiState};
+use tidemill::config::Config;
+use tidemill::hall::Hall;
+use tidemill_store::{MemoryStore, Store};
+use tokio::sync::oneshot;
+
+/// Workflows, a function and triggers that most tests use.
+pub const SET: &str = r"
+kind: Function
+metadata: {name: noop}
+spec: {builtin: echo}
+---
+document: {dsl: '1.0.3', namespace: default, name: hello, version: '1.0.0'}
+do:
+  - greet: {call: 'noop:1@default', with: {text: '${ .name }'}}
+---
+document: {dsl: '1.0.3', namespace: default, name: broken, version: '1.0.0'}
+do:
+  - one: {raise: {error: {type: https://example.com/broken, status: 400, title: Broken}}}
+---
+document: {dsl: '1.0.3', namespace: default, name: waits, version: '1.0.0'}
+do:
+  - nap: {wait: {hours: 1}}
+---
+document: {dsl: '1.0.3', namespace: default, name: fixed, version: '1.0.0'}
+do:
+  - check: {raise: {error: {type: https://example.com/broken, status: 400, title: Broken}}, if: '${ .bad }'}
+  - done: {set: {fine: true}}
+---
+kind: Trigger
+metadata: {name: direct}
+spec:
+  filters: [{exact: {type: direct}}]
+  target: {workflow: hello}
+  input: '${ .data }'
+  tags: {orderId: '${ .data.orderId }'}
+---
+kind: Trigger
+metadata: {name: bad}
+spec: {filters: [{exact: {type: bad}}], target: {workflow: broken}}
+---
+kind: Trigger
+metadata: {name: shaved}
+spec:
+  filters: [{exact: {type: shaved}}]
+  target: {workflow: waits}
+  buffer: {rate: 1000/s, concurrency: 1, capacity: 3, whenFull: reject}
+";
+
+/// A running service.
+pub struct Service {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// Client with kept connections.
+    pub client: reqwest::Client,
+    /// The hall.
+    pub hall: Arc<Hall>,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
+    _dir: tempfile::TempDir,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {} {}", self.status, self.text))
+    }
+
+    /// A header field.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+
+    /// The same if the status is this one.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Answer {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Asserts that it is a problem of this status and code, whole in all members.
+    #[track_caller]
+    pub fn problem(self, status: u16, code: &str) -> Answer {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
+        let body = self.json();
+        assert_eq!(
+            (self.status, body["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
+        assert_eq!(body["status"], status);
+        for member in ["type", "title", "detail", "instance", "traceId"] {
+            assert!(
+                body[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{member} of {}",
+                self.text
+            );
+        }
+        self
+    }
+}
+
+impl Service {
+    /// Over a fresh memory store, with [`SET`] applied.
+    pub async fn new() -> Service {
+        let service = Service::empty().await;
+        service.post("/v1/namespaces/default/apply", SET).await.is(200);
+        service
+    }
+
+    /// Over a fresh memory store.
+    pub async fn empty() -> Service {
+        Service::over(Arc::new(MemoryStore::new())).await
+    }
+
+    /// Over a store.
+    pub async fn over(store: Arc<dyn Store>) -> Service {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path().to_owned());
+        let hall = Arc::new(
+            Hall::open(&config, store, tidemill::clock::system())
+                .await
+                .unwrap(),
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = api::router(ApiState::new(hall.clone(), &config));
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(async move {
+            let until = async {
+                let _ = stopped.await;
+            };
+            api::serve(listener, router, until).await.unwrap();
+        });
+        let client = reqwest::Client::new();
+        Service {
+            url,
+            client,
+            hall,
+            stop: Some(stop),
+            served: Some(served),
+            _dir: dir,
+        }
+    }
+
+    /// Stops the server and then the hall: nothing of the API may hold it.
+    pub async fn stop(mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.served.take().unwrap().await.unwrap();
+        Arc::into_inner(self.hall)
+            .expect("the API let go of the hall")
+            .stop()
+            .await;
+    }
+
+    /// A request to build on.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// POST with a body.
+    pub async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
+        send(self.request(Method::POST, path).body(body.into())).await
+    }
+
+    /// PUT with a body.
+    pub async fn put(&self, path: &str, body: impl Into<String>) -> Answer {
+        send(self.request(Method::PUT, path).body(body.into())).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Starts a workflow of `default` and waits for its end.
+    pub async fn run(&self, workflow: &str, input: &str) -> Value {
+        let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
+        let request = self
+            .request(Method::POST, &path)
+            .header("prefer", "wait=20")
+            .body(input.to_owned());
+        send(request).await.is(200).json()
+    }
+
+    /// Posts a structured event into `default`.
+    pub async fn event(&self, id: &str, kind: &str, data: &Value) -> Answer {
+        let body = serde_json::json!({"specversion": "1.0", "id": id, "source": "/test", "type": kind, "data": data});
+        let request = self.request(Method::POST, "/v1/namespaces/default/events");
+        send(
+            request
+                .header("content-type", "application/cloudevents+json")
+                .body(body.to_string()),
+        )
+        .await
+    }
+
+    /// Asks again until it holds; panics after ten seconds.
+    pub async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let answer = self.get(path).await;
+            let body = answer.json();
+            if answer.status == 200 && holds(&body) {
+                return body;
+            }
+            assert!(Instant::now() < end, "it does not come to hold: {path} {body}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Sends and reads.
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    if status != StatusCode::NO_CONTENT && !text.is_empty() {
+        assert!(headers.contains_key("content-type"), "{text}");
+    }
+    Answer {
+        status: status.as_u16(),
+        headers,
+        text,
+    }
+}
