@@ -15,14 +15,14 @@ const REPEATS: u32 = 12;
 const DEPTH: u32 = 4;
 
 /// Types of events that are posted and listened for.
-pub const EVENT_TYPES: [&str; 3] = ["sim.one", "sim.two", "sim.three"];
+pub(super) const EVENT_TYPES: [&str; 3] = ["sim.one", "sim.two", "sim.three"];
 /// Names of the workflows that are run as children; the last one runs no children itself.
-pub const CHILDREN: [&str; 2] = ["child", "grandchild"];
+pub(super) const CHILDREN: [&str; 2] = ["child", "grandchild"];
 /// The namespace of everything.
-pub const NAMESPACE: &str = "sim";
+pub(super) const NAMESPACE: &str = "sim";
 
 /// A definition named `name` that may run these children.
-pub fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
+pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
     let mut author = Author {
         dice,
         children,

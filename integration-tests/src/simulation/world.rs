@@ -24,7 +24,7 @@ use super::driver::{Input, Lane, Verb, pending};
 use super::outside::Outside;
 
 /// What is broken, in words.
-pub type Broken = String;
+pub(super) type Broken = String;
 
 /// The instant at which every world begins.
 const START: Time = Time(1_764_000_000_000);
@@ -97,7 +97,7 @@ pub(super) struct World {
 
 impl World {
     /// The world of a seed: definitions, starts, events, verbs, the disk's bad hours.
-    pub fn new(seed: u64, told: bool) -> Result<World, Broken> {
+    pub(super) fn new(seed: u64, told: bool) -> Result<World, Broken> {
         let mut dice = Dice::new(seed);
         let mut sheets = Vec::new();
         for (name, children) in [
@@ -212,7 +212,7 @@ impl World {
     }
 
     /// The definitions.
-    pub fn sheets(&self) -> &[Arc<Sheet>] {
+    pub(super) fn sheets(&self) -> &[Arc<Sheet>] {
         &self.sheets
     }
 
@@ -243,7 +243,7 @@ impl World {
     }
 
     /// Runs to the end: everything started has ended, and every check holds.
-    pub fn run(&mut self) -> Result<(), Broken> {
+    pub(super) fn run(&mut self) -> Result<(), Broken> {
         for _ in 0..MOVES {
             if self.one_move()? {
                 continue;
