@@ -15,14 +15,14 @@ const REPEATS: u32 = 12;
 const DEPTH: u32 = 4;
 
 /// Types of events that are posted and listened for.
-pub const EVENT_TYPES: [&str; 3] = ["sim.one", "sim.two", "sim.three"];
+pub(super) const EVENT_TYPES: [&str; 3] = ["sim.one", "sim.two", "sim.three"];
 /// Names of the workflows that are run as children; the last one runs no children itself.
-pub const CHILDREN: [&str; 2] = ["child", "grandchild"];
+pub(super) const CHILDREN: [&str; 2] = ["child", "grandchild"];
 /// The namespace of everything.
-pub const NAMESPACE: &str = "sim";
+pub(super) const NAMESPACE: &str = "sim";
 
 /// A definition named `name` that may run these children.
-pub fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
+pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
     let mut author = Author {
         dice,
         children,
@@ -35,6 +35,11 @@ pub fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
     let mut tasks = vec![author.nest()];
     while author.tasks > 0 && tasks.len() < 5 {
         tasks.push(author.task(0, 1));
+    }
+    if author.dice.permille(6) {
+        // So long that the decision yields (limit of visits).
+        let step = author.named_task(json!({"set": {"n": 1}}));
+        tasks.push(author.named_task(json!({"for": {"in": "${ [range(1050)] }"}, "do": [step]})));
     }
     author.link(&mut tasks, 1);
     let mut whole = Map::new();
@@ -240,7 +245,7 @@ impl Author<'_> {
             5 if self.dice.permille(400) => {
                 json!({"raise": {"error": {"type": "https://sim.test/unplanned", "status": 503}}})
             }
-            5 | 6 if self.dice.permille(300) => json!({"raise": {"error": "planned"}}),
+            5 | 6 if self.dice.permille(500) => json!({"raise": {"error": "planned"}}),
             7 | 8 => self.emit(),
             9 | 10 => self.listen(),
             11 | 12 if !self.children.is_empty() && repeats <= 4 => self.run(),
@@ -302,7 +307,7 @@ impl Author<'_> {
             workflow["input"] = json!({"from": "${ . | tojson | length }"});
         }
         let mut run = json!({"workflow": workflow});
-        if self.dice.permille(350) {
+        if self.dice.permille(500) {
             run["await"] = false.into();
         }
         json!({"run": run})
@@ -359,7 +364,7 @@ impl Author<'_> {
             let at = self.dice.below(tasks.len() - 1);
             tasks[at][&names[at]]["then"] = names[names.len() - 1].as_str().into();
         }
-        if repeats * 2 > REPEATS || !self.dice.permille(200) {
+        if repeats * 2 > REPEATS || !self.dice.permille(350) {
             return;
         }
         let target = self.dice.pick(&names).clone();

@@ -223,7 +223,7 @@ impl World {
     }
 
     /// Every history in words, for a report.
-    pub fn histories(&self) -> String {
+    pub(super) fn histories(&self) -> String {
         let mut out = String::new();
         for row in self.executions(&[]).unwrap_or_default() {
             let _ = writeln!(out, "{} {} {}", row.workflow, row.id, row.status.word());

@@ -9,7 +9,7 @@ use tidemill_dsl::program::{Kind, Next, Program, Task, TaskId};
 use tidemill_engine::history::Record;
 
 /// A set of [`Row`]s, one bit each.
-pub type Rows = u32;
+pub(super) type Rows = u32;
 
 /// Kinds of task, and traits of tasks that have a machinery of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +130,7 @@ impl Fault {
 
 /// A program with the rows of each of its tasks.
 #[derive(Debug)]
-pub struct Sheet {
+pub(super) struct Sheet {
     /// The program.
     pub program: Arc<Program>,
     /// Its text.
@@ -143,7 +143,7 @@ pub struct Sheet {
 
 impl Sheet {
     /// Reads the rows off a program.
-    pub fn new(program: Arc<Program>, text: String) -> Sheet {
+    pub(super) fn new(program: Arc<Program>, text: String) -> Sheet {
         let own: Vec<Rows> = program.tasks.iter().map(|task| rows_of(&program, task)).collect();
         let around = program.tasks.iter().map(|task| {
             let (mut rows, mut at) = (0, Some(task));
@@ -168,14 +168,14 @@ impl Sheet {
     }
 
     /// The rows of a task that is open, by its reference, with the tasks around it.
-    pub fn open(&self, reference: &str) -> Rows {
+    pub(super) fn open(&self, reference: &str) -> Rows {
         self.by_reference
             .get(reference)
             .map_or(0, |id| self.around[id.0 as usize])
     }
 
     /// The rows of the tasks that these records begin.
-    pub fn begun(&self, records: &[Record]) -> Rows {
+    pub(super) fn begun(&self, records: &[Record]) -> Rows {
         records.iter().fold(0, |rows, record| match record {
             Record::Entered { task, .. } | Record::Step { task, .. } => rows | self.own[task.0 as usize],
             _ => rows,

@@ -84,6 +84,8 @@ pub(super) struct Released {
     emitted: Vec<Arrival>,
     /// The executions of its decisions, one entry each.
     pub touched: Vec<ExecutionId>,
+    /// It is durable, though the store will say that it failed.
+    pub applied: bool,
     /// Executions taken up in it.
     resumed: Vec<ExecutionId>,
     /// Outcomes used, children's ends used.
@@ -139,10 +141,27 @@ impl Lane {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    fn completed(&self) -> BTreeSet<u64> {
+        self.done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
+    /// The next turn to be committed.
+    pub(super) fn first_held(&mut self) -> Option<&mut Released> {
+        let completed = self.completed();
+        self.turns
+            .iter_mut()
+            .find(|(number, _)| !completed.contains(number))
+            .map(|(_, released)| released)
+    }
+
     /// Executions of the turns whose completion waits, or of all turns submitted.
     pub(super) fn touched(&self, completed: bool) -> BTreeSet<ExecutionId> {
-        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbers: BTreeSet<u64> = done.iter().map(|(number, _)| *number).collect();
+        let numbers = self.completed();
         let turns = self
             .turns
             .iter()
@@ -555,6 +574,19 @@ impl World {
         }
     }
 
+    /// The process has died: what its completions would have told is durable all the same.
+    pub(super) fn note_durable(&mut self) -> Result<(), Broken> {
+        let done = std::mem::take(&mut *self.lane.done.lock().unwrap_or_else(PoisonError::into_inner));
+        for (number, result) in done {
+            let released = self.lane.turns.remove(&number).ok_or("a completion came twice")?;
+            if result.is_ok() || released.applied {
+                self.account.settled(&released.settled)?;
+                self.account.told(&released.told)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The batch is durable: everything it caused may leave.
     fn release(&mut self, released: Released, committed: &Committed) -> Result<(), Broken> {
         if let Some((number, id)) = released.start {
@@ -614,6 +646,10 @@ impl World {
     /// nothing of it is on its way; what its effects would have told is read from the store.
     fn refused(&mut self, released: Released, refusal: &Refusal) -> Result<(), Broken> {
         let unknown = matches!(refusal, Refusal::Failed(_));
+        if released.applied {
+            self.account.settled(&released.settled)?;
+            self.account.told(&released.told)?;
+        }
         if let Some((number, id)) = released.start {
             if let Some(slot) = self.lane.slots.remove(&id) {
                 self.lane.queue.extend(slot.deferred);
@@ -686,6 +722,14 @@ impl World {
         let Some((sheet, folded, snapshot)) = self.fold(id)? else {
             return Ok(false);
         };
+        let last = self
+            .store
+            .transitions(id, folded.next_sequence() - 1, usize::MAX)
+            .unwrap_or_default();
+        let records = last
+            .last()
+            .map(|transition| engine::decode(&transition.body).unwrap_or_default());
+        let recent = sheet.begun(&records.unwrap_or_default());
         let slot = Slot {
             sheet,
             snapshot: folded.transitions(),
@@ -694,7 +738,7 @@ impl World {
             born: true,
             deferred: Vec::new(),
             refold: false,
-            recent: 0,
+            recent,
         };
         self.lane.slots.insert(id, slot);
         if snapshot {

@@ -24,7 +24,7 @@ use super::driver::{Input, Lane, Verb, pending};
 use super::outside::Outside;
 
 /// What is broken, in words.
-pub type Broken = String;
+pub(super) type Broken = String;
 
 /// The instant at which every world begins.
 const START: Time = Time(1_764_000_000_000);
@@ -97,7 +97,7 @@ pub(super) struct World {
 
 impl World {
     /// The world of a seed: definitions, starts, events, verbs, the disk's bad hours.
-    pub fn new(seed: u64, told: bool) -> Result<World, Broken> {
+    pub(super) fn new(seed: u64, told: bool) -> Result<World, Broken> {
         let mut dice = Dice::new(seed);
         let mut sheets = Vec::new();
         for (name, children) in [
@@ -212,7 +212,7 @@ impl World {
     }
 
     /// The definitions.
-    pub fn sheets(&self) -> &[Arc<Sheet>] {
+    pub(super) fn sheets(&self) -> &[Arc<Sheet>] {
         &self.sheets
     }
 
@@ -243,7 +243,7 @@ impl World {
     }
 
     /// Runs to the end: everything started has ended, and every check holds.
-    pub fn run(&mut self) -> Result<(), Broken> {
+    pub(super) fn run(&mut self) -> Result<(), Broken> {
         for _ in 0..MOVES {
             if self.one_move()? {
                 continue;
@@ -264,6 +264,10 @@ impl World {
 
     /// One move of what is possible now; false when the process is at rest and only time can pass.
     fn one_move(&mut self) -> Result<bool, Broken> {
+        if self.wild && self.lane.recovering && self.dice.permille(60) && self.may_crash(1000) {
+            self.hit_all(Fault::CrashInRecovery);
+            return self.crash().map(|()| true);
+        }
         if self.wild && self.dice.permille(25) && self.break_something()? {
             return Ok(true);
         }
@@ -321,8 +325,11 @@ impl World {
                 return self.crash();
             }
             25..60 => {
-                let first = self.lane.turns.values().nth(self.lane.completions());
-                let touched = first.map(|released| released.touched.clone()).unwrap_or_default();
+                let touched = self.lane.first_held().map(|released| {
+                    released.applied = true;
+                    released.touched.clone()
+                });
+                let touched = touched.unwrap_or_default();
                 self.hit(Fault::AppliedButError, touched);
                 self.faults.fail_next(true);
                 self.faults.release(1);
@@ -605,12 +612,8 @@ impl World {
 
     /// Something breaks out of turn. Tells whether it did.
     fn break_something(&mut self) -> Result<bool, Broken> {
-        match self.dice.below(6) {
-            0 if self.lane.recovering && self.may_crash(1000) => {
-                self.hit_all(Fault::CrashInRecovery);
-                self.crash()?;
-            }
-            1 => {
+        match self.dice.below(5) {
+            0 => {
                 let early: Vec<_> = self
                     .lane
                     .near
@@ -625,11 +628,11 @@ impl World {
                 self.hit(Fault::TimerEarly, [due.execution]);
                 self.lane.queue.push_back(Input::Timer(due));
             }
-            2 if self.dice.permille(150) => {
+            1 if self.dice.permille(150) => {
                 self.hit_all(Fault::ClockJump);
                 self.now = Time(self.now.0 + *self.dice.pick(&[5_000, 60_000, 86_400_000]));
             }
-            3 | 4 => {
+            2 | 3 => {
                 let slots = self
                     .lane
                     .slots
@@ -651,6 +654,7 @@ impl World {
     /// The process dies; another one takes up what is durable.
     fn crash(&mut self) -> Result<(), Broken> {
         self.tell(|| "the process dies".into());
+        self.note_durable()?;
         self.store = self.faults.crash();
         self.faults = self.store.faults();
         self.faults.hold();

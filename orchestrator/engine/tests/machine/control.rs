@@ -316,6 +316,18 @@ fn retry_from_a_named_task() {
 }
 
 #[test]
+fn retry_from_a_task_of_a_try_between_two_attempts_begins_an_attempt() {
+    let body = "do:\n- t:\n    try: [{a: {call: 'x:1@default'}}, {b: {call: 'x:1@default', timeout: {after: PT9S}}}]\n    catch: {retry: {delay: PT5S, limit: {attempt: {count: 1}}}}\n";
+    let mut run = Run::start(body, "{}");
+    run.fail("a", 1);
+    run.cancel();
+    run.retry(None, Some("/do/0/t/try/1/b"));
+    // The delay is over: its timer does not begin another attempt beside this one.
+    run.pass(6000).done("b", "1");
+    run.expect("1", "+W +t +a !a xt xW ~W +t +b -b -t -W");
+}
+
+#[test]
 fn retry_of_a_cancelled_execution_goes_on_where_it_stood() {
     let body = "timeout: {after: PT1M}\ndo:\n- f: {fork: {branches: [{w: {wait: PT5S}}, {c: {call: 'x:1@default'}}]}}\n";
     let mut run = Run::start(body, "{}");
