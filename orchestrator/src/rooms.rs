@@ -55,7 +55,7 @@ impl Rooms {
         let bad =
             |e: tidemill_engine::DecodeError| Error::Unavailable(format!("cannot read the log of {id}: {e}"));
         let birth = match (&snapshot, transitions.first()) {
-            (Some(snapshot), _) => Execution::birth_of_snapshot(&snapshot.body).map_err(bad)?,
+            (Some(snapshot), _) => Arc::new(Execution::birth_of_snapshot(&snapshot.body).map_err(bad)?),
             (None, Some(first)) => Arc::new(tidemill_engine::birth_of(first).map_err(bad)?),
             (None, None) => return Ok(None),
         };
