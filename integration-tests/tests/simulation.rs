@@ -12,10 +12,7 @@ const ENOUGH: u64 = 4_000;
 fn check(share: u64) {
     let settings = Settings::from_environment();
     let tally = simulation::share(settings, share, SHARES).unwrap_or_else(|report| panic!("{report}"));
-    eprintln!(
-        "share {share}: {} executions in {} worlds\n{}",
-        tally.executions, tally.seeds, tally.matrix
-    );
+    eprintln!("share {share}: {} executions in {} worlds\n{}", tally.executions, tally.seeds, tally.matrix);
     if settings.seed.is_none() {
         assert!(tally.executions * SHARES >= settings.executions);
         let empty = tally.matrix.empty();

@@ -98,12 +98,7 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
         documents.extend(read(node, &request, &mut diagnostics));
     }
     if nodes.is_empty() {
-        let span = Span {
-            line: 1,
-            column: 1,
-            start: 0,
-            end: 0,
-        };
+        let span = Span { line: 1, column: 1, start: 0, end: 0 };
         diagnostics.push(
             Diagnostic::error("E0001", span, "there is no document").help("send a workflow or a manifest"),
         );
@@ -119,32 +114,21 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
             && let Manifest::Secret(secret) = &**manifest
         {
             secrets.push((secret.meta.name.clone(), secret_value(secret)?));
-            results.push(applied(
-                "Secret",
-                secret.meta.name.clone(),
-                None,
-                Change::Updated,
-                [0; 32],
-            ));
+            results.push(applied("Secret", secret.meta.name.clone(), None, Change::Updated, [0; 32]));
             continue;
         }
         results.push(place(rooms, &request, document, &mut draft, &mut changes)?);
     }
     refer(&documents, &draft, &mut diagnostics);
-    let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics
-        .into_iter()
-        .partition(|d: &Diagnostic| d.severity == Severity::Error);
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        diagnostics.into_iter().partition(|d: &Diagnostic| d.severity == Severity::Error);
     if !errors.is_empty() {
         return Err(Error::Refused(errors));
     }
     let revision = *rooms.catalog.watch().borrow();
     let nothing = changes.is_empty() && secrets.is_empty() && draft.text == space.text;
     if request.dry_run || nothing && rooms.catalog.existing(request.namespace).is_some() {
-        return Ok(Outcome {
-            revision,
-            results,
-            warnings,
-        });
+        return Ok(Outcome { revision, results, warnings });
     }
     let mut operator = Vec::new();
     if rooms.catalog.existing(request.namespace).is_none() || draft.text != space.text {
@@ -161,38 +145,19 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
         });
     }
     let parts = vec![Part::Operator(operator), Part::Definitions(changes)];
-    submit(
-        rooms,
-        Batch {
-            class: Class::New,
-            parts,
-        },
-    )
-    .await?;
+    submit(rooms, Batch { class: Class::New, parts }).await?;
     for (name, value) in secrets {
         rooms.secrets.put(request.namespace, &name, Some(value), at);
     }
     rooms.catalog.swap(request.namespace, Some(draft));
     // A call of the next moment finds the functions of this one.
     rooms.dispatch.sync(rooms);
-    Ok(Outcome {
-        revision: revision + 1,
-        results,
-        warnings,
-    })
+    Ok(Outcome { revision: revision + 1, results, warnings })
 }
 
 fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Document> {
-    let text: Arc<str> = request
-        .text
-        .get(node.span.start..node.span.end)
-        .unwrap_or(request.text)
-        .into();
-    let text = if text.trim().is_empty() {
-        request.text.into()
-    } else {
-        text
-    };
+    let text: Arc<str> = request.text.get(node.span.start..node.span.end).unwrap_or(request.text).into();
+    let text = if text.trim().is_empty() { request.text.into() } else { text };
     let is_manifest = node.get("kind").is_some() || node.get("apiVersion").is_some();
     let wants_workflow = matches!(request.expected, None | Some((DefinitionKind::Workflow, _)));
     let read = if is_manifest || !wants_workflow {
@@ -218,15 +183,8 @@ pub fn schedule(node: &Node, manifest: &Manifest) -> Option<Diagnostic> {
         return None;
     };
     let error = tidemill_connectors::registry::schedule(source).err()?;
-    let place = node
-        .get("spec")
-        .and_then(|s| s.get("cron"))
-        .map_or(node.span, |n| n.span);
-    Some(
-        Diagnostic::error("E0512", place, error.message)
-            .at("/spec/cron")
-            .help(error.help),
-    )
+    let place = node.get("spec").and_then(|s| s.get("cron")).map_or(node.span, |n| n.span);
+    Some(Diagnostic::error("E0512", place, error.message).at("/spec/cron").help(error.help))
 }
 
 /// Name and namespace of the document equal the path's.
@@ -245,21 +203,12 @@ fn expect(node: &Node, read: &Read, request: &Request<'_>, diagnostics: &mut Vec
             kind_of(m).unwrap_or(DefinitionKind::Workflow),
         ),
     };
-    let at = |key: &str| {
-        node.get(section)
-            .and_then(|s| s.get(key))
-            .map_or(node.span, |n| n.span)
-    };
+    let at = |key: &str| node.get(section).and_then(|s| s.get(key)).map_or(node.span, |n| n.span);
     if let Some(namespace) = namespace.filter(|n| **n != **request.namespace) {
-        let text = format!(
-            "the namespace is `{namespace}`, the path's is `{}`",
-            request.namespace
-        );
+        let text = format!("the namespace is `{namespace}`, the path's is `{}`", request.namespace);
         let help = format!("send it to /v1/namespaces/{namespace}, or change {section}.namespace");
         diagnostics.push(
-            Diagnostic::error("E0110", at("namespace"), text)
-                .at(format!("/{section}/namespace"))
-                .help(help),
+            Diagnostic::error("E0110", at("namespace"), text).at(format!("/{section}/namespace")).help(help),
         );
     }
     if let Some((expected_kind, expected)) = request.expected {
@@ -311,20 +260,12 @@ fn place(
             Some(kind) => place_manifest(rooms, request, (document, manifest, kind), draft, changes),
             None => {
                 let Manifest::Namespace(_) = &**manifest else {
-                    let detail = format!(
-                        "apply a {}: this release does not take it in apply",
-                        manifest.kind()
-                    );
+                    let detail =
+                        format!("apply a {}: this release does not take it in apply", manifest.kind());
                     return Err(Error::bad("kind-unsupported", detail));
                 };
                 draft.text = document.text.clone();
-                Ok(applied(
-                    manifest.kind(),
-                    manifest.name().clone(),
-                    None,
-                    Change::Updated,
-                    [0; 32],
-                ))
+                Ok(applied(manifest.kind(), manifest.name().clone(), None, Change::Updated, [0; 32]))
             }
         },
     }
@@ -341,18 +282,12 @@ fn secret_value(secret: &manifest::SecretManifest) -> Result<Value, Error> {
             crate::config::variable(variable).map(as_value).ok_or_else(|| {
                 let detail =
                     format!("read secret `{name}`: the server has no environment variable `{variable}`");
-                Error::Unprocessable {
-                    code: "secret-absent",
-                    detail,
-                }
+                Error::Unprocessable { code: "secret-absent", detail }
             })
         }
         manifest::SecretOrigin::File(path) => std::fs::read_to_string(&**path).map(as_value).map_err(|e| {
             let detail = format!("read secret `{name}` from `{path}`: {e}");
-            Error::Unprocessable {
-                code: "secret-absent",
-                detail,
-            }
+            Error::Unprocessable { code: "secret-absent", detail }
         }),
     }
 }
@@ -364,21 +299,14 @@ fn applied(
     change: Change,
     digest: [u8; 32],
 ) -> Applied {
-    Applied {
-        kind,
-        name,
-        version,
-        change,
-        digest,
-    }
+    Applied { kind, name, version, change, digest }
 }
 
 fn if_match(request: &Request<'_>, current: Option<[u8; 32]>) -> Result<(), Error> {
     match request.matching {
-        Some(wanted) if current != Some(wanted) => Err(Error::conflict(
-            "etag",
-            "the definition has changed since it was read (If-Match)",
-        )),
+        Some(wanted) if current != Some(wanted) => {
+            Err(Error::conflict("etag", "the definition has changed since it was read (If-Match)"))
+        }
         _ => Ok(()),
     }
 }
@@ -419,18 +347,9 @@ fn place_workflow(
             paused: false,
         };
         changes.push(DefinitionChange::Put(definition.clone()));
-        draft.put_workflow(WorkflowEntry {
-            definition: Arc::new(definition),
-            program: program.clone(),
-        });
+        draft.put_workflow(WorkflowEntry { definition: Arc::new(definition), program: program.clone() });
     }
-    Ok(applied(
-        "Workflow",
-        about.name.clone(),
-        Some(about.version.clone()),
-        change,
-        program.digest,
-    ))
+    Ok(applied("Workflow", about.name.clone(), Some(about.version.clone()), change, program.digest))
 }
 
 fn place_manifest(
@@ -520,25 +439,17 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             };
             if !found {
                 let kind = reference.kind.to_lowercase();
-                let version = reference
-                    .version
-                    .as_ref()
-                    .map(|v| format!(" in version {v}"))
-                    .unwrap_or_default();
+                let version =
+                    reference.version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default();
                 let text = format!("there is no {kind} `{name}`{version}");
                 let help = format!("apply the {kind} in the same set, or before this");
-                diagnostics.push(
-                    Diagnostic::error("E0510", reference.span, text)
-                        .at(reference.pointer)
-                        .help(help),
-                );
+                diagnostics
+                    .push(Diagnostic::error("E0510", reference.span, text).at(reference.pointer).help(help));
             }
         }
         if let Manifest::Trigger(trigger) = &**manifest {
-            let source = trigger
-                .source
-                .as_ref()
-                .and_then(|name| draft.manifest(DefinitionKind::Source, name));
+            let source =
+                trigger.source.as_ref().and_then(|name| draft.manifest(DefinitionKind::Source, name));
             let source = source.and_then(|entry| match &*entry.manifest {
                 Manifest::Source(source) => Some(&**source),
                 _ => None,
@@ -547,11 +458,8 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             if let Overlap::Skip | Overlap::Replace = trigger.overlap {
                 let text = "`overlap: skip` and `overlap: replace` are not supported by this release";
                 let help = "use `queue` (one after another) or `allow`";
-                diagnostics.push(
-                    Diagnostic::error("E0513", document.span, text)
-                        .at("/spec/overlap")
-                        .help(help),
-                );
+                diagnostics
+                    .push(Diagnostic::error("E0513", document.span, text).at("/spec/overlap").help(help));
             }
         }
     }
@@ -595,14 +503,7 @@ pub async fn delete(
         draft.remove(DefinitionKind::Trigger, &trigger, "");
         changes.push(gone(DefinitionKind::Trigger, &trigger, ""));
     }
-    submit(
-        rooms,
-        Batch {
-            class: Class::Running,
-            parts: vec![Part::Definitions(changes)],
-        },
-    )
-    .await?;
+    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Definitions(changes)] }).await?;
     rooms.catalog.swap(namespace, Some(draft));
     Ok(())
 }
@@ -626,63 +527,30 @@ pub async fn pause(
 ) -> Result<(), Error> {
     let _writing = rooms.catalog.writing.lock().await;
     let mut draft = rooms.catalog.space(namespace).draft();
-    let what = if kind == DefinitionKind::Source {
-        "source"
-    } else {
-        "trigger"
-    };
+    let what = if kind == DefinitionKind::Source { "source" } else { "trigger" };
     let Some(entry) = draft.manifest(kind, name).cloned() else {
         return Err(Error::not_found(what, name));
     };
     if entry.definition.paused == paused {
         return Ok(());
     }
-    let change = DefinitionChange::Pause {
-        kind,
-        namespace: namespace.clone(),
-        name: name.into(),
-        paused,
-    };
-    submit(
-        rooms,
-        Batch {
-            class: Class::Running,
-            parts: vec![Part::Definitions(vec![change])],
-        },
-    )
-    .await?;
-    let definition = Arc::new(Definition {
-        paused,
-        ..(*entry.definition).clone()
-    });
-    draft.put_manifest(ManifestEntry {
-        definition,
-        manifest: entry.manifest,
-    });
+    let change = DefinitionChange::Pause { kind, namespace: namespace.clone(), name: name.into(), paused };
+    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Definitions(vec![change])] }).await?;
+    let definition = Arc::new(Definition { paused, ..(*entry.definition).clone() });
+    draft.put_manifest(ManifestEntry { definition, manifest: entry.manifest });
     rooms.catalog.swap(namespace, Some(draft));
     Ok(())
 }
 
 fn namespace_change(rooms: &Rooms, namespace: &Namespace, text: &str) -> OperatorChange {
-    OperatorChange::Namespace {
-        namespace: namespace.clone(),
-        text: text.into(),
-        at: (rooms.clock)(),
-    }
+    OperatorChange::Namespace { namespace: namespace.clone(), text: text.into(), at: (rooms.clock)() }
 }
 
 /// Makes (or re-declares) a namespace. The caller holds the catalog's write lock.
 pub(crate) async fn make_namespace(rooms: &Rooms, namespace: &Namespace, text: &str) -> Result<(), Error> {
     let mut draft = rooms.catalog.space(namespace).draft();
     let change = namespace_change(rooms, namespace, text);
-    submit(
-        rooms,
-        Batch {
-            class: Class::New,
-            parts: vec![Part::Operator(vec![change])],
-        },
-    )
-    .await?;
+    submit(rooms, Batch { class: Class::New, parts: vec![Part::Operator(vec![change])] }).await?;
     draft.text = text.into();
     rooms.catalog.swap(namespace, Some(draft));
     Ok(())
@@ -701,14 +569,7 @@ pub async fn delete_namespace(rooms: &Rooms, namespace: &Namespace) -> Result<()
         return Err(Error::not_found("namespace", &**namespace));
     }
     let change = OperatorChange::DropNamespace(namespace.clone());
-    submit(
-        rooms,
-        Batch {
-            class: Class::Running,
-            parts: vec![Part::Operator(vec![change])],
-        },
-    )
-    .await?;
+    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Operator(vec![change])] }).await?;
     rooms.catalog.swap(namespace, None);
     Ok(())
 }

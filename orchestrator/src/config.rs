@@ -127,12 +127,9 @@ impl Config {
     /// Why the service may not listen where it should, if so: an address that is not loopback needs authentication,
     /// which this release does not have (security.md 5a, bind).
     pub fn exposed(&self) -> Option<(&'static str, SocketAddr)> {
-        [
-            ("server.listen", self.listen),
-            ("metrics.listen", self.metrics_listen),
-        ]
-        .into_iter()
-        .find(|(_, address)| !address.ip().is_loopback())
+        [("server.listen", self.listen), ("metrics.listen", self.metrics_listen)]
+            .into_iter()
+            .find(|(_, address)| !address.ip().is_loopback())
     }
 }
 

@@ -220,11 +220,7 @@ pub struct Batches {
 impl Batches {
     /// Takes up what is stored; running ones go on.
     pub fn resume(rooms: &Arc<Rooms>) -> Arc<Batches> {
-        let batches = Arc::new(Batches {
-            rooms: rooms.clone(),
-            all: Mutex::default(),
-            turn: Arc::default(),
-        });
+        let batches = Arc::new(Batches { rooms: rooms.clone(), all: Mutex::default(), turn: Arc::default() });
         let works = rooms.store.works().unwrap_or_else(|error| {
             tracing::error!(%error, "cannot read the batches; they rest until the next start");
             Vec::new()
@@ -235,15 +231,11 @@ impl Batches {
                 steps.insert(id, own);
             }
         }
-        for (id, body) in works
-            .iter()
-            .filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body)))
-        {
+        for (id, body) in works.iter().filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body))) {
             match serde_json::from_slice::<Record>(body) {
-                Ok(record) => batches.keep(Record {
-                    steps: steps.remove(id).unwrap_or_default().into(),
-                    ..record
-                }),
+                Ok(record) => {
+                    batches.keep(Record { steps: steps.remove(id).unwrap_or_default().into(), ..record })
+                }
                 Err(error) => tracing::error!(%error, %id, "a stored batch cannot be read; it is left alone"),
             }
         }
@@ -253,14 +245,8 @@ impl Batches {
     fn keep(self: &Arc<Self>, record: Record) {
         let state = watch::Sender::new(record.state);
         let (id, ended) = (record.id.clone(), record.state.ended());
-        let live = Arc::new(Live {
-            record: Mutex::new(record),
-            state,
-        });
-        self.all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, live.clone());
+        let live = Arc::new(Live { record: Mutex::new(record), state });
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(id, live.clone());
         if !ended {
             let own = self.clone();
             tokio::spawn(async move {
@@ -295,10 +281,7 @@ impl Batches {
             created: now.0,
             ended: None,
         };
-        self.rooms
-            .catalog
-            .ensure_namespace(&self.rooms, &record.namespace)
-            .await?;
+        self.rooms.catalog.ensure_namespace(&self.rooms, &record.namespace).await?;
         let steps = work(STEPS, &record.id, Some(encoded(&*record.steps)?));
         let own = work(PREFIX, &record.id, Some(encoded(&record)?));
         self.write(Class::New, vec![steps, own]).await?;
@@ -314,43 +297,27 @@ impl Batches {
     }
 
     fn live(&self, namespace: &str, id: &str) -> Option<Arc<Live>> {
-        let live = self
-            .all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()?;
-        let own = *live
-            .record
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .namespace
-            == *namespace;
+        let live = self.all.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+        let own = *live.record.lock().unwrap_or_else(PoisonError::into_inner).namespace == *namespace;
         own.then_some(live)
     }
 
     /// The batches of a namespace, by id.
     pub fn list(&self, namespace: &str) -> Vec<Record> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let records = all
-            .values()
-            .map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let records =
+            all.values().map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone());
         records.filter(|record| *record.namespace == *namespace).collect()
     }
 
     /// Pauses, resumes or cancels.
     pub async fn turn(&self, namespace: &str, id: &str, wanted: State) -> Result<Record, Error> {
-        let live = self
-            .live(namespace, id)
-            .ok_or_else(|| Error::not_found("batch", id))?;
+        let live = self.live(namespace, id).ok_or_else(|| Error::not_found("batch", id))?;
         let now = (self.rooms.clock)();
         let record = {
             let mut record = live.record.lock().unwrap_or_else(PoisonError::into_inner);
             if record.state.ended() {
-                return Err(Error::conflict(
-                    "state",
-                    format!("the batch is {}", record.state.word()),
-                ));
+                return Err(Error::conflict("state", format!("the batch is {}", record.state.word())));
             }
             record.state = wanted;
             record.ended = wanted.ended().then_some(now.0);
@@ -362,22 +329,11 @@ impl Batches {
     }
 
     async fn save(&self, record: &Record) -> Result<(), Error> {
-        self.write(
-            Class::Running,
-            vec![work(PREFIX, &record.id, Some(encoded(record)?))],
-        )
-        .await
+        self.write(Class::Running, vec![work(PREFIX, &record.id, Some(encoded(record)?))]).await
     }
 
     async fn write(&self, class: Class, changes: Vec<OperatorChange>) -> Result<(), Error> {
-        submit(
-            &self.rooms,
-            Batch {
-                class,
-                parts: vec![Part::Operator(changes)],
-            },
-        )
-        .await?;
+        submit(&self.rooms, Batch { class, parts: vec![Part::Operator(changes)] }).await?;
         Ok(())
     }
 
@@ -386,19 +342,10 @@ impl Batches {
         let gone: Vec<Arc<str>> = {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             let surplus = (all.len() + 1).saturating_sub(KEPT);
-            let ended = |live: &Live| {
-                live.record
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .state
-                    .ended()
-            };
-            let gone: Vec<_> = all
-                .iter()
-                .filter(|(_, live)| ended(live))
-                .map(|(id, _)| id.clone())
-                .take(surplus)
-                .collect();
+            let ended =
+                |live: &Live| live.record.lock().unwrap_or_else(PoisonError::into_inner).state.ended();
+            let gone: Vec<_> =
+                all.iter().filter(|(_, live)| ended(live)).map(|(id, _)| id.clone()).take(surplus).collect();
             for id in &gone {
                 all.remove(id);
             }
@@ -426,10 +373,7 @@ impl Batches {
         .await?;
         if steps.len() > MAX_STEPS {
             let detail = format!("touch more than {MAX_STEPS} things in one batch (limit batch-steps)");
-            return Err(Error::Unprocessable {
-                code: "batch-steps",
-                detail,
-            });
+            return Err(Error::Unprocessable { code: "batch-steps", detail });
         }
         Ok(steps)
     }
@@ -499,14 +443,7 @@ impl Batches {
         match record.action {
             Action::Redrive => self.redrive(&record.namespace, chunk).await,
             Action::Replay => join_all(chunk.iter().map(|step| self.replay(record, step))).await,
-            action => {
-                join_all(
-                    chunk
-                        .iter()
-                        .map(|step| self.verb(&record.namespace, action, step)),
-                )
-                .await
-            }
+            action => join_all(chunk.iter().map(|step| self.verb(&record.namespace, action, step))).await,
         }
     }
 
@@ -529,10 +466,8 @@ impl Batches {
                     continue;
                 }
             };
-            let fresh = letter
-                .key
-                .as_ref()
-                .is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
+            let fresh =
+                letter.key.as_ref().is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
             if !fresh {
                 outcomes.extend(join_all(together.drain(..).map(|letter| self.put_back(letter))).await);
                 keys.clear();
@@ -560,9 +495,7 @@ impl Batches {
             .clone()
             .ok_or_else(|| Error::bad("bad-body", "a replay names its trigger"))?;
         let space = self.rooms.catalog.space(&plan.namespace);
-        let trigger = space
-            .trigger(&name)
-            .ok_or_else(|| Error::not_found("trigger", &*name))?;
+        let trigger = space.trigger(&name).ok_or_else(|| Error::not_found("trigger", &*name))?;
         let rule = trigger.spec.rule(false);
         let store = self.rooms.store.clone();
         let limit = plan.limit.map_or(MAX_STEPS, |limit| limit as usize);
@@ -580,9 +513,7 @@ impl Batches {
                 let page = store.events(&query)?;
                 let full = page.len() == PAGE;
                 query.after = page.last().map(|row| row.pos).or(query.after);
-                let taken = page
-                    .into_iter()
-                    .filter(|row| rule.matches(&row.binding, &row.event));
+                let taken = page.into_iter().filter(|row| rule.matches(&row.binding, &row.event));
                 steps.extend(taken.map(|row| {
                     let (source, id) = (row.event.source.clone(), row.event.id.clone());
                     Step::Event(Box::new(EventKey {
@@ -613,14 +544,8 @@ impl Batches {
         };
         let Some(row) = row else { return Outcome::Skipped };
         // Of the batch's own instant: a step that was taken before a crash finds its execution there.
-        match deliveries::replay(
-            &self.rooms,
-            &record.namespace,
-            &key.trigger,
-            &row,
-            Time(record.created),
-        )
-        .await
+        match deliveries::replay(&self.rooms, &record.namespace, &key.trigger, &row, Time(record.created))
+            .await
         {
             Ok(true) => Outcome::Done,
             Ok(false) => Outcome::Skipped,
@@ -637,10 +562,7 @@ impl Batches {
         };
         let verb = match action {
             Action::Cancel => Verb::Cancel,
-            _ => Verb::Retry {
-                input: None,
-                from: None,
-            },
+            _ => Verb::Retry { input: None, from: None },
         };
         match operations::command(&self.rooms, namespace, id, verb, Some("batch".into())).await {
             Ok(()) => Outcome::Done,
@@ -651,10 +573,7 @@ impl Batches {
 }
 
 fn work(prefix: &str, id: &str, body: Option<Vec<u8>>) -> OperatorChange {
-    OperatorChange::Work {
-        id: format!("{prefix}{id}").into(),
-        body,
-    }
+    OperatorChange::Work { id: format!("{prefix}{id}").into(), body }
 }
 
 fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
@@ -662,10 +581,7 @@ fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 }
 
 fn failed(id: &impl ToString, error: &Error) -> Outcome {
-    Outcome::Failed(Failure {
-        id: id.to_string(),
-        detail: format!("cannot {error}"),
-    })
+    Outcome::Failed(Failure { id: id.to_string(), detail: format!("cannot {error}") })
 }
 
 impl Record {
@@ -685,16 +601,8 @@ impl Record {
 
 /// The next steps to take at once; fewer when the rate is low, so that the pace is even.
 fn chunk(record: &Record) -> Vec<Step> {
-    let width = record
-        .rate
-        .map_or(WIDTH, |rate| ((rate / 10.0) as usize).clamp(1, WIDTH));
-    record
-        .steps
-        .iter()
-        .skip(record.next)
-        .take(width)
-        .cloned()
-        .collect()
+    let width = record.rate.map_or(WIDTH, |rate| ((rate / 10.0) as usize).clamp(1, WIDTH));
+    record.steps.iter().skip(record.next).take(width).cloned().collect()
 }
 
 /// Dead letters of a query that a filter takes, newest first, and whether there may be more.
@@ -761,10 +669,7 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
     let status: Vec<Status> = match (asked.is_empty(), plan.action) {
         (false, _) => asked.iter().copied().filter(|status| touched(*status)).collect(),
         (true, Action::Retry) => vec![Status::Faulted],
-        (true, _) => Status::ALL
-            .into_iter()
-            .filter(|status| touched(*status))
-            .collect(),
+        (true, _) => Status::ALL.into_iter().filter(|status| touched(*status)).collect(),
     };
     if status.is_empty() {
         return Ok(Vec::new());
@@ -787,12 +692,9 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
         let page = store.executions(&query)?;
         let full = page.len() == PAGE;
         query.after = page.last().map(|row| (row.listed(), row.id));
-        let wanted = page.into_iter().filter(|r| {
-            plan.filter
-                .executions
-                .as_ref()
-                .is_none_or(|ids| ids.contains(&r.id))
-        });
+        let wanted = page
+            .into_iter()
+            .filter(|r| plan.filter.executions.as_ref().is_none_or(|ids| ids.contains(&r.id)));
         steps.extend(wanted.map(|row| Step::Execution(row.id.to_string())));
         if !full || steps.len() >= limit {
             steps.truncate(limit);

@@ -90,12 +90,7 @@ pub struct Driver {
 impl Driver {
     /// A driver without executions.
     pub fn new(lane: usize, rooms: Arc<Rooms>) -> Driver {
-        Driver {
-            lane,
-            rooms,
-            slots: HashMap::new(),
-            deciding: None,
-        }
+        Driver { lane, rooms, slots: HashMap::new(), deciding: None }
     }
 
     /// Runs until the lanes are closed and the queue is empty.
@@ -129,15 +124,7 @@ impl Driver {
             Input::Start(start) => self.start(*start),
             Input::Begin(id, birth) => self.begin(id, birth, turn),
             Input::Outcome(id, visit, attempt, outcome) => {
-                self.step(
-                    id,
-                    engine::Input::Outcome {
-                        visit,
-                        attempt,
-                        outcome,
-                    },
-                    turn,
-                );
+                self.step(id, engine::Input::Outcome { visit, attempt, outcome }, turn);
             }
             Input::Timer(due) => self.timer(due, turn),
             Input::Event(id, visit, event) => {
@@ -145,11 +132,8 @@ impl Driver {
             }
             Input::ChildEnded(end) => {
                 turn.part.inbox_done.extend(end.key);
-                let input = engine::Input::ChildEnded {
-                    visit: end.visit,
-                    child: end.child,
-                    ended: end.ended,
-                };
+                let input =
+                    engine::Input::ChildEnded { visit: end.visit, child: end.child, ended: end.ended };
                 self.step(end.parent, input, turn);
             }
             Input::Command(command) => self.command(*command, turn),
@@ -170,14 +154,9 @@ impl Driver {
     fn start(&mut self, start: Start) {
         let birth = start.birth;
         let id = birth.id;
-        let Some(program) = self
-            .rooms
-            .catalog
-            .revision(&birth.namespace, &birth.workflow, &birth.digest)
+        let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
         else {
-            let _ = start
-                .reply
-                .send(Err(Error::not_found("workflow", &*birth.workflow)));
+            let _ = start.reply.send(Err(Error::not_found("workflow", &*birth.workflow)));
             return;
         };
         let now = self.now();
@@ -186,23 +165,11 @@ impl Driver {
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
-        let slot = Slot {
-            program,
-            execution,
-            undurable: 1,
-            born: false,
-            snapshot: 0,
-            deferred: Vec::new(),
-        };
+        let slot = Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
-        own.creates.push(Part::Create(Box::new(Create {
-            birth,
-            first,
-            summary,
-            key: start.key,
-        })));
+        own.creates.push(Part::Create(Box::new(Create { birth, first, summary, key: start.key })));
         self.effects(id, decision, &mut own);
         own.released.touched.push(id);
         self.submit_start(own, id, start.reply, view);
@@ -215,14 +182,7 @@ impl Driver {
         reply: oneshot::Sender<Result<ExecutionView, Error>>,
         view: ExecutionView,
     ) {
-        let Turn {
-            part,
-            creates,
-            inbox,
-            emitted,
-            mut released,
-            ..
-        } = turn;
+        let Turn { part, creates, inbox, emitted, mut released, .. } = turn;
         let mut parts = creates;
         parts.extend(emitted.into_iter().map(Part::Ingress));
         if !inbox.is_empty() {
@@ -233,10 +193,7 @@ impl Driver {
         }
         let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
         self.rooms.store.submit(
-            Batch {
-                class: Class::New,
-                parts,
-            },
+            Batch { class: Class::New, parts },
             Box::new(move |result| match result {
                 Ok(committed) => {
                     released.pos = committed.pos;
@@ -256,24 +213,15 @@ impl Driver {
         if !self.slots.contains_key(&id)
             && let Some(birth) = birth
         {
-            let Some(program) = self
-                .rooms
-                .catalog
-                .revision(&birth.namespace, &birth.workflow, &birth.digest)
+            let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
             else {
                 tracing::error!(execution = %id, workflow = %birth.workflow, "the pinned workflow revision is missing");
                 return;
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot = Slot {
-                program,
-                execution,
-                undurable: 0,
-                born: true,
-                snapshot: 0,
-                deferred: Vec::new(),
-            };
+            let slot =
+                Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -289,21 +237,9 @@ impl Driver {
     }
 
     fn command(&mut self, command: Command, turn: &mut Turn) {
-        let Command {
-            execution: id,
-            verb,
-            reason,
-            key,
-            reply,
-        } = command;
+        let Command { execution: id, verb, reason, key, reply } = command;
         if self.slots.get(&id).is_some_and(|s| !s.born) {
-            let again = Input::Command(Box::new(Command {
-                execution: id,
-                verb,
-                reason,
-                key,
-                reply,
-            }));
+            let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.deferred.push(again);
             }
@@ -357,11 +293,7 @@ impl Driver {
         self.effects(id, decision, turn);
         self.deciding = None;
         // A late input for an execution that had ended: it was folded for nothing and leaves memory again.
-        if self
-            .slots
-            .get(&id)
-            .is_some_and(|s| s.undurable == 0 && s.execution.status().ended())
-        {
+        if self.slots.get(&id).is_some_and(|s| s.undurable == 0 && s.execution.status().ended()) {
             self.slots.remove(&id);
         }
         Some(verdict)
@@ -369,14 +301,7 @@ impl Driver {
 
     /// Sorts a decision's effects into what commits with it and what leaves after.
     fn effects(&mut self, id: ExecutionId, decision: Decision, turn: &mut Turn) {
-        let Decision {
-            effects,
-            due,
-            subscriptions,
-            summary,
-            more,
-            ..
-        } = decision;
+        let Decision { effects, due, subscriptions, summary, more, .. } = decision;
         turn.released.due.extend(due.iter().copied());
         turn.part.due.extend(due);
         turn.released.subscriptions.extend(subscriptions.iter().cloned());
@@ -405,32 +330,12 @@ impl Driver {
                 }
             }
             Effect::Abort { visit } => turn.released.aborts.push((id, visit)),
-            Effect::StartChild {
-                visit,
-                child,
-                namespace,
-                workflow,
-                version,
-                input,
-                awaited,
-            } => {
-                let wanted = Child {
-                    visit,
-                    child,
-                    namespace,
-                    workflow,
-                    version,
-                    input,
-                    awaited,
-                };
+            Effect::StartChild { visit, child, namespace, workflow, version, input, awaited } => {
+                let wanted = Child { visit, child, namespace, workflow, version, input, awaited };
                 self.start_child(id, wanted, turn);
             }
             Effect::CancelChild { child } => {
-                let key = InboxKey {
-                    shard: Shard::of(child),
-                    from: id,
-                    number: inbox::CANCEL,
-                };
+                let key = InboxKey { shard: Shard::of(child), from: id, number: inbox::CANCEL };
                 turn.inbox.push(inbox::cancel(key, child));
                 let command = Command {
                     execution: child,
@@ -439,17 +344,12 @@ impl Driver {
                     key: Some(key),
                     reply: None,
                 };
-                turn.released
-                    .pushes
-                    .push((child, Input::Command(Box::new(command))));
+                turn.released.pushes.push((child, Input::Command(Box::new(command))));
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
                 let now = self.now();
-                let (part, planned) = self
-                    .rooms
-                    .ingress
-                    .plan_emitted(&self.rooms, &namespace, event, now);
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -463,15 +363,7 @@ impl Driver {
     }
 
     fn start_child(&mut self, id: ExecutionId, wanted: Child, turn: &mut Turn) {
-        let Child {
-            visit,
-            child,
-            namespace,
-            workflow,
-            version,
-            input,
-            awaited,
-        } = wanted;
+        let Child { visit, child, namespace, workflow, version, input, awaited } = wanted;
         let found = self.rooms.catalog.workflow(&namespace, &workflow, Some(&version));
         let Some(program) = found else {
             let detail =
@@ -496,30 +388,16 @@ impl Driver {
             created: self.now(),
             input,
             cause: None,
-            parent: Some(Parent {
-                execution: id,
-                visit,
-                awaited,
-            }),
+            parent: Some(Parent { execution: id, visit, awaited }),
             tags: Vec::new(),
         });
-        turn.creates
-            .push(Part::Create(Box::new(create_pending(&program, &birth))));
-        turn.released
-            .pushes
-            .push((child, Input::Begin(child, Some(birth))));
+        turn.creates.push(Part::Create(Box::new(create_pending(&program, &birth))));
+        turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
     }
 
     /// Hands the turn's batch to the store; its effects come back to this lane once durable.
     fn submit(&mut self, turn: Turn) {
-        let Turn {
-            part,
-            creates,
-            inbox,
-            emitted,
-            mut released,
-            ..
-        } = turn;
+        let Turn { part, creates, inbox, emitted, mut released, .. } = turn;
         let mut parts = creates;
         parts.extend(emitted.into_iter().map(Part::Ingress));
         if !inbox.is_empty() {
@@ -534,10 +412,7 @@ impl Driver {
         }
         let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
         self.rooms.store.submit(
-            Batch {
-                class: Class::Running,
-                parts,
-            },
+            Batch { class: Class::Running, parts },
             Box::new(move |result| match result {
                 Ok(committed) => {
                     released.pos = committed.pos;
@@ -650,12 +525,8 @@ impl Driver {
             return;
         }
         let resumed = engine::resume(&slot.program, &slot.execution);
-        turn.released
-            .due
-            .extend(resumed.due.into_iter().map(DueChange::Set));
-        turn.released
-            .subscriptions
-            .extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
+        turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
+        turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
         let more = resumed.more;
         for effect in resumed.effects {
             // A child that was started with its parent's commit exists; its end comes through the inbox.
@@ -674,14 +545,8 @@ impl Driver {
             match self.rooms.fold(id) {
                 Ok(Some((program, execution))) => {
                     let snapshot = execution.transitions();
-                    let slot = Slot {
-                        program,
-                        execution,
-                        undurable: 0,
-                        born: true,
-                        snapshot,
-                        deferred: Vec::new(),
-                    };
+                    let slot =
+                        Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
                     self.slots.insert(id, slot);
                 }
                 Ok(None) => return None,
@@ -697,8 +562,7 @@ impl Driver {
     /// Drops executions that wait and have nothing undurable; their state is in the store.
     fn evict(&mut self) {
         let before = self.slots.len();
-        self.slots
-            .retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
+        self.slots.retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
         metrics::counter!("tidemill_evicted_executions_total").increment((before - self.slots.len()) as u64);
     }
 }
@@ -736,11 +600,7 @@ fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
     let Some(parent) = birth.parent.filter(|p| p.awaited) else {
         return;
     };
-    let key = InboxKey {
-        shard: Shard::of(parent.execution),
-        from: birth.id,
-        number: inbox::CHILD_ENDED,
-    };
+    let key = InboxKey { shard: Shard::of(parent.execution), from: birth.id, number: inbox::CHILD_ENDED };
     turn.inbox.push(inbox::child_ended(key, parent, birth.id, ended));
     let end = crate::lanes::ChildEnded {
         parent: parent.execution,
@@ -749,9 +609,7 @@ fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
         ended: ended.clone(),
         key: Some(key),
     };
-    turn.released
-        .pushes
-        .push((parent.execution, Input::ChildEnded(Box::new(end))));
+    turn.released.pushes.push((parent.execution, Input::ChildEnded(Box::new(end))));
 }
 
 /// A trigger with a buffer is told of every end, one without of a fault only.
@@ -761,11 +619,7 @@ fn tell_trigger(birth: &Birth, ended: Ended, now: Time, turn: &mut Turn) {
         return;
     }
     let shard = Shard::of_trigger(&birth.namespace, &cause.trigger);
-    let key = InboxKey {
-        shard,
-        from: birth.id,
-        number: inbox::DELIVERY_ENDED,
-    };
+    let key = InboxKey { shard, from: birth.id, number: inbox::DELIVERY_ENDED };
     let end = inbox::DeliveryEnded {
         key,
         namespace: birth.namespace.clone(),

@@ -23,13 +23,7 @@ pub(super) const NAMESPACE: &str = "sim";
 
 /// A definition named `name` that may run these children.
 pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
-    let mut author = Author {
-        dice,
-        children,
-        tasks: TASKS,
-        named: 0,
-        functions: false,
-    };
+    let mut author = Author { dice, children, tasks: TASKS, named: 0, functions: false };
     let functions = author.functions();
     author.functions = true;
     let mut tasks = vec![author.nest()];
@@ -48,10 +42,7 @@ pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> Stri
         json!({"dsl": "1.0.3", "namespace": NAMESPACE, "name": name, "version": "1.0.0"}),
     );
     if author.dice.permille(100) {
-        whole.insert(
-            "timeout".into(),
-            json!({"after": author.dice.pick(&["PT40S", "PT3M"])}),
-        );
+        whole.insert("timeout".into(), json!({"after": author.dice.pick(&["PT40S", "PT3M"])}));
     }
     whole.insert(
         "use".into(),
@@ -83,16 +74,8 @@ struct Author<'a> {
 
 impl Author<'_> {
     fn functions(&mut self) -> Json {
-        let steps = vec![
-            self.named_task(json!({"set": {"f": "${ . }"}})),
-            self.call(1),
-            self.call(1),
-        ];
-        let one = self
-            .call(1)
-            .as_object()
-            .and_then(|map| map.values().next().cloned())
-            .unwrap_or_default();
+        let steps = vec![self.named_task(json!({"set": {"f": "${ . }"}})), self.call(1), self.call(1)];
+        let one = self.call(1).as_object().and_then(|map| map.values().next().cloned()).unwrap_or_default();
         json!({"several": {"do": steps}, "single": one})
     }
 
@@ -160,9 +143,7 @@ impl Author<'_> {
     }
 
     fn looped(&mut self, depth: u32, repeats: u32) -> Json {
-        let items = *self
-            .dice
-            .pick(&["[1, 2, 3]", "${ [range(2)] }", "[]", ". | [.] | [.[0], 2]"]);
+        let items = *self.dice.pick(&["[1, 2, 3]", "${ [range(2)] }", "[]", ". | [.] | [.[0], 2]"]);
         let body = self.list(depth, repeats * 3);
         let mut task = json!({"for": {"each": "one", "at": "place", "in": items}});
         if self.dice.permille(500) {
@@ -188,19 +169,12 @@ impl Author<'_> {
             _ => {}
         }
         if self.dice.permille(700) {
-            let variable = if catch.contains_key("as") {
-                "problem"
-            } else {
-                "error"
-            };
+            let variable = if catch.contains_key("as") { "problem" } else { "error" };
             catch.insert("retry".into(), self.retry(variable));
         }
         if self.dice.permille(500) {
-            let handler = if self.tasks > 0 {
-                self.leaf(repeats)
-            } else {
-                self.named_task(json!({"set": {"h": 1}}))
-            };
+            let handler =
+                if self.tasks > 0 { self.leaf(repeats) } else { self.named_task(json!({"set": {"h": 1}})) };
             catch.insert("do".into(), json!([handler]));
         }
         if self.dice.permille(80) {
@@ -296,11 +270,7 @@ impl Author<'_> {
     }
 
     fn run(&mut self) -> Json {
-        let name = if self.dice.permille(50) {
-            "absent"
-        } else {
-            *self.dice.pick(self.children)
-        };
+        let name = if self.dice.permille(50) { "absent" } else { *self.dice.pick(self.children) };
         let mut workflow = json!({"namespace": NAMESPACE, "name": name, "version": "1.0.0"});
         if self.dice.permille(500) {
             workflow["version"] = "latest".into();
@@ -356,10 +326,8 @@ impl Author<'_> {
 
     /// Jumps within a list: forward, or backward at most twice.
     fn link(&mut self, tasks: &mut Vec<Json>, repeats: u32) {
-        let names: Vec<String> = tasks
-            .iter()
-            .filter_map(|task| Some(task.as_object()?.keys().next()?.clone()))
-            .collect();
+        let names: Vec<String> =
+            tasks.iter().filter_map(|task| Some(task.as_object()?.keys().next()?.clone())).collect();
         if tasks.len() > 2 && self.dice.permille(100) {
             let at = self.dice.below(tasks.len() - 1);
             tasks[at][&names[at]]["then"] = names[names.len() - 1].as_str().into();

@@ -31,17 +31,14 @@ impl Account {
     /// Outcomes used in a durable batch.
     pub(super) fn settled(&mut self, calls: &[Call]) -> Result<(), Broken> {
         let twice = calls.iter().find(|call| !self.settled.insert(**call));
-        twice.map_or(Ok(()), |(id, visit, _)| {
-            Err(format!("the outcome of {id}/{visit} was recorded twice"))
-        })
+        twice.map_or(Ok(()), |(id, visit, _)| Err(format!("the outcome of {id}/{visit} was recorded twice")))
     }
 
     /// Ends of children used in a durable batch.
     pub(super) fn told(&mut self, parents: &[(ExecutionId, Visit)]) -> Result<(), Broken> {
         let twice = parents.iter().find(|parent| !self.told.insert(**parent));
-        twice.map_or(Ok(()), |(id, visit)| {
-            Err(format!("{id}/{visit} was told twice of the end of its child"))
-        })
+        twice
+            .map_or(Ok(()), |(id, visit)| Err(format!("{id}/{visit} was told twice of the end of its child")))
     }
 
     /// A call is made.
@@ -73,10 +70,8 @@ impl World {
         }
         for row in self.unfinished()? {
             let (sheet, folded, _) = self.fold(row.id)?.ok_or("an execution has no log")?;
-            let stored = (
-                timers.remove(&row.id).unwrap_or_default(),
-                listening.remove(&row.id).unwrap_or_default(),
-            );
+            let stored =
+                (timers.remove(&row.id).unwrap_or_default(), listening.remove(&row.id).unwrap_or_default());
             self.rests(&row, (&sheet, &folded), stored)
                 .map_err(|what| format!("{what}\n{} {} is {}", row.workflow, row.id, row.status.word()))?;
         }
@@ -95,10 +90,7 @@ impl World {
         if let Some(slot) = self.lane.slots.get(&row.id)
             && slot.execution != *folded
         {
-            return Err(format!(
-                "the state differs from its log:\n{:#?}\n{folded:#?}",
-                slot.execution
-            ));
+            return Err(format!("the state differs from its log:\n{:#?}\n{folded:#?}", slot.execution));
         }
         if folded.status() != row.status {
             return Err(format!("its log says {}", folded.status().word()));
@@ -125,9 +117,9 @@ impl World {
         waiting.iter().try_for_each(|one| {
             let attempts = folded.open_calls().filter(|call| call.visit == one.visit);
             let comes = match &one.what {
-                Awaited::Call => attempts
-                    .map(|call| (row.id, call.visit, call.attempt))
-                    .any(|call| self.is_flying(call)),
+                Awaited::Call => {
+                    attempts.map(|call| (row.id, call.visit, call.attempt)).any(|call| self.is_flying(call))
+                }
                 Awaited::Timer(at) | Awaited::Retry(at) => {
                     due.iter().any(|due| due.visit == one.visit && due.at == *at)
                 }
@@ -140,10 +132,7 @@ impl World {
             if comes {
                 Ok(())
             } else {
-                Err(format!(
-                    "visit {} waits for {:?}, which never comes",
-                    one.visit, one.what
-                ))
+                Err(format!("visit {} waits for {:?}, which never comes", one.visit, one.what))
             }
         })
     }
@@ -168,10 +157,7 @@ impl World {
         }
         let (events, starts) = self.promises();
         for event in events {
-            let stored = self
-                .store
-                .event(NAMESPACE, &event.source, &event.id)
-                .map_err(text)?;
+            let stored = self.store.event(NAMESPACE, &event.source, &event.id).map_err(text)?;
             if stored.len() != 1 {
                 return Err(format!(
                     "the event {} was acknowledged and is stored {} times",
@@ -184,10 +170,7 @@ impl World {
         let by_hand = rows.iter().filter(|row| starts.contains(&row.id)).count();
         let distinct: BTreeSet<_> = starts.iter().collect();
         if by_hand != starts.len() || distinct.len() != starts.len() {
-            return Err(format!(
-                "{} starts were acknowledged, {by_hand} are stored",
-                starts.len()
-            ));
+            return Err(format!("{} starts were acknowledged, {by_hand} are stored", starts.len()));
         }
         Ok(())
     }
@@ -200,13 +183,9 @@ impl World {
         if self.account.told.contains(&(parent.execution, parent.visit)) {
             return Ok(());
         }
-        let history = self
-            .store
-            .transitions(parent.execution, 0, usize::MAX)
-            .map_err(text)?;
-        let records = history
-            .iter()
-            .flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
+        let history = self.store.transitions(parent.execution, 0, usize::MAX).map_err(text)?;
+        let records =
+            history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
         let mut stopped = records.filter(|record| match record {
             Record::Cancelled { visit, .. } => *visit == parent.visit,
             // A timeout of the task itself.
@@ -214,10 +193,7 @@ impl World {
             _ => false,
         });
         if stopped.next().is_none() {
-            return Err(format!(
-                "{} has ended, its parent {} was never told",
-                row.id, parent.execution
-            ));
+            return Err(format!("{} has ended, its parent {} was never told", row.id, parent.execution));
         }
         Ok(())
     }
@@ -233,16 +209,9 @@ impl World {
             let mut expander = Expander::new();
             for transition in self.store.transitions(row.id, 0, usize::MAX).unwrap_or_default() {
                 let entries = expander.feed(&sheet.program, &transition).unwrap_or_default();
-                let words: Vec<String> = entries
-                    .iter()
-                    .map(|entry| word(entry.kind, entry.task.as_ref()))
-                    .collect();
-                let _ = writeln!(
-                    out,
-                    "  {:>6} {}",
-                    transition.time.0 % 10_000_000,
-                    words.join(", ")
-                );
+                let words: Vec<String> =
+                    entries.iter().map(|entry| word(entry.kind, entry.task.as_ref())).collect();
+                let _ = writeln!(out, "  {:>6} {}", transition.time.0 % 10_000_000, words.join(", "));
             }
         }
         out
@@ -259,16 +228,8 @@ fn word(kind: &str, task: Option<&engine::entry::TaskRef>) -> String {
 /// An execution consumes one event at most once.
 fn heard_once(history: &[Transition]) -> Result<(), Broken> {
     let mut seen = BTreeSet::new();
-    for record in history
-        .iter()
-        .flat_map(|transition| engine::decode(&transition.body).unwrap_or_default())
-    {
-        let (Record::Heard { pos, .. }
-        | Record::Kept {
-            what: Kept::Event(_, pos),
-            ..
-        }) = record
-        else {
+    for record in history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default()) {
+        let (Record::Heard { pos, .. } | Record::Kept { what: Kept::Event(_, pos), .. }) = record else {
             continue;
         };
         if !seen.insert(pos) {

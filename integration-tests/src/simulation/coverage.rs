@@ -155,23 +155,13 @@ impl Sheet {
         });
         let around = around.collect();
         let ids = program.tasks.iter().enumerate();
-        let by_reference = ids
-            .map(|(at, task)| (task.reference.clone(), TaskId(at as u32)))
-            .collect();
-        Sheet {
-            program,
-            text,
-            own,
-            around,
-            by_reference,
-        }
+        let by_reference = ids.map(|(at, task)| (task.reference.clone(), TaskId(at as u32))).collect();
+        Sheet { program, text, own, around, by_reference }
     }
 
     /// The rows of a task that is open, by its reference, with the tasks around it.
     pub(super) fn open(&self, reference: &str) -> Rows {
-        self.by_reference
-            .get(reference)
-            .map_or(0, |id| self.around[id.0 as usize])
+        self.by_reference.get(reference).map_or(0, |id| self.around[id.0 as usize])
     }
 
     /// The rows of the tasks that these records begin.
@@ -215,11 +205,7 @@ fn rows_of(program: &Program, task: &Task) -> Rows {
     let place = |id: TaskId| list.iter().position(|other| *other == id);
     let own = list.iter().position(|id| std::ptr::eq(program.task(*id), task));
     let back = |next: &Next| matches!(next, Next::Task(id) if place(*id) <= own);
-    let cases = if let Kind::Switch(cases) = &task.kind {
-        &cases[..]
-    } else {
-        &[]
-    };
+    let cases = if let Kind::Switch(cases) = &task.kind { &cases[..] } else { &[] };
     if back(&task.then) || cases.iter().any(|case| back(&case.then)) {
         rows |= bit(Row::ThenBack);
     }
@@ -242,24 +228,15 @@ impl Matrix {
 
     /// Adds another one.
     pub fn add(&mut self, other: &Matrix) {
-        for (own, others) in self
-            .counts
-            .iter_mut()
-            .flatten()
-            .zip(other.counts.iter().flatten())
-        {
+        for (own, others) in self.counts.iter_mut().flatten().zip(other.counts.iter().flatten()) {
             *own += others;
         }
     }
 
     /// The cells that were never hit.
     pub fn empty(&self) -> Vec<(Row, Fault)> {
-        let cells = Row::ALL
-            .into_iter()
-            .flat_map(|row| Fault::ALL.map(|fault| (row, fault)));
-        cells
-            .filter(|(row, fault)| self.counts[*row as usize][*fault as usize] == 0)
-            .collect()
+        let cells = Row::ALL.into_iter().flat_map(|row| Fault::ALL.map(|fault| (row, fault)));
+        cells.filter(|(row, fault)| self.counts[*row as usize][*fault as usize] == 0).collect()
     }
 }
 

@@ -40,9 +40,9 @@ impl Dice {
 
 /// A hash of numbers: what is told without being drawn.
 pub(super) fn hash(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x2545_f491_4f6c_dd1d, |state, part| {
-        mix(state ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    })
+    parts
+        .iter()
+        .fold(0x2545_f491_4f6c_dd1d, |state, part| mix(state ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 fn mix(mut bits: u64) -> u64 {

@@ -49,10 +49,7 @@ pub(super) enum Verb {
     Cancel,
     Suspend,
     Resume,
-    Retry {
-        input: Option<Value>,
-        from: Option<Arc<str>>,
-    },
+    Retry { input: Option<Value>, from: Option<Arc<str>> },
 }
 
 /// One execution in memory.
@@ -110,9 +107,7 @@ pub(super) struct Turn {
 impl Turn {
     /// A call that was to be made and is cut off or answered within the same turn.
     fn forget_call(&mut self, id: ExecutionId, visit: Visit) {
-        self.released
-            .orders
-            .retain(|(order, _)| (order.execution, order.visit) != (id, visit));
+        self.released.orders.retain(|(order, _)| (order.execution, order.visit) != (id, visit));
     }
 }
 
@@ -142,33 +137,20 @@ impl Lane {
     }
 
     fn completed(&self) -> BTreeSet<u64> {
-        self.done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .map(|(number, _)| *number)
-            .collect()
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(number, _)| *number).collect()
     }
 
     /// The next turn to be committed.
     pub(super) fn first_held(&mut self) -> Option<&mut Released> {
         let completed = self.completed();
-        self.turns
-            .iter_mut()
-            .find(|(number, _)| !completed.contains(number))
-            .map(|(_, released)| released)
+        self.turns.iter_mut().find(|(number, _)| !completed.contains(number)).map(|(_, released)| released)
     }
 
     /// Executions of the turns whose completion waits, or of all turns submitted.
     pub(super) fn touched(&self, completed: bool) -> BTreeSet<ExecutionId> {
         let numbers = self.completed();
-        let turns = self
-            .turns
-            .iter()
-            .filter(|(number, _)| !completed || numbers.contains(number));
-        turns
-            .flat_map(|(_, released)| released.touched.iter().copied())
-            .collect()
+        let turns = self.turns.iter().filter(|(number, _)| !completed || numbers.contains(number));
+        turns.flat_map(|(_, released)| released.touched.iter().copied()).collect()
     }
 }
 
@@ -195,11 +177,7 @@ impl World {
             Input::Start(number, birth) => self.start(number, birth)?,
             Input::Begin(id) => drop(self.step(id, engine::Input::Begin, turn)?),
             Input::Outcome(id, visit, attempt, outcome) => {
-                let input = engine::Input::Outcome {
-                    visit,
-                    attempt,
-                    outcome,
-                };
+                let input = engine::Input::Outcome { visit, attempt, outcome };
                 if self.step(id, input, turn)? == Some(Verdict::Applied) {
                     turn.forget_call(id, visit);
                     turn.released.settled.push((id, visit, attempt));
@@ -212,11 +190,7 @@ impl World {
             Input::ChildEnded(end, key) => {
                 turn.part.inbox_done.extend(key);
                 let (parent, visit) = (end.parent, end.visit);
-                let input = engine::Input::ChildEnded {
-                    visit,
-                    child: end.child,
-                    ended: end.ended,
-                };
+                let input = engine::Input::ChildEnded { visit, child: end.child, ended: end.ended };
                 if self.step(parent, input, turn)? == Some(Verdict::Applied) {
                     turn.released.told.push((parent, visit));
                 }
@@ -227,11 +201,7 @@ impl World {
                     Verb::Cancel => engine::Input::Cancel { reason: None },
                     Verb::Suspend => engine::Input::Suspend { reason: None },
                     Verb::Resume => engine::Input::Resume { reason: None },
-                    Verb::Retry { input, from } => engine::Input::Retry {
-                        input,
-                        from,
-                        reason: None,
-                    },
+                    Verb::Retry { input, from } => engine::Input::Retry { input, from, reason: None },
                 };
                 self.step(id, input, turn)?;
             }
@@ -279,12 +249,7 @@ impl World {
         self.lane.slots.insert(id, slot);
         let mut own = Turn::default();
         let key = Some(self.start_key(number));
-        own.creates.push(Part::Create(Box::new(Create {
-            birth,
-            first,
-            summary,
-            key,
-        })));
+        own.creates.push(Part::Create(Box::new(Create { birth, first, summary, key })));
         self.effects(id, decision, &mut own);
         own.released.touched.push(id);
         own.released.start = Some((number, id));
@@ -295,10 +260,7 @@ impl World {
         let before = turn.part.due.len();
         let verdict = self.step(due.execution, engine::Input::Timer(due), turn)?;
         if verdict == Some(Verdict::Applied) && due.at > self.now {
-            return Err(format!(
-                "{due:?} was accepted at {:?}, before its instant",
-                self.now
-            ));
+            return Err(format!("{due:?} was accepted at {:?}, before its instant", self.now));
         }
         if due.at <= self.now && !turn.part.due[before..].contains(&DueChange::Clear(due)) {
             turn.part.due.push(DueChange::Clear(due));
@@ -326,15 +288,10 @@ impl World {
         if nothing
             && (verdict == Verdict::Applied || !decision.effects.is_empty() || !decision.due.is_empty())
         {
-            return Err(format!(
-                "{verdict:?} without records, but with effects {:?}",
-                decision.effects
-            ));
+            return Err(format!("{verdict:?} without records, but with effects {:?}", decision.effects));
         }
         if !nothing {
-            turn.part
-                .transitions
-                .push(engine::transition(&slot.execution, &decision));
+            turn.part.transitions.push(engine::transition(&slot.execution, &decision));
             slot.undurable += 1;
             slot.recent = slot.sheet.begun(&decision.records);
             turn.released.touched.push(id);
@@ -355,14 +312,7 @@ impl World {
 
     /// Sorts a decision's effects into what commits with it and what leaves after.
     fn effects(&mut self, id: ExecutionId, decision: Decision, turn: &mut Turn) {
-        let Decision {
-            effects,
-            due,
-            subscriptions,
-            summary,
-            more,
-            ..
-        } = decision;
+        let Decision { effects, due, subscriptions, summary, more, .. } = decision;
         turn.released.due.extend(due.iter().copied());
         turn.part.due.extend(due);
         turn.released.subscriptions.extend(subscriptions.iter().cloned());
@@ -386,9 +336,7 @@ impl World {
                     Ok(order) => turn.released.orders.push((order, slot.execution.transitions())),
                     Err(fault) => {
                         let outcome = Outcome::Failed(fault);
-                        turn.released
-                            .pushes
-                            .push(Input::Outcome(id, visit, attempt, outcome));
+                        turn.released.pushes.push(Input::Outcome(id, visit, attempt, outcome));
                     }
                 }
             }
@@ -396,31 +344,14 @@ impl World {
                 turn.forget_call(id, visit);
                 turn.released.aborts.push((id, visit));
             }
-            Effect::StartChild {
-                visit,
-                child,
-                workflow,
-                input,
-                awaited,
-                ..
-            } => {
-                let parent = Parent {
-                    execution: id,
-                    visit,
-                    awaited,
-                };
+            Effect::StartChild { visit, child, workflow, input, awaited, .. } => {
+                let parent = Parent { execution: id, visit, awaited };
                 self.start_child(parent, child, (&workflow, input), turn);
             }
             Effect::CancelChild { child } => {
-                let key = InboxKey {
-                    shard: Shard::of(child),
-                    from: child,
-                    number: inbox::CANCEL,
-                };
+                let key = InboxKey { shard: Shard::of(child), from: child, number: inbox::CANCEL };
                 turn.inbox.push(inbox::cancel(key, child));
-                turn.released
-                    .pushes
-                    .push(Input::Verb(child, Verb::Cancel, Some(key)));
+                turn.released.pushes.push(Input::Verb(child, Verb::Cancel, Some(key)));
             }
             Effect::Emit(event) => {
                 let arrival = Arrival {
@@ -465,12 +396,7 @@ impl World {
         let Some(sheet) = self.sheet(name) else {
             let fault = Error::new(Standard::Configuration, format!("cannot find workflow `{name}`"));
             let (visit, ended) = (parent.visit, Ended::Faulted(fault));
-            let end = inbox::ChildEnded {
-                parent: parent.execution,
-                visit,
-                child,
-                ended,
-            };
+            let end = inbox::ChildEnded { parent: parent.execution, visit, child, ended };
             turn.released.pushes.push(Input::ChildEnded(end, None));
             return;
         };
@@ -503,13 +429,7 @@ impl World {
 
     /// Hands a turn's batch to the store. One without parts has its effects at once.
     pub(super) fn submit(&mut self, turn: Turn, class: Class) -> Result<(), Broken> {
-        let Turn {
-            part,
-            creates,
-            inbox,
-            emitted,
-            released,
-        } = turn;
+        let Turn { part, creates, inbox, emitted, released } = turn;
         let mut parts = creates;
         parts.extend(emitted);
         if !inbox.is_empty() {
@@ -528,15 +448,9 @@ impl World {
     /// Posts events of a client: a batch of its own.
     pub(super) fn post(&mut self, number: usize, arrival: Arrival) {
         let started = arrival.starts.iter().map(|create| create.birth.id).collect();
-        let batch = Batch {
-            class: Class::New,
-            parts: vec![Part::Ingress(arrivals(vec![arrival.clone()]))],
-        };
-        let released = Released {
-            emitted: vec![arrival],
-            post: Some((number, started)),
-            ..Released::default()
-        };
+        let batch = Batch { class: Class::New, parts: vec![Part::Ingress(arrivals(vec![arrival.clone()]))] };
+        let released =
+            Released { emitted: vec![arrival], post: Some((number, started)), ..Released::default() };
         self.hand_over(batch, released);
     }
 
@@ -548,21 +462,14 @@ impl World {
         self.store.submit(
             batch,
             Box::new(move |result| {
-                done.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push_back((number, result));
+                done.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, result));
             }),
         );
     }
 
     /// Handles the next completion.
     pub(super) fn complete(&mut self) -> Result<(), Broken> {
-        let next = self
-            .lane
-            .done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
+        let next = self.lane.done.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some((number, result)) = next else {
             return Ok(());
         };
@@ -610,9 +517,7 @@ impl World {
         self.lane.queue.extend(released.pushes);
         if let Some((number, started)) = released.post {
             let new = self.acknowledge_post(number, committed);
-            self.lane
-                .queue
-                .extend(started.into_iter().filter(|_| new).map(Input::Begin));
+            self.lane.queue.extend(started.into_iter().filter(|_| new).map(Input::Begin));
         }
         for (arrival, outcome) in released.emitted.into_iter().zip(&committed.arrivals) {
             self.wake(&arrival, *outcome);
@@ -669,9 +574,7 @@ impl World {
                 }
             }
             self.settle(&released.touched);
-            self.lane
-                .queue
-                .extend(released.resumed.into_iter().map(Input::Recover));
+            self.lane.queue.extend(released.resumed.into_iter().map(Input::Recover));
         }
         if unknown { self.read_again() } else { Ok(()) }
     }
@@ -691,12 +594,8 @@ impl World {
         let resumed = engine::resume(&slot.sheet.program, &slot.execution);
         turn.released.resumed.push(id);
         let mut absent = Vec::new();
-        turn.released
-            .due
-            .extend(resumed.due.into_iter().map(DueChange::Set));
-        turn.released
-            .subscriptions
-            .extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
+        turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
+        turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
         for effect in resumed.effects {
             match effect {
                 // A child that was started with its parent's commit exists; its end comes through the inbox.
@@ -722,13 +621,8 @@ impl World {
         let Some((sheet, folded, snapshot)) = self.fold(id)? else {
             return Ok(false);
         };
-        let last = self
-            .store
-            .transitions(id, folded.next_sequence() - 1, usize::MAX)
-            .unwrap_or_default();
-        let records = last
-            .last()
-            .map(|transition| engine::decode(&transition.body).unwrap_or_default());
+        let last = self.store.transitions(id, folded.next_sequence() - 1, usize::MAX).unwrap_or_default();
+        let records = last.last().map(|transition| engine::decode(&transition.body).unwrap_or_default());
         let recent = sheet.begun(&records.unwrap_or_default());
         let slot = Slot {
             sheet,
@@ -752,17 +646,12 @@ impl World {
     pub(super) fn fold(&self, id: ExecutionId) -> Result<Option<(Arc<Sheet>, Execution, bool)>, Broken> {
         let broken = |error: engine::DecodeError| format!("cannot fold {id}: {error}");
         let (snapshot, rest) = self.store.log(id).map_err(|error| error.to_string())?;
-        let whole = self
-            .store
-            .transitions(id, 0, usize::MAX)
-            .map_err(|error| error.to_string())?;
+        let whole = self.store.transitions(id, 0, usize::MAX).map_err(|error| error.to_string())?;
         let Some(first) = whole.first() else {
             return Ok(None);
         };
         let birth = engine::birth_of(first).map_err(broken)?;
-        let sheet = self
-            .sheet(&birth.workflow)
-            .ok_or("an execution names no workflow")?;
+        let sheet = self.sheet(&birth.workflow).ok_or("an execution names no workflow")?;
         let execution = engine::fold(&sheet.program, &whole).map_err(broken)?;
         if let Some(snapshot) = &snapshot {
             let mut short = Execution::from_snapshot(&sheet.program, &snapshot.body).map_err(broken)?;
@@ -770,9 +659,7 @@ impl World {
                 short.follow(&sheet.program, transition).map_err(broken)?;
             }
             if short != execution {
-                return Err(format!(
-                    "the snapshot of {id} leads elsewhere:\n{short:#?}\n{execution:#?}"
-                ));
+                return Err(format!("the snapshot of {id} leads elsewhere:\n{short:#?}\n{execution:#?}"));
             }
         }
         Ok(Some((sheet, execution, snapshot.is_some())))
@@ -783,12 +670,7 @@ impl World {
 pub(super) fn pending(sheet: &Sheet, birth: &Arc<Birth>) -> Create {
     let mut execution = engine::create(&sheet.program, birth.clone());
     let first = engine::created(&mut execution);
-    Create {
-        birth: birth.clone(),
-        first,
-        summary: engine::summary(&execution),
-        key: None,
-    }
+    Create { birth: birth.clone(), first, summary: engine::summary(&execution), key: None }
 }
 
 fn arrivals(arrivals: Vec<Arrival>) -> IngressPart {

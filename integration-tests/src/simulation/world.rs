@@ -44,12 +44,7 @@ pub(super) enum Happening {
     /// Something is handed to the process, if it runs then.
     Hand(Input),
     /// The answer to a call.
-    Answer {
-        input: Input,
-        repeated: bool,
-        slow: bool,
-        order: u64,
-    },
+    Answer { input: Input, repeated: bool, slow: bool, order: u64 },
     /// An operator's verb for some execution.
     Verb,
     /// The disk has this much space.
@@ -100,11 +95,7 @@ impl World {
     pub(super) fn new(seed: u64, told: bool) -> Result<World, Broken> {
         let mut dice = Dice::new(seed);
         let mut sheets = Vec::new();
-        for (name, children) in [
-            ("main", &CHILDREN[..]),
-            (CHILDREN[0], &CHILDREN[1..]),
-            (CHILDREN[1], &[]),
-        ] {
+        for (name, children) in [("main", &CHILDREN[..]), (CHILDREN[0], &CHILDREN[1..]), (CHILDREN[1], &[])] {
             sheets.push(Arc::new(compile(author::definition(&mut dice, name, children))?));
         }
         let store = MemoryStore::new();
@@ -139,11 +130,7 @@ impl World {
         for _ in 0..2 + self.dice.below(4) {
             let input = Value::from(self.dice.between(0, 4));
             let number = self.starts.len();
-            self.starts.push(Start {
-                acknowledged: None,
-                attempts: 0,
-                input,
-            });
+            self.starts.push(Start { acknowledged: None, attempts: 0, input });
             self.schedule(0, 20_000, Happening::Start(number));
         }
         for _ in 0..3 + self.dice.below(6) {
@@ -177,11 +164,7 @@ impl World {
             extensions: Map::new(),
             data: Data::Json(Value::object([("n", n)])),
         };
-        self.posts.push(Post {
-            event: Arc::new(event),
-            starts,
-            acknowledged: false,
-        });
+        self.posts.push(Post { event: Arc::new(event), starts, acknowledged: false });
         self.schedule(0, within, Happening::Post(number));
         if self.dice.permille(250) {
             self.schedule(0, within, Happening::Post(number));
@@ -205,10 +188,7 @@ impl World {
 
     /// The definition of a name.
     pub(super) fn sheet(&self, name: &str) -> Option<Arc<Sheet>> {
-        self.sheets
-            .iter()
-            .find(|sheet| *sheet.program.document.name == *name)
-            .cloned()
+        self.sheets.iter().find(|sheet| *sheet.program.document.name == *name).cloned()
     }
 
     /// The definitions.
@@ -222,9 +202,7 @@ impl World {
             return 0;
         };
         let waiting = slot.execution.waiting_for(&slot.sheet.program);
-        waiting
-            .iter()
-            .fold(slot.recent, |rows, one| rows | slot.sheet.open(&one.reference))
+        waiting.iter().fold(slot.recent, |rows, one| rows | slot.sheet.open(&one.reference))
     }
 
     /// Notes a fault that hits these executions.
@@ -313,11 +291,7 @@ impl World {
 
     /// The disk makes some of what is submitted durable.
     fn commit(&mut self) -> Result<(), Broken> {
-        let throw = if self.wild && self.space() == Space::Plenty {
-            self.dice.below(1000)
-        } else {
-            999
-        };
+        let throw = if self.wild && self.space() == Space::Plenty { self.dice.below(1000) } else { 999 };
         match throw {
             0..25 if self.may_crash(1000) => {
                 let touched = self.lane.touched(false);
@@ -356,10 +330,7 @@ impl World {
 
     fn is_due(&self) -> bool {
         self.lane.near.first().is_some_and(|due| due.at <= self.now)
-            || self
-                .agenda
-                .first_key_value()
-                .is_some_and(|((at, _), _)| *at <= self.now)
+            || self.agenda.first_key_value().is_some_and(|((at, _), _)| *at <= self.now)
     }
 
     /// The clock goes on to the next thing due.
@@ -374,11 +345,7 @@ impl World {
     /// The next thing due: a timer or something on the agenda.
     fn happen(&mut self) -> Result<(), Broken> {
         let timer = self.lane.near.first().copied().filter(|due| due.at <= self.now);
-        let next = self
-            .agenda
-            .first_key_value()
-            .map(|(key, _)| *key)
-            .filter(|(at, _)| *at <= self.now);
+        let next = self.agenda.first_key_value().map(|(key, _)| *key).filter(|(at, _)| *at <= self.now);
         if let Some(due) = timer
             && next.is_none_or(|(at, _)| due.at <= at)
         {
@@ -397,12 +364,7 @@ impl World {
             Happening::Start(number) => self.begin(number),
             Happening::Post(number) => return self.publish(number),
             Happening::Hand(input) => self.lane.queue.push_back(input),
-            Happening::Answer {
-                input,
-                repeated,
-                slow,
-                order,
-            } => self.answer(input, (repeated, slow), order),
+            Happening::Answer { input, repeated, slow, order } => self.answer(input, (repeated, slow), order),
             Happening::Verb => self.operate()?,
             Happening::Space(space) => {
                 match space {
@@ -422,11 +384,7 @@ impl World {
         let Some(sheet) = self.sheets.first().cloned() else {
             return;
         };
-        let Some(start) = self
-            .starts
-            .get_mut(number)
-            .filter(|start| start.acknowledged.is_none())
-        else {
+        let Some(start) = self.starts.get_mut(number).filter(|start| start.acknowledged.is_none()) else {
             return;
         };
         start.attempts += 1;
@@ -439,10 +397,7 @@ impl World {
 
     /// The idempotency key of a client's start.
     pub(super) fn start_key(&self, number: usize) -> StartKey {
-        StartKey {
-            key: format!("start-{number}").into(),
-            body: [number as u8; 32],
-        }
+        StartKey { key: format!("start-{number}").into(), body: [number as u8; 32] }
     }
 
     /// A client has its answer.
@@ -453,10 +408,7 @@ impl World {
     /// A client's start was refused: it tries again, unless it had been taken.
     pub(super) fn start_refused(&mut self, number: usize, refusal: &Refusal) -> Result<(), Broken> {
         match refusal {
-            Refusal::KeyTaken {
-                execution,
-                same_body: true,
-            } => self.acknowledge_start(number, *execution),
+            Refusal::KeyTaken { execution, same_body: true } => self.acknowledge_start(number, *execution),
             Refusal::Full | Refusal::Failed(_) => self.schedule(500, 2_000, Happening::Start(number)),
             other => return Err(format!("a start was refused: {other}")),
         }
@@ -464,10 +416,7 @@ impl World {
     }
 
     fn publish(&mut self, number: usize) -> Result<(), Broken> {
-        let Some((event, starts)) = self
-            .posts
-            .get(number)
-            .map(|post| (post.event.clone(), post.starts))
+        let Some((event, starts)) = self.posts.get(number).map(|post| (post.event.clone(), post.starts))
         else {
             return Ok(());
         };
@@ -513,18 +462,8 @@ impl World {
 
     /// Events that clients have posted and starts they have made, as acknowledged.
     pub(super) fn promises(&self) -> (Vec<Arc<Event>>, Vec<ExecutionId>) {
-        let events = self
-            .posts
-            .iter()
-            .filter(|post| post.acknowledged)
-            .map(|post| post.event.clone());
-        (
-            events.collect(),
-            self.starts
-                .iter()
-                .filter_map(|start| start.acknowledged)
-                .collect(),
-        )
+        let events = self.posts.iter().filter(|post| post.acknowledged).map(|post| post.event.clone());
+        (events.collect(), self.starts.iter().filter_map(|start| start.acknowledged).collect())
     }
 
     fn operate(&mut self) -> Result<(), Broken> {
@@ -542,10 +481,7 @@ impl World {
             }
             6 => Verb::Resume,
             _ => {
-                let input = self
-                    .dice
-                    .permille(400)
-                    .then(|| Value::from(self.dice.between(0, 3)));
+                let input = self.dice.permille(400).then(|| Value::from(self.dice.between(0, 3)));
                 let sheet = self.sheet(&row.workflow).filter(|_| self.dice.permille(300));
                 let from = sheet.map(|sheet| self.dice.pick(&sheet.program.tasks).reference.clone());
                 Verb::Retry { input, from }
@@ -576,12 +512,7 @@ impl World {
 
     /// Executions that have not ended, as the store has it.
     pub(super) fn unfinished(&self) -> Result<Vec<ExecutionRow>, Broken> {
-        self.executions(&[
-            Status::Pending,
-            Status::Running,
-            Status::Waiting,
-            Status::Suspended,
-        ])
+        self.executions(&[Status::Pending, Status::Running, Status::Waiting, Status::Suspended])
     }
 
     /// Nothing is due any more and something has not ended: what can be given from outside is given.
@@ -614,13 +545,7 @@ impl World {
     fn break_something(&mut self) -> Result<bool, Broken> {
         match self.dice.below(5) {
             0 => {
-                let early: Vec<_> = self
-                    .lane
-                    .near
-                    .iter()
-                    .copied()
-                    .filter(|due| due.at > self.now)
-                    .collect();
+                let early: Vec<_> = self.lane.near.iter().copied().filter(|due| due.at > self.now).collect();
                 if early.is_empty() {
                     return Ok(false);
                 }
@@ -659,10 +584,7 @@ impl World {
         self.faults = self.store.faults();
         self.faults.hold();
         self.faults.space(self.outside.space);
-        self.lane = Lane {
-            recovering: true,
-            ..Lane::default()
-        };
+        self.lane = Lane { recovering: true, ..Lane::default() };
         let agenda = std::mem::take(&mut self.agenda);
         for (key, what) in agenda {
             // Answers die with the process that asked, but for some that come all the same.
@@ -697,16 +619,10 @@ impl World {
 
 fn compile(text: String) -> Result<Sheet, Broken> {
     let checked = tidemill_dsl::workflow::check(&text);
-    let told: Vec<String> = checked
-        .diagnostics
-        .iter()
-        .map(|one| one.render("generated.yaml", &text))
-        .collect();
+    let told: Vec<String> =
+        checked.diagnostics.iter().map(|one| one.render("generated.yaml", &text)).collect();
     match checked.program {
         Some(program) => Ok(Sheet::new(program, text)),
-        None => Err(format!(
-            "a generated definition was refused:\n{}\n{text}",
-            told.join("\n")
-        )),
+        None => Err(format!("a generated definition was refused:\n{}\n{text}", told.join("\n"))),
     }
 }

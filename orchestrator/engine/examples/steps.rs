@@ -27,16 +27,12 @@ fn body(tasks: impl Iterator<Item = String>) -> Arc<Program> {
     let tasks: String = tasks.collect();
     let head = "document: {dsl: '1.0.3', namespace: t, name: t, version: '1.0.0'}\ndo:\n";
     let checked = tidemill_dsl::workflow::check(&format!("{head}{tasks}"));
-    checked
-        .program
-        .unwrap_or_else(|| panic!("{:?}", checked.diagnostics))
+    checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics))
 }
 
 /// About half a kilobyte of JSON.
 fn payload() -> Vec<u8> {
-    let members: Vec<String> = (0..20)
-        .map(|n| format!("\"member{n}\":\"value number {n}\""))
-        .collect();
+    let members: Vec<String> = (0..20).map(|n| format!("\"member{n}\":\"value number {n}\"")).collect();
     format!("{{{}}}", members.join(",")).into_bytes()
 }
 
@@ -65,11 +61,7 @@ fn run(program: &Program, x: &mut Execution, answer: &mut dyn FnMut() -> Value) 
         bytes += decision.transition(x).body.len();
         let Some(call) = x.open_calls().next() else { break };
         let outcome = Outcome::Done(answer());
-        input = Input::Outcome {
-            visit: call.visit,
-            attempt: call.attempt,
-            outcome,
-        };
+        input = Input::Outcome { visit: call.visit, attempt: call.attempt, outcome };
     }
     bytes
 }
@@ -81,13 +73,11 @@ fn outside(name: &str, program: &Program, fresh: bool) {
     let mut answers: Vec<Value> = Vec::new();
     let (mut micros, mut bytes) = (0.0, 0);
     for chunk in 0..RUNS / 100 {
-        answers.extend((0..1000).map(|n| {
-            if fresh {
-                distinct(&text, chunk * 1000 + n)
-            } else {
-                shared.clone()
-            }
-        }));
+        answers.extend((0..1000).map(
+            |n| {
+                if fresh { distinct(&text, chunk * 1000 + n) } else { shared.clone() }
+            },
+        ));
         let mut executions: Vec<Execution> = (0..100).map(|run| start(program, run, &shared)).collect();
         let begun = cpu();
         for x in &mut executions {
@@ -107,21 +97,14 @@ fn distinct(text: &[u8], number: u32) -> Value {
 /// CPU time of this thread in microseconds.
 fn cpu() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ')
-        .next()
-        .and_then(|nanos| nanos.parse::<f64>().ok())
-        .unwrap_or_default()
-        / 1000.0
+    text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or_default() / 1000.0
 }
 
 fn inside(name: &str, program: &Program) {
     let input = Value::object([("x", Value::text("value"))]);
     let mut executions: Vec<Execution> = (0..RUNS / 10).map(|run| start(program, run, &input)).collect();
     let begun = cpu();
-    let bytes: usize = executions
-        .iter_mut()
-        .map(|x| run(program, x, &mut Value::default))
-        .sum();
+    let bytes: usize = executions.iter_mut().map(|x| run(program, x, &mut Value::default)).sum();
     row(name, cpu() - begun, bytes, RUNS / 10 * 100);
 }
 
@@ -135,11 +118,7 @@ fn folding(name: &str, program: &Program) {
         log.push(decision.transition(&x));
         let Some(call) = x.open_calls().next() else { break };
         let outcome = Outcome::Done(distinct(&text, now as u32));
-        input = Input::Outcome {
-            visit: call.visit,
-            attempt: call.attempt,
-            outcome,
-        };
+        input = Input::Outcome { visit: call.visit, attempt: call.attempt, outcome };
     }
     let bytes: usize = log.iter().map(|transition| transition.body.len()).sum();
     let begun = cpu();
@@ -151,9 +130,5 @@ fn folding(name: &str, program: &Program) {
 }
 
 fn row(name: &str, micros: f64, bytes: usize, steps: u32) {
-    println!(
-        "{name:<34}{:>10.2}{:>12.0}",
-        micros / f64::from(steps),
-        bytes as f64 / f64::from(steps)
-    );
+    println!("{name:<34}{:>10.2}{:>12.0}", micros / f64::from(steps), bytes as f64 / f64::from(steps));
 }

@@ -19,10 +19,7 @@ impl Machine<'_> {
             self.emit(Record::Cleared);
         }
         if !same(value, &self.x.flow) {
-            self.emit(Record::Patched {
-                visit: ROOT,
-                flow: value.clone(),
-            });
+            self.emit(Record::Patched { visit: ROOT, flow: value.clone() });
         }
         self.finish();
     }
@@ -74,9 +71,7 @@ impl Machine<'_> {
     pub(crate) fn stop(&self, frame: &Frame) -> Option<Effect> {
         let effect = match &frame.state {
             State::Call => Effect::Abort { visit: frame.visit },
-            State::Child => Effect::CancelChild {
-                child: self.x.child_id(frame.visit, frame.started),
-            },
+            State::Child => Effect::CancelChild { child: self.x.child_id(frame.visit, frame.started) },
             _ => return None,
         };
         (!self.x.keeps_answer(frame.visit)).then_some(effect)
@@ -121,11 +116,7 @@ impl Machine<'_> {
                 fault = fault.with_instance(&self.program.task(task).reference);
             }
             self.interrupt(at);
-            self.emit(Record::Faulted {
-                visit: at,
-                fault: fault.clone(),
-                own,
-            });
+            self.emit(Record::Faulted { visit: at, fault: fault.clone(), own });
             if parent == ROOT {
                 return self.end_faulted(fault);
             }

@@ -54,14 +54,7 @@ pub struct Shared {
     )]
     pub namespace: Option<String>,
     /// Form of the output.
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_enum,
-        value_name = "FORM",
-        help_heading = "Global options"
-    )]
+    #[arg(long, short, global = true, value_enum, value_name = "FORM", help_heading = "Global options")]
     pub output: Option<Form>,
     /// Configuration file (TOML) [env: TIDEMILL_CONFIG].
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
@@ -144,11 +137,7 @@ impl Settings {
             ("log.format", "--log-format", &self.log_format),
         ];
         let given = |(path, flag, value): (&'static str, &'static str, &Option<String>)| {
-            Some(Given {
-                path,
-                flag,
-                value: value.clone()?,
-            })
+            Some(Given { path, flag, value: value.clone()? })
         };
         flags.into_iter().filter_map(given).collect()
     }

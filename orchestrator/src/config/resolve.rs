@@ -38,10 +38,7 @@ const RUN_KINDS: [&str; 2] = ["shell", "script"];
 impl Layers {
     /// The configuration for a purpose, or every mistake in it.
     pub fn resolve(&self, purpose: &Purpose, places: &Places) -> Result<Config, ConfigError> {
-        let mut reading = Reading {
-            layers: self,
-            mistakes: Vec::new(),
-        };
+        let mut reading = Reading { layers: self, mistakes: Vec::new() };
         let config = reading.config(purpose, places);
         match config {
             Some(config) if reading.mistakes.is_empty() => Ok(config),
@@ -60,20 +57,14 @@ impl Reading<'_> {
         let (data_dir, database) = self.data(purpose, places)?;
         let base = Config::new(data_dir);
         let local = !matches!(purpose, Purpose::Serve);
-        let run_default = if local {
-            RUN_KINDS.iter().map(|kind| (*kind).to_owned()).collect()
-        } else {
-            Vec::new()
-        };
+        let run_default =
+            if local { RUN_KINDS.iter().map(|kind| (*kind).to_owned()).collect() } else { Vec::new() };
         Some(Config {
             listen: self.address("server.listen").unwrap_or(base.listen),
             metrics_listen: self.address("metrics.listen").unwrap_or(base.metrics_listen),
             database: database.unwrap_or(base.database.clone()),
             durability: self
-                .choice(
-                    "durability",
-                    &[("power", Durability::Power), ("process", Durability::Process)],
-                )
+                .choice("durability", &[("power", Durability::Power), ("process", Durability::Process)])
                 .unwrap_or(base.durability),
             mode: if local { Mode::Dev } else { Mode::Serve },
             lanes: self.lanes().unwrap_or(base.lanes),
@@ -91,20 +82,12 @@ impl Reading<'_> {
             },
             egress_rewrite: self.rewrite(),
             run_allow: self.run_allow().unwrap_or(run_default),
-            drain: self
-                .duration("drain", Duration::ZERO, MAX_DRAIN)
-                .unwrap_or(base.drain),
+            drain: self.duration("drain", Duration::ZERO, MAX_DRAIN).unwrap_or(base.drain),
             log_level: self.level(),
             log_format: self
-                .choice(
-                    "log.format",
-                    &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-                )
+                .choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
                 .unwrap_or(base.log_format),
-            auth_required: self
-                .value("auth.required")
-                .and_then(Value::as_bool)
-                .unwrap_or(base.auth_required),
+            auth_required: self.value("auth.required").and_then(Value::as_bool).unwrap_or(base.auth_required),
             ..base
         })
     }
@@ -114,18 +97,11 @@ impl Reading<'_> {
     }
 
     fn text(&self, path: &str) -> Option<&str> {
-        self.layers
-            .settings
-            .get(path)
-            .and_then(|setting| setting.value.as_str())
+        self.layers.settings.get(path).and_then(|setting| setting.value.as_str())
     }
 
     fn wrong(&mut self, path: &str, message: impl std::fmt::Display, help: Option<String>) {
-        let place = self
-            .layers
-            .settings
-            .get(path)
-            .map_or(Origin::Default, |setting| setting.origin.clone());
+        let place = self.layers.settings.get(path).map_or(Origin::Default, |setting| setting.origin.clone());
         self.mistakes.push(Mistake {
             place: place.to_string(),
             message: format!("`{path}` {message}"),
@@ -167,9 +143,7 @@ impl Reading<'_> {
         if store == "sqlite" {
             return Some(None);
         }
-        let path = store
-            .strip_prefix("sqlite:")
-            .map(|path| path.strip_prefix("//").unwrap_or(path));
+        let path = store.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         match path {
             Some(path) if !path.is_empty() && !path.ends_with('/') => Some(Some(path.into())),
             Some(_) => {
@@ -202,9 +176,7 @@ impl Reading<'_> {
 
     fn address(&mut self, path: &str) -> Option<SocketAddr> {
         let text = self.text(path)?.to_owned();
-        let spelt = text
-            .strip_prefix("localhost:")
-            .map_or(text.clone(), |port| format!("127.0.0.1:{port}"));
+        let spelt = text.strip_prefix("localhost:").map_or(text.clone(), |port| format!("127.0.0.1:{port}"));
         let address = spelt.parse().ok();
         if address.is_none() {
             self.wrong(
@@ -218,17 +190,10 @@ impl Reading<'_> {
 
     fn choice<T: Copy>(&mut self, path: &str, among: &[(&str, T)]) -> Option<T> {
         let text = self.text(path)?.to_owned();
-        let found = among
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let found = among.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let words: Vec<String> = among.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.wrong(
-                path,
-                format!("is `{text}`"),
-                Some(format!("it is one of {}", words.join(", "))),
-            );
+            self.wrong(path, format!("is `{text}`"), Some(format!("it is one of {}", words.join(", "))));
         }
         found
     }
@@ -245,11 +210,7 @@ impl Reading<'_> {
     fn lanes(&mut self) -> Option<usize> {
         let lanes = self.value("lanes")?.as_u64()?;
         if lanes == 0 || lanes > MAX_LANES as u64 {
-            self.wrong(
-                "lanes",
-                format!("is {lanes}"),
-                Some(format!("it is 1 to {MAX_LANES} (limit lanes)")),
-            );
+            self.wrong("lanes", format!("is {lanes}"), Some(format!("it is 1 to {MAX_LANES} (limit lanes)")));
             return None;
         }
         Some(lanes as usize)
@@ -281,12 +242,7 @@ impl Reading<'_> {
 
     fn list(&self, path: &str) -> Option<Vec<String>> {
         let items = self.value(path)?.as_array()?;
-        Some(
-            items
-                .iter()
-                .filter_map(|item| item.as_str().map(str::to_owned))
-                .collect(),
-        )
+        Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
     }
 
     fn allow(&mut self) -> Vec<String> {
@@ -294,36 +250,23 @@ impl Reading<'_> {
         for entry in &list {
             if entry.parse::<Allow>().is_err() {
                 let help = "an entry is a network such as 10.0.0.0/8, an address, or a host name";
-                self.wrong(
-                    "egress.allow",
-                    format!("has the entry `{entry}`"),
-                    Some(help.into()),
-                );
+                self.wrong("egress.allow", format!("has the entry `{entry}`"), Some(help.into()));
             }
         }
         list
     }
 
     fn rewrite(&mut self) -> std::collections::BTreeMap<String, String> {
-        let members = self
-            .value("egress.rewrite")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
+        let members = self.value("egress.rewrite").and_then(Value::as_object).cloned().unwrap_or_default();
         let mut rewrite = std::collections::BTreeMap::new();
         for (host, url) in members {
             let url = url.as_str().unwrap_or_default().to_owned();
-            let target = Url::parse(&url)
-                .ok()
-                .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+            let target =
+                Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
             if target.is_none() {
                 let help =
                     "a target is the scheme, host and port of a URL, for example http://127.0.0.1:9099";
-                self.wrong(
-                    "egress.rewrite",
-                    format!("sends `{host}` to `{url}`"),
-                    Some(help.into()),
-                );
+                self.wrong("egress.rewrite", format!("sends `{host}` to `{url}`"), Some(help.into()));
             }
             rewrite.insert(host, url);
         }

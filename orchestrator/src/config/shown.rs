@@ -16,13 +16,7 @@ impl Layers {
             .map(|key| {
                 let said = self.settings.get(key.path);
                 let origin = said.map_or(Origin::Default, |setting| setting.origin.clone());
-                (
-                    key.path,
-                    Setting {
-                        value: shown(config, key.path),
-                        origin,
-                    },
-                )
+                (key.path, Setting { value: shown(config, key.path), origin })
             })
             .collect()
     }
@@ -40,19 +34,13 @@ fn shown(config: &Config, path: &str) -> Value {
         "retention.executions" => Value::from(human(config.retain_executions)),
         "retention.events" => Value::from(human(config.retain_events)),
         "egress.allow" => Value::from(config.egress_allow.clone()),
-        "egress.rewrite" => config
-            .egress_rewrite
-            .iter()
-            .map(|(host, url)| (host.clone(), Value::from(masked(url))))
-            .collect(),
+        "egress.rewrite" => {
+            config.egress_rewrite.iter().map(|(host, url)| (host.clone(), Value::from(masked(url)))).collect()
+        }
         "run.allow" => Value::from(config.run_allow.clone()),
         "drain" => Value::from(human(config.drain)),
         "log.level" => Value::from(config.log_level.as_deref().unwrap_or("info")),
-        "log.format" => Value::from(if config.log_format == LogFormat::Json {
-            "json"
-        } else {
-            "text"
-        }),
+        "log.format" => Value::from(if config.log_format == LogFormat::Json { "json" } else { "text" }),
         "auth.required" => Value::from(config.auth_required),
         _ => Value::Null,
     }

@@ -32,11 +32,7 @@ struct Free {
 
 impl Pool {
     pub(super) fn new(path: PathBuf) -> Pool {
-        Pool {
-            path,
-            free: Mutex::default(),
-            returned: Condvar::new(),
-        }
+        Pool { path, free: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Reads within one transaction: one consistent view.
@@ -45,9 +41,7 @@ impl Pool {
         read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> ReadResult<T> {
         let mut conn = self.take()?;
-        let outcome = conn
-            .transaction_with_behavior(TransactionBehavior::Deferred)
-            .and_then(|tx| read(&tx));
+        let outcome = conn.transaction_with_behavior(TransactionBehavior::Deferred).and_then(|tx| read(&tx));
         self.give(outcome.is_ok().then_some(conn));
         outcome.map_err(|error| failed(&error))
     }
@@ -64,9 +58,7 @@ impl Pool {
             if free.open < READERS {
                 free.open += 1;
                 drop(free);
-                return open(&self.path)
-                    .inspect_err(|_| self.give(None))
-                    .map_err(|error| failed(&error));
+                return open(&self.path).inspect_err(|_| self.give(None)).map_err(|error| failed(&error));
             }
             free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
