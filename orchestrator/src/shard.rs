@@ -9,22 +9,24 @@ use std::sync::Arc;
 
 use tidemill_dsl::fault::{Fault, Standard};
 use tidemill_dsl::ids::{ExecutionId, Namespace, Shard, Time, Visit};
-use tidemill_dsl::order::{Order, Outcome};
+use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
-use tidemill_store::{
-    Accepted, Batch, Class, Create, InboxItem, InboxKey, IngressPart, Part, Refusal, ShardPart, StateSnapshot,
-};
-use tokio::sync::oneshot;
+use tidemill_store::{Create, InboxKey, Part, StateSnapshot};
 
 use crate::error::Error;
 use crate::inbox;
-use crate::ingress::Planned;
 use crate::lanes::{Command, Input, Start, Verb};
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
+
+mod release;
+mod turn;
+
+pub use turn::{Released, create_pending};
+use turn::{Turn, tell_parent, tell_trigger};
 
 /// A snapshot of an execution is stored after this many transitions.
 const SNAPSHOT_EVERY: u64 = 64;
@@ -47,35 +49,6 @@ struct Slot {
     snapshot: u64,
     /// Inputs that wait for its birth.
     deferred: Vec<Input>,
-}
-
-/// What leaves the process once a batch is durable.
-#[derive(Default)]
-pub struct Released {
-    orders: Vec<Order>,
-    aborts: Vec<(ExecutionId, Visit)>,
-    accepted: Vec<(oneshot::Sender<Result<ExecutionView, Error>>, ExecutionView)>,
-    replies: Vec<oneshot::Sender<Result<(), Error>>>,
-    pushes: Vec<(ExecutionId, Input)>,
-    due: Vec<DueChange>,
-    subscriptions: Vec<SubscriptionChange>,
-    ended: Vec<ExecutionView>,
-    deliveries: Vec<inbox::DeliveryEnded>,
-    emitted: Vec<Planned>,
-    arrivals: Vec<Accepted>,
-    touched: Vec<ExecutionId>,
-    pos: u64,
-}
-
-/// One turn's work: what goes into the batch, and what leaves after it.
-#[derive(Default)]
-struct Turn {
-    part: ShardPart,
-    creates: Vec<Part>,
-    inbox: Vec<InboxItem>,
-    emitted: Vec<IngressPart>,
-    released: Released,
-    bytes: usize,
 }
 
 /// One lane's driver.
@@ -173,40 +146,6 @@ impl Driver {
         self.effects(id, decision, &mut own);
         own.released.touched.push(id);
         self.submit_start(own, id, start.reply, view);
-    }
-
-    fn submit_start(
-        &mut self,
-        turn: Turn,
-        id: ExecutionId,
-        reply: oneshot::Sender<Result<ExecutionView, Error>>,
-        view: ExecutionView,
-    ) {
-        let Turn { part, creates, inbox, emitted, mut released, .. } = turn;
-        let mut parts = creates;
-        parts.extend(emitted.into_iter().map(Part::Ingress));
-        if !inbox.is_empty() {
-            parts.push(Part::Inbox(inbox));
-        }
-        if part != ShardPart::default() {
-            parts.push(Part::Shard(part));
-        }
-        let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
-        self.rooms.store.submit(
-            Batch { class: Class::New, parts },
-            Box::new(move |result| match result {
-                Ok(committed) => {
-                    released.pos = committed.pos;
-                    released.arrivals = committed.arrivals;
-                    released.accepted.push((reply, view));
-                    lanes.push(lane, [Input::Committed(Box::new(released))]);
-                }
-                Err(refusal) => {
-                    lanes.push(lane, [Input::Refused(vec![id])]);
-                    let _ = reply.send(Err(start_refused(refusal)));
-                }
-            }),
-        );
     }
 
     fn begin(&mut self, id: ExecutionId, birth: Option<Arc<Birth>>, turn: &mut Turn) {
@@ -395,120 +334,6 @@ impl Driver {
         turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
     }
 
-    /// Hands the turn's batch to the store; its effects come back to this lane once durable.
-    fn submit(&mut self, turn: Turn) {
-        let Turn { part, creates, inbox, emitted, mut released, .. } = turn;
-        let mut parts = creates;
-        parts.extend(emitted.into_iter().map(Part::Ingress));
-        if !inbox.is_empty() {
-            parts.push(Part::Inbox(inbox));
-        }
-        if part != ShardPart::default() {
-            parts.push(Part::Shard(part));
-        }
-        if parts.is_empty() {
-            self.release(released);
-            return;
-        }
-        let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
-        self.rooms.store.submit(
-            Batch { class: Class::Running, parts },
-            Box::new(move |result| match result {
-                Ok(committed) => {
-                    released.pos = committed.pos;
-                    released.arrivals = committed.arrivals;
-                    lanes.push(lane, [Input::Committed(Box::new(released))]);
-                }
-                Err(refusal) => {
-                    if refusal != Refusal::Closed {
-                        tracing::error!(%refusal, "a lane's batch was refused");
-                    }
-                    lanes.push(lane, [Input::Refused(std::mem::take(&mut released.touched))]);
-                }
-            }),
-        );
-    }
-
-    /// The batch is durable: everything it caused may leave.
-    fn release(&mut self, released: Released) {
-        let Released {
-            orders,
-            aborts,
-            accepted,
-            replies,
-            pushes,
-            due,
-            subscriptions,
-            ended,
-            deliveries,
-            emitted,
-            arrivals,
-            touched,
-            pos,
-        } = released;
-        for (reply, view) in accepted {
-            let _ = reply.send(Ok(view));
-        }
-        for reply in replies {
-            let _ = reply.send(Ok(()));
-        }
-        self.rooms.timers.change(due);
-        self.rooms.listeners.change(subscriptions);
-        for (id, visit) in aborts {
-            self.rooms.dispatch.abort(id, visit);
-        }
-        if !orders.is_empty() {
-            self.rooms.dispatch.perform(orders);
-        }
-        for (id, input) in pushes {
-            self.rooms.lanes.send(id, input);
-        }
-        let mut arrivals = arrivals.into_iter();
-        for planned in emitted {
-            let own: Vec<Accepted> = arrivals.by_ref().take(planned.events()).collect();
-            self.rooms.ingress.stored(&self.rooms, planned, &own);
-        }
-        if !deliveries.is_empty() {
-            self.rooms.buffers.ended(deliveries);
-        }
-        if !ended.is_empty() {
-            self.rooms.waiters.ended(ended);
-        }
-        if pos > 0 {
-            self.rooms.stream.committed(pos);
-        }
-        self.settle(&touched);
-    }
-
-    /// Counts a durable turn; ended executions leave memory.
-    fn settle(&mut self, touched: &[ExecutionId]) {
-        for id in touched {
-            let Some(slot) = self.slots.get_mut(id) else {
-                continue;
-            };
-            slot.undurable = slot.undurable.saturating_sub(1);
-            slot.born = true;
-            for input in std::mem::take(&mut slot.deferred) {
-                self.rooms.lanes.push(self.lane, [input]);
-            }
-            if slot.undurable == 0 && slot.execution.status().ended() {
-                self.slots.remove(id);
-            }
-        }
-    }
-
-    /// The outcome of a batch is a refusal or unknown: what it touched is folded again from what is durable.
-    fn refused(&mut self, touched: &[ExecutionId]) {
-        for id in touched {
-            if let Some(slot) = self.slots.remove(id) {
-                self.rooms.lanes.push(self.lane, slot.deferred);
-                if slot.born {
-                    self.rooms.lanes.push(self.lane, [Input::Recover(*id)]);
-                }
-            }
-        }
-    }
-
     /// A panicked decision: the execution leaves memory, what was committed of it stays; it is not taken up again
     /// before a restart or an operator's verb, so that it cannot stop its neighbours (a poison execution).
     fn drop_unsettled(&mut self) {
@@ -583,58 +408,4 @@ fn idle(status: Status) -> bool {
 
 fn view(slot: &Slot) -> ExecutionView {
     ExecutionView::of_execution(&slot.program, &slot.execution)
-}
-
-/// A creation whose execution is pending: the first transition holds the facts of birth alone.
-pub fn create_pending(program: &Program, birth: &Arc<Birth>) -> Create {
-    let mut execution = engine::create(program, birth.clone());
-    Create {
-        birth: birth.clone(),
-        first: engine::created(&mut execution),
-        summary: engine::summary(&execution),
-        key: None,
-    }
-}
-
-fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
-    let Some(parent) = birth.parent.filter(|p| p.awaited) else {
-        return;
-    };
-    let key = InboxKey { shard: Shard::of(parent.execution), from: birth.id, number: inbox::CHILD_ENDED };
-    turn.inbox.push(inbox::child_ended(key, parent, birth.id, ended));
-    let end = crate::lanes::ChildEnded {
-        parent: parent.execution,
-        visit: parent.visit,
-        child: birth.id,
-        ended: ended.clone(),
-        key: Some(key),
-    };
-    turn.released.pushes.push((parent.execution, Input::ChildEnded(Box::new(end))));
-}
-
-/// A trigger with a buffer is told of every end, one without of a fault only.
-fn tell_trigger(birth: &Birth, ended: Ended, now: Time, turn: &mut Turn) {
-    let Some(cause) = &birth.cause else { return };
-    if !cause.buffered && !matches!(ended, Ended::Faulted(_)) {
-        return;
-    }
-    let shard = Shard::of_trigger(&birth.namespace, &cause.trigger);
-    let key = InboxKey { shard, from: birth.id, number: inbox::DELIVERY_ENDED };
-    let end = inbox::DeliveryEnded {
-        key,
-        namespace: birth.namespace.clone(),
-        cause: cause.clone(),
-        execution: birth.id,
-        at: now,
-        fault: match ended {
-            Ended::Faulted(fault) => Some(fault),
-            Ended::Completed(_) | Ended::Cancelled => None,
-        },
-    };
-    turn.inbox.push(inbox::delivery_ended(&end));
-    turn.released.deliveries.push(end);
-}
-
-fn start_refused(refusal: Refusal) -> Error {
-    Error::from(refusal)
 }

@@ -76,16 +76,15 @@ pub(super) fn pinned(state: &State, definition: &Definition) -> bool {
 }
 
 pub(super) fn event_page(state: &State, query: &EventQuery) -> Vec<StoredEvent> {
-    let rows =
-        state.events.values().filter(|(namespace, event)| {
-            *namespace == query.namespace
-                && query.kind.as_ref().is_none_or(|kind| *kind == event.event.kind)
-                && query.since.is_none_or(|since| event.accepted >= since)
-                && query.until.is_none_or(|until| event.accepted < until)
-                && query
-                    .after
-                    .is_none_or(|after| if query.descending { event.pos < after } else { event.pos > after })
-        });
+    let rows = state.events.values().filter(|(namespace, event)| {
+        *namespace == query.namespace
+            && query.kind.as_ref().is_none_or(|kind| *kind == event.event.kind)
+            && query.since.is_none_or(|since| event.accepted >= since)
+            && query.until.is_none_or(|until| event.accepted < until)
+            && query
+                .after
+                .is_none_or(|after| if query.descending { event.pos < after } else { event.pos > after })
+    });
     let rows = rows.map(|(_, event)| event.clone());
     if query.descending { rows.rev().take(query.limit).collect() } else { rows.take(query.limit).collect() }
 }
