@@ -24,9 +24,15 @@ pub trait Read {
     /// The snapshot of an execution, if any, and the transitions after it, in order.
     fn log(&self, execution: ExecutionId) -> ReadResult<(Option<StateSnapshot>, Vec<Transition>)>;
     /// An execution's transitions from the one that holds `sequence` on, at most `limit`, in order.
-    fn transitions(&self, execution: ExecutionId, sequence: u64, limit: usize) -> ReadResult<Vec<Transition>>;
+    fn transitions(&self, execution: ExecutionId, sequence: u64, limit: usize)
+    -> ReadResult<Vec<Transition>>;
     /// Log rows of one execution after a position, in order, at most `limit` (a stream that follows it reads these).
-    fn log_rows(&self, execution: ExecutionId, after: u64, limit: usize) -> ReadResult<Vec<(u64, Transition)>>;
+    fn log_rows(
+        &self,
+        execution: ExecutionId,
+        after: u64,
+        limit: usize,
+    ) -> ReadResult<Vec<(u64, Transition)>>;
     /// One summary.
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>>;
     /// A page of summaries, without results: `result` is none in a list.

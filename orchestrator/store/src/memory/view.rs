@@ -164,9 +164,17 @@ impl Read for MemoryStore {
         })
     }
 
-    fn log_rows(&self, execution: ExecutionId, after: u64, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
+    fn log_rows(
+        &self,
+        execution: ExecutionId,
+        after: u64,
+        limit: usize,
+    ) -> ReadResult<Vec<(u64, Transition)>> {
         self.read(|state| {
-            let rows = state.log.iter().filter(|(pos, t)| **pos > after && t.execution == execution);
+            let rows = state
+                .log
+                .iter()
+                .filter(|(pos, t)| **pos > after && t.execution == execution);
             rows.take(limit).map(|(pos, t)| (*pos, t.clone())).collect()
         })
     }

@@ -95,31 +95,29 @@ impl Applying<'_> {
             OperatorChange::Secret {
                 namespace,
                 name,
-                sealed: Some(sealed),
+                sealed,
                 at,
             } => {
-                let sql = "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)";
-                self.run(sql, params![&**namespace, &**name, sealed, at.0])?;
+                let (namespace, name) = (&**namespace, &**name);
+                match sealed {
+                    Some(sealed) => self.run(
+                        "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)",
+                        params![namespace, name, sealed, at.0],
+                    )?,
+                    None => self.run(
+                        "DELETE FROM secret WHERE ns = ?1 AND name = ?2",
+                        [namespace, name],
+                    )?,
+                };
             }
-            OperatorChange::Secret {
-                namespace,
-                name,
-                sealed: None,
-                ..
-            } => {
-                self.run(
-                    "DELETE FROM secret WHERE ns = ?1 AND name = ?2",
-                    params![&**namespace, &**name],
-                )?;
-            }
-            OperatorChange::Work { id, body: Some(body) } => {
-                self.run(
-                    "INSERT OR REPLACE INTO work VALUES (?1, ?2)",
-                    params![&**id, body],
-                )?;
-            }
-            OperatorChange::Work { id, body: None } => {
-                self.run("DELETE FROM work WHERE id = ?1", [&**id])?;
+            OperatorChange::Work { id, body } => {
+                match body {
+                    Some(body) => self.run(
+                        "INSERT OR REPLACE INTO work VALUES (?1, ?2)",
+                        params![&**id, body],
+                    )?,
+                    None => self.run("DELETE FROM work WHERE id = ?1", [&**id])?,
+                };
             }
             OperatorChange::Checkpoint {
                 namespace,
@@ -140,10 +138,8 @@ impl Applying<'_> {
                 out.more = self.retain(*executions, *events, *rows)?;
             }
             OperatorChange::Meta { key, value } => {
-                self.run(
-                    "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
-                    params![&**key, value.to_json()],
-                )?;
+                let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+                self.run(sql, params![&**key, value.to_json()])?;
             }
         }
         Ok(())

@@ -55,7 +55,12 @@ impl Read for SqliteStore {
         })
     }
 
-    fn log_rows(&self, execution: ExecutionId, after: u64, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
+    fn log_rows(
+        &self,
+        execution: ExecutionId,
+        after: u64,
+        limit: usize,
+    ) -> ReadResult<Vec<(u64, Transition)>> {
         let sql = format!(
             "SELECT pos, {} FROM log WHERE exec = ?1 AND pos > ?2 ORDER BY pos LIMIT ?3",
             codec::TRANSITION

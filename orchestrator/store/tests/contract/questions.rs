@@ -31,6 +31,11 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
             "transitions {sequence} {limit} {:?}",
             store.transitions(*id, sequence, limit)
         ));
+        let after = random.random_range(0..200);
+        out.push(format!(
+            "rows {after} {limit} {:?}",
+            store.log_rows(*id, after, limit)
+        ));
         out.push(format!("delivery of {id}: {:?}", store.delivery_of(*id)));
         out.push(format!("children of {id}: {:?}", store.children(*id)));
         for ns in NAMESPACES {
