@@ -1,6 +1,7 @@
 //! Accepted events, their deliveries and dead letters, to rows.
 //!
-//! Owns the judgement of duplicates and the states of deliveries. Knows no rates and no clocks: the buffer's owner does.
+//! Owns the judgement of duplicates and the states of deliveries. Knows no rates and no clocks: the buffer's owner
+//! does.
 
 use rusqlite::{OptionalExtension, params};
 

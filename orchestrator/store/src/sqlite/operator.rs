@@ -74,18 +74,23 @@ impl Applying<'_> {
                 self.run(sql, params![&**namespace, &**text, at.0])?;
             }
             OperatorChange::DropNamespace(namespace) => self.drop_namespace(namespace)?,
-            OperatorChange::Secret { namespace, name, sealed: Some(sealed), at } => {
-                let sql = "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)";
-                self.run(sql, params![&**namespace, &**name, sealed, at.0])?;
+            OperatorChange::Secret { namespace, name, sealed, at } => {
+                let (namespace, name) = (&**namespace, &**name);
+                match sealed {
+                    Some(sealed) => self.run(
+                        "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)",
+                        params![namespace, name, sealed, at.0],
+                    )?,
+                    None => self.run("DELETE FROM secret WHERE ns = ?1 AND name = ?2", [namespace, name])?,
+                };
             }
-            OperatorChange::Secret { namespace, name, sealed: None, .. } => {
-                self.run("DELETE FROM secret WHERE ns = ?1 AND name = ?2", params![&**namespace, &**name])?;
-            }
-            OperatorChange::Work { id, body: Some(body) } => {
-                self.run("INSERT OR REPLACE INTO work VALUES (?1, ?2)", params![&**id, body])?;
-            }
-            OperatorChange::Work { id, body: None } => {
-                self.run("DELETE FROM work WHERE id = ?1", [&**id])?;
+            OperatorChange::Work { id, body } => {
+                match body {
+                    Some(body) => {
+                        self.run("INSERT OR REPLACE INTO work VALUES (?1, ?2)", params![&**id, body])?
+                    }
+                    None => self.run("DELETE FROM work WHERE id = ?1", [&**id])?,
+                };
             }
             OperatorChange::Checkpoint { namespace, checkpoint: c } if c.value.is_empty() => {
                 let sql = "DELETE FROM checkpoint WHERE ns = ?1 AND source = ?2 AND part = ?3";
@@ -96,7 +101,8 @@ impl Applying<'_> {
                 out.more = self.retain(*executions, *events, *rows)?;
             }
             OperatorChange::Meta { key, value } => {
-                self.run("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", params![&**key, value.to_json()])?;
+                let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+                self.run(sql, params![&**key, value.to_json()])?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The readers: a few read-only connections, opened when first needed.
 //!
-//! Owns how a read gets a connection and one consistent view. A reader never blocks the writer, nor the writer a reader.
+//! Owns how a read gets a connection and one consistent view. A reader never blocks the writer, nor the writer a
+//! reader.
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -77,7 +77,8 @@ impl Space {
         self.total
     }
 
-    /// Looks again if the last look is old. Rebuilds the reserve where there is room. Tells whether new work is refused.
+    /// Looks again if the last look is old. Rebuilds the reserve where there is room. Tells whether new work is
+    /// refused.
     pub(super) fn low(&mut self) -> bool {
         let now = Instant::now();
         if now.duration_since(self.looked) >= FRESH {

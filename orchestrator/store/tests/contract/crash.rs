@@ -9,10 +9,17 @@ use crate::batches::{batch, commit, create, id, running, shard, sqlite, start, t
 use crate::questions::assert_equal;
 use crate::stream::Source;
 
-/// Copies the files of an open store, as a killed process would leave them.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    for name in ["tidemill.db", "tidemill.db-wal"] {
-        std::fs::copy(from.join(name), to.join(name)).unwrap();
+/// Copies the files of an open store, as a killed process would leave them: the log file of one moment, and the
+/// database while that log file stood. A checkpoint may run meanwhile; if it cuts the log file off, the copy of the
+/// database is of another moment and is taken again.
+pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let log = || std::fs::read(from.join("tidemill.db-wal")).unwrap();
+    loop {
+        let before = log();
+        std::fs::copy(from.join("tidemill.db"), to.join("tidemill.db")).unwrap();
+        if log() == before {
+            return std::fs::write(to.join("tidemill.db-wal"), before).unwrap();
+        }
     }
 }
 

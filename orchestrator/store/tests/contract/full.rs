@@ -115,9 +115,7 @@ fn a_store_opens_reads_and_cancels_on_a_full_disk() {
             disk.fill();
         } else {
             let copy = tempfile::tempdir().unwrap();
-            for name in ["tidemill.db", "tidemill.db-wal"] {
-                std::fs::copy(disk.path().join(name), copy.path().join(name)).unwrap();
-            }
+            crate::crash::copy(disk.path(), copy.path());
             store.close();
             for name in ["tidemill.db", "tidemill.db-wal"] {
                 std::fs::copy(copy.path().join(name), disk.path().join(name)).unwrap();

@@ -28,6 +28,8 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
         out.push(format!("log {:?}", store.log(*id)));
         let (sequence, limit) = (random.random_range(0..12), random.random_range(1..5));
         out.push(format!("transitions {sequence} {limit} {:?}", store.transitions(*id, sequence, limit)));
+        let after = random.random_range(0..200);
+        out.push(format!("rows {after} {limit} {:?}", store.log_rows(*id, after, limit)));
         out.push(format!("delivery of {id}: {:?}", store.delivery_of(*id)));
         out.push(format!("children of {id}: {:?}", store.children(*id)));
         for ns in NAMESPACES {
