@@ -57,10 +57,10 @@ impl Execution {
     }
 
     /// The facts of birth that a snapshot holds: they name the program that [`Execution::from_snapshot`] needs.
-    pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Arc<Birth>, DecodeError> {
+    pub fn birth_of_snapshot(bytes: &[u8]) -> Result<Birth, DecodeError> {
         let mut reader = Reader::new(bytes);
         format(&mut reader)?;
-        get_birth(&mut reader).map(Arc::new)
+        get_birth(&mut reader)
     }
 
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.
