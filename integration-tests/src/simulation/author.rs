@@ -1,11 +1,10 @@
 //! Writes random workflow definitions: every kind of task of this release, nested at least three deep, small, and
 //! always ending. Written as YAML text, so that the compiler stands between the generator and the engine.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value as Json, json};
 
 use super::dice::Dice;
+use super::yaml::yaml;
 
 /// Tasks of one definition, at most, not counting functions.
 const TASKS: u32 = 16;
@@ -83,12 +82,12 @@ impl Author<'_> {
     fn nest(&mut self) -> Json {
         let inner = self.composite(2, 1);
         let middle = vec![inner, self.leaf(1)];
-        let middle = self.wrapped(middle);
+        let middle = self.wrapped(&middle);
         let outer = vec![self.leaf(1), middle];
-        self.wrapped(outer)
+        self.wrapped(&outer)
     }
 
-    fn wrapped(&mut self, tasks: Vec<Json>) -> Json {
+    fn wrapped(&mut self, tasks: &[Json]) -> Json {
         let task = match self.dice.below(4) {
             0 => json!({"do": tasks}),
             1 => self.caught(tasks, 1),
@@ -136,7 +135,7 @@ impl Author<'_> {
             }
             _ => {
                 let body = self.list(inner, repeats * 2);
-                self.caught(body, repeats)
+                self.caught(&body, repeats)
             }
         };
         self.finished(task)
@@ -153,7 +152,7 @@ impl Author<'_> {
         task
     }
 
-    fn caught(&mut self, body: Vec<Json>, repeats: u32) -> Json {
+    fn caught(&mut self, body: &[Json], repeats: u32) -> Json {
         let mut catch = Map::new();
         match self.dice.below(8) {
             0 => drop(catch.insert("errors".into(), json!({"with": {"status": 503}}))),
@@ -318,6 +317,7 @@ impl Author<'_> {
         self.named_task(task)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "the task becomes a part of what is given back")]
     fn named_task(&mut self, task: Json) -> Json {
         self.tasks = self.tasks.saturating_sub(1);
         self.named += 1;
@@ -347,47 +347,5 @@ impl Author<'_> {
             let cases = json!([{"again": {"when": format!("$context.{key} < 2"), "then": target}}]);
             tasks.push(self.named_task(json!({"switch": cases})));
         }
-    }
-}
-
-/// Block YAML; scalars and keys are written as JSON, which YAML reads alike.
-fn yaml(value: &Json) -> String {
-    let mut out = String::new();
-    block(value, 0, &mut out);
-    out
-}
-
-fn block(value: &Json, indent: usize, out: &mut String) {
-    let pad = " ".repeat(indent);
-    match value {
-        Json::Object(map) if !map.is_empty() => {
-            for (key, value) in map {
-                let _ = write!(out, "{pad}{key}:");
-                nested(value, indent + 2, out);
-            }
-        }
-        Json::Array(items) if !items.is_empty() => {
-            for item in items {
-                let _ = write!(out, "{pad}-");
-                nested(item, indent + 2, out);
-            }
-        }
-        flat => {
-            let _ = writeln!(out, "{pad}{flat}");
-        }
-    }
-}
-
-fn nested(value: &Json, indent: usize, out: &mut String) {
-    let deep = match value {
-        Json::Object(map) => !map.is_empty(),
-        Json::Array(items) => !items.is_empty(),
-        _ => false,
-    };
-    if deep {
-        out.push('\n');
-        block(value, indent, out);
-    } else {
-        let _ = writeln!(out, " {value}");
     }
 }

@@ -61,11 +61,11 @@ impl World {
             return Ok(()); // for want of space
         }
         let mut timers: BTreeMap<ExecutionId, BTreeSet<Due>> = BTreeMap::new();
-        for due in self.store.due(None, Time(i64::MAX), usize::MAX).map_err(text)? {
+        for due in self.store.due(None, Time(i64::MAX), usize::MAX).map_err(|error| error.to_string())? {
             timers.entry(due.execution).or_default().insert(due);
         }
         let mut listening: BTreeMap<ExecutionId, BTreeSet<Visit>> = BTreeMap::new();
-        for one in self.store.subscriptions().map_err(text)? {
+        for one in self.store.subscriptions().map_err(|error| error.to_string())? {
             listening.entry(one.execution).or_default().insert(one.visit);
         }
         for row in self.unfinished()? {
@@ -125,7 +125,7 @@ impl World {
                 }
                 Awaited::Event(_) => self.lane.listening.contains_key(&(row.id, one.visit)),
                 Awaited::Child(child) => {
-                    let child = self.store.execution(NAMESPACE, *child).map_err(text)?;
+                    let child = self.store.execution(NAMESPACE, *child).map_err(|error| error.to_string())?;
                     child.is_some_and(|child| !child.status.ended())
                 }
             };
@@ -139,16 +139,16 @@ impl World {
 
     /// The end: every invariant over every history.
     pub(super) fn verify(&self) -> Result<(), Broken> {
-        if !self.store.inbox().map_err(text)?.is_empty() {
+        if !self.store.inbox().map_err(|error| error.to_string())?.is_empty() {
             return Err("the inbox is not empty at the end".into());
         }
         self.quiet()?;
         for row in self.executions(&[])? {
-            let history = self.store.transitions(row.id, 0, usize::MAX).map_err(text)?;
+            let history = self.store.transitions(row.id, 0, usize::MAX).map_err(|error| error.to_string())?;
             let (sheet, folded, _) = self.fold(row.id)?.ok_or("an execution has no log")?;
             let judged = invariants::check(&sheet.program, &folded, &history);
             judged.map_err(|what| format!("{} {}: {what}", row.workflow, row.id))?;
-            let whole = self.store.execution(NAMESPACE, row.id).map_err(text)?;
+            let whole = self.store.execution(NAMESPACE, row.id).map_err(|error| error.to_string())?;
             if whole.as_ref().and_then(|row| row.result.as_ref()) != folded.result() {
                 return Err(format!("{}: the summary has another result than the log", row.id));
             }
@@ -157,7 +157,8 @@ impl World {
         }
         let (events, starts) = self.promises();
         for event in events {
-            let stored = self.store.event(NAMESPACE, &event.source, &event.id).map_err(text)?;
+            let stored =
+                self.store.event(NAMESPACE, &event.source, &event.id).map_err(|error| error.to_string())?;
             if stored.len() != 1 {
                 return Err(format!(
                     "the event {} was acknowledged and is stored {} times",
@@ -183,7 +184,8 @@ impl World {
         if self.account.told.contains(&(parent.execution, parent.visit)) {
             return Ok(());
         }
-        let history = self.store.transitions(parent.execution, 0, usize::MAX).map_err(text)?;
+        let history =
+            self.store.transitions(parent.execution, 0, usize::MAX).map_err(|error| error.to_string())?;
         let records =
             history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
         let mut stopped = records.filter(|record| match record {
@@ -237,8 +239,4 @@ fn heard_once(history: &[Transition]) -> Result<(), Broken> {
         }
     }
     Ok(())
-}
-
-fn text(error: tidemill_store::ReadError) -> Broken {
-    error.to_string()
 }

@@ -6,12 +6,18 @@
 
 mod author;
 mod checks;
+mod clients;
+mod commit;
 mod coverage;
 mod dice;
+mod disorder;
 mod driver;
 mod inbox;
+mod lane;
 mod outside;
+mod recovery;
 mod world;
+mod yaml;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};

@@ -16,8 +16,8 @@ use tidemill_store::{Accepted, Arrival, EventQuery, Read as _};
 use super::author::NAMESPACE;
 use super::coverage::Fault;
 use super::dice::hash;
-use super::driver::{Input, Verb};
 use super::inbox::{self, Told};
+use super::lane::{Input, Verb};
 use super::world::{Broken, Happening, World};
 
 /// The functions, and the disk's space.
