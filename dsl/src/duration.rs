@@ -238,7 +238,7 @@ mod tests {
         match (got, expected) {
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{text}: {error}"),
             (got, expected) => {
-                assert_eq!(got, expected.map_err(|part| DurationError(part.to_owned())), "{text}")
+                assert_eq!(got, expected.map_err(|part| DurationError(part.to_owned())), "{text}");
             }
         }
     }

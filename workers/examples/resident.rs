@@ -45,7 +45,7 @@ fn serve(mut stream: UnixStream, mode: &str) -> io::Result<()> {
         } else {
             match mode {
                 "die" => std::process::exit(9),
-                "hang" => std::thread::sleep(Duration::from_secs(3600)),
+                "hang" => std::thread::sleep(Duration::from_hours(1)),
                 _ => {}
             }
             let (input, pid) = (String::from_utf8_lossy(&body), std::process::id());

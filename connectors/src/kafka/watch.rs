@@ -173,7 +173,7 @@ impl ConsumerContext for Watch {
         match done {
             Ok(()) => tracing::debug!(target: "kafka", count = list.count(), "partitions have changed"),
             Err(error) => {
-                self.health.degraded("kafka-rebalance", &error.to_string(), "it is tried again by itself")
+                self.health.degraded("kafka-rebalance", &error.to_string(), "it is tried again by itself");
             }
         }
     }

@@ -115,7 +115,7 @@ impl Execution {
             match &frame.state {
                 State::Wait(until) => want(TimerKind::Wait, Some(*until)),
                 State::Try(Attempts { phase: Phase::Delay(until), .. }) => {
-                    want(TimerKind::Retry, Some(*until))
+                    want(TimerKind::Retry, Some(*until));
                 }
                 State::Try(Attempts { phase: Phase::Body, limit, .. }) => want(TimerKind::Attempt, *limit),
                 _ => {}

@@ -291,7 +291,7 @@ async fn stored_events_are_replayed_to_one_trigger() {
     assert_eq!(dry["matched"], 3);
     let begun =
         service.post(&format!("{EVENTS}/replay"), r#"{"trigger":"direct","rate":"1000/s"}"#).await.is(202);
-    let done = service.until(&begun.header("location").to_owned(), |b| b["state"] == "completed").await;
+    let done = service.until(begun.header("location"), |b| b["state"] == "completed").await;
     assert_eq!((&done["action"], &done["done"]), (&json!("replay"), &json!(3)), "{done}");
     service
         .until("/v1/namespaces/default/executions?trigger=direct&status=completed&count=true", |b| {
