@@ -238,7 +238,7 @@ async fn batches_go_on_after_a_restart() {
         let options = tidemill_store::sqlite::Options {
             durability: tidemill_store::sqlite::Durability::Process,
         };
-        let store = tidemill_store::SqliteStore::open(&dir.path().join("t.db"), options).unwrap();
+        let store = tidemill_store::SqliteStore::open(dir.path().join("t.db"), options).unwrap();
         Service::within(std::sync::Arc::new(store), dir.path())
     };
     let service = open().await;

@@ -476,9 +476,7 @@ async fn stored_events_are_replayed_to_one_trigger() {
         .await
         .is(202);
     let done = service
-        .until(&begun.header("location").to_owned(), |b| {
-            b["state"] == "completed"
-        })
+        .until(begun.header("location"), |b| b["state"] == "completed")
         .await;
     assert_eq!(
         (&done["action"], &done["done"]),
