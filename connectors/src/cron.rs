@@ -80,19 +80,12 @@ pub fn plan(spec: &Spec, last: Time, armed: Option<Time>, now: Time) -> Plan {
     let missed: Vec<Time> = due.iter().copied().filter(|at| Some(*at) != on_time).collect();
     let mut fires: Vec<Fire> = missed[missed.len().saturating_sub(keep)..]
         .iter()
-        .map(|at| Fire {
-            at: *at,
-            catch_up: true,
-        })
+        .map(|at| Fire { at: *at, catch_up: true })
         .chain(on_time.map(|at| Fire { at, catch_up: false }))
         .collect();
     fires.sort_by_key(|fire| fire.at);
     let position = due.last().copied().unwrap_or(last).max(last);
-    Plan {
-        fires,
-        position,
-        next: spec.schedule.next(position.max(now)),
-    }
+    Plan { fires, position, next: spec.schedule.next(position.max(now)) }
 }
 
 /// The event of one fire. `fired` is the time now.
@@ -123,8 +116,7 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
 /// An instant as id and subject: RFC 3339 in UTC, whole seconds.
 fn instant(at: Time) -> String {
     let text = at.rfc3339();
-    text.strip_suffix(".000Z")
-        .map_or(text.clone(), |seconds| format!("{seconds}Z"))
+    text.strip_suffix(".000Z").map_or(text.clone(), |seconds| format!("{seconds}Z"))
 }
 
 /// A source made of a spec.
@@ -141,11 +133,7 @@ async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
         last
     } else {
         let now = (context.clock)();
-        let begun = Plan {
-            fires: Vec::new(),
-            position: now,
-            next: None,
-        };
+        let begun = Plan { fires: Vec::new(), position: now, next: None };
         if !store(&spec, &context, &begun).await? {
             return Ok(());
         }
@@ -171,12 +159,7 @@ async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
 
 /// The saved position, if it belongs to this schedule.
 fn resume(spec: &Spec, positions: &[(Arc<str>, Arc<str>)]) -> Option<Time> {
-    let find = |wanted: &str| {
-        positions
-            .iter()
-            .find(|(name, _)| &**name == wanted)
-            .map(|(_, value)| &**value)
-    };
+    let find = |wanted: &str| positions.iter().find(|(name, _)| &**name == wanted).map(|(_, value)| &**value);
     if find(POSITION_SCHEDULE).is_some_and(|saved| saved != spec.schedule.to_string()) {
         return None;
     }
@@ -204,11 +187,8 @@ async fn wait(context: &Context, next: Option<Time>) -> bool {
 async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, SourceError> {
     let name = format!("/sources/{}/{}", context.namespace, context.name);
     let fired = (context.clock)();
-    let events: Result<Vec<Event>, _> = plan
-        .fires
-        .iter()
-        .map(|fire| to_event(spec, &name, *fire, fired))
-        .collect();
+    let events: Result<Vec<Event>, _> =
+        plan.fires.iter().map(|fire| to_event(spec, &name, *fire, fired)).collect();
     let arrivals = Arrivals {
         namespace: context.namespace.clone(),
         source: context.name.clone(),
@@ -224,13 +204,7 @@ async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, Sour
         ],
         dedupe: false,
     };
-    let stored = offer(
-        context.ingress.clone(),
-        context.health.clone(),
-        context.stop.clone(),
-        arrivals,
-    )
-    .await;
+    let stored = offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals).await;
     Ok(stored.is_some())
 }
 

@@ -71,12 +71,7 @@ impl HttpProblem {
         message: impl Into<String>,
         help: &str,
     ) -> HttpProblem {
-        HttpProblem {
-            status,
-            code,
-            message: message.into(),
-            help: help.to_owned(),
-        }
+        HttpProblem { status, code, message: message.into(), help: help.to_owned() }
     }
 }
 
@@ -88,10 +83,7 @@ pub fn admit(spec: &Spec, request: &Request<'_>) -> Result<(), HttpProblem> {
         return Err(HttpProblem::new(405, "method-not-allowed", message, &help));
     }
     if request.body.len() > spec.max_body {
-        let message = format!(
-            "the body is larger than the limit maxBody of {} bytes",
-            spec.max_body
-        );
+        let message = format!("the body is larger than the limit maxBody of {} bytes", spec.max_body);
         return Err(HttpProblem::new(
             413,
             "body-too-large",
@@ -115,14 +107,8 @@ pub fn to_events(
     let is_event = (event::http::mode(content_type) != Ok(event::http::Mode::Binary))
         || request.headers.contains_key("ce-specversion");
     if is_event {
-        let headers = request
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let limits = Limits {
-            event: spec.max_body,
-            ..Limits::default()
-        };
+        let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let limits = Limits { event: spec.max_body, ..Limits::default() };
         return event::http::read(headers, request.body, limits).map_err(|error| refused(&error));
     }
     Ok(vec![wrap(spec, namespace, request, fresh_id)?])
@@ -147,12 +133,8 @@ fn refused(error: &EventError) -> HttpProblem {
 
 /// Any request as one event of type `http.request` (manifests.md, Source `http`).
 fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> Result<Event, HttpProblem> {
-    let named = ["idempotency-key", "webhook-id"]
-        .into_iter()
-        .find_map(|name| header(request.headers, name));
-    let sent_type = header(request.headers, "content-type")
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
+    let named = ["idempotency-key", "webhook-id"].into_iter().find_map(|name| header(request.headers, name));
+    let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| !text.is_empty());
     let (data, content_type) = payload(sent_type, request.body);
     let event = Event {
         id: named.filter(|id| !id.is_empty()).unwrap_or(fresh_id).into(),
@@ -168,12 +150,10 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
     if spec.overrides.is_empty() {
         return Ok(event);
     }
-    spec.overrides
-        .apply(&event, &raw(request, &event.data))
-        .map_err(|error| {
-            let help = "correct the request, or the source's event block";
-            HttpProblem::new(422, "source-event", error.to_string(), help)
-        })
+    spec.overrides.apply(&event, &raw(request, &event.data)).map_err(|error| {
+        let help = "correct the request, or the source's event block";
+        HttpProblem::new(422, "source-event", error.to_string(), help)
+    })
 }
 
 /// A body and the content type its data has: JSON where it is said or nothing is said, then text, then bytes. A form
@@ -182,10 +162,8 @@ fn payload<'a>(content_type: Option<&'a str>, body: &Bytes) -> (Data, Option<&'a
     if body.is_empty() {
         return (Data::None, None);
     }
-    let form = content_type.is_some_and(|text| {
-        text.to_ascii_lowercase()
-            .starts_with("application/x-www-form-urlencoded")
-    });
+    let form = content_type
+        .is_some_and(|text| text.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
     let unsaid = content_type.is_none() || form && matches!(body.first(), Some(b'{' | b'['));
     if (unsaid || content_type.is_some_and(is_json))
         && let Ok(value) = Value::parse(body)
@@ -196,10 +174,7 @@ fn payload<'a>(content_type: Option<&'a str>, body: &Bytes) -> (Data, Option<&'a
     let said = content_type.filter(|text| !is_json(text));
     match std::str::from_utf8(body) {
         Ok(text) => (Data::Json(Value::text(text)), Some(said.unwrap_or("text/plain"))),
-        Err(_) => (
-            Data::Binary(body.clone()),
-            Some(said.unwrap_or("application/octet-stream")),
-        ),
+        Err(_) => (Data::Binary(body.clone()), Some(said.unwrap_or("application/octet-stream"))),
     }
 }
 
@@ -208,12 +183,8 @@ fn payload<'a>(content_type: Option<&'a str>, body: &Bytes) -> (Data, Option<&'a
 fn raw(request: &Request<'_>, data: &Data) -> Value {
     let mut headers = Map::new();
     for name in request.headers.keys() {
-        let values: Vec<_> = request
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|v| String::from_utf8_lossy(v.as_bytes()))
-            .collect();
+        let values: Vec<_> =
+            request.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
         headers.insert(name.as_str().into(), Value::text(values.join(", ")));
     }
     Value::object([
@@ -255,12 +226,8 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let pair = bytes
-            .get(at + 1..at + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        let escaped = pair
-            .filter(|_| *byte == b'%')
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let pair = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
+        let escaped = pair.filter(|_| *byte == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok());
         out.push(escaped.unwrap_or(if *byte == b'+' { b' ' } else { *byte }));
         at += if escaped.is_some() { 3 } else { 1 };
     }

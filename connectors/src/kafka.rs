@@ -62,11 +62,7 @@ impl Source for Kafka {
 
 /// Checks what can be told without brokers: options that are Tidemill's own, unknown options, topic patterns.
 pub fn check(spec: &Spec) -> Result<(), SourceError> {
-    if let Some(topic) = spec
-        .topics
-        .iter()
-        .find(|topic| topic.starts_with('^') || topic.is_empty())
-    {
+    if let Some(topic) = spec.topics.iter().find(|topic| topic.starts_with('^') || topic.is_empty()) {
         return Err(SourceError {
             code: "kafka-options".into(),
             message: format!("`{topic}` is no topic name"),
@@ -75,17 +71,11 @@ pub fn check(spec: &Spec) -> Result<(), SourceError> {
         });
     }
     let native = config::client(spec)?.create_native_config();
-    native
-        .map(drop)
-        .map_err(|error| fault::fault(&error, None).error())
-        .map_err(permanent)
+    native.map(drop).map_err(|error| fault::fault(&error, None).error()).map_err(permanent)
 }
 
 fn permanent(error: SourceError) -> SourceError {
-    SourceError {
-        permanent: true,
-        ..error
-    }
+    SourceError { permanent: true, ..error }
 }
 
 async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
@@ -111,44 +101,24 @@ async fn serve(spec: &Spec, context: &Context, consumer: Arc<SourceConsumer>) ->
         asked = asked => asked?,
     };
     if !begin.gaps.is_empty() {
-        let message = format!(
-            "records were deleted before they were read: {}",
-            begin.gaps.join(", ")
-        );
-        context.health.degraded(
-            "kafka-gap",
-            &message,
-            "keep records longer in the topic, or read faster",
-        );
+        let message = format!("records were deleted before they were read: {}", begin.gaps.join(", "));
+        context.health.degraded("kafka-gap", &message, "keep records longer in the topic, or read faster");
     }
     if !begin.fresh.is_empty() {
         let first = arrivals(context, Vec::new(), &begin.fresh);
-        if offer(
-            context.ingress.clone(),
-            context.health.clone(),
-            context.stop.clone(),
-            first,
-        )
-        .await
-        .is_none()
+        if offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), first).await.is_none()
         {
             return Ok(());
         }
         watch.saved(begin.fresh);
     }
     let topics: Vec<&str> = spec.topics.iter().map(|topic| &**topic).collect();
-    consumer
-        .subscribe(&topics)
-        .map_err(|error| watch.trouble(&error).error())?;
+    consumer.subscribe(&topics).map_err(|error| watch.trouble(&error).error())?;
     if begin.absent.is_empty() && begin.gaps.is_empty() {
         context.health.running();
     } else if !begin.absent.is_empty() {
         let message = format!("there is no topic {}", begin.absent.join(", "));
-        context.health.degraded(
-            "kafka-topic",
-            &message,
-            "create it; the source goes on when it is there",
-        );
+        context.health.degraded("kafka-topic", &message, "create it; the source goes on when it is there");
     }
     Reading::new(spec, context, &consumer, watch).read().await
 }
@@ -160,12 +130,8 @@ async fn ask(
     consumer: &Arc<SourceConsumer>,
     saved: &Positions,
 ) -> Result<watch::Begin, SourceError> {
-    let (asking, topics, start, saved) = (
-        Arc::clone(consumer),
-        spec.topics.clone(),
-        spec.start,
-        saved.clone(),
-    );
+    let (asking, topics, start, saved) =
+        (Arc::clone(consumer), spec.topics.clone(), spec.start, saved.clone());
     let mut asked = tokio::task::spawn_blocking(move || watch::begin(&asking, &topics, start, &saved));
     let watch = consumer.context();
     let mut stream = consumer.stream();

@@ -35,11 +35,7 @@ pub(crate) async fn offer(
             Err(Refused::Stopping) => return None,
             Err(Refused::Busy(why)) => {
                 held = true;
-                health.degraded(
-                    "source-held",
-                    &why,
-                    "it goes on by itself when there is room again",
-                );
+                health.degraded("source-held", &why, "it goes on by itself when there is room again");
             }
         }
         tokio::select! {

@@ -62,12 +62,7 @@ pub fn cron_spec(source: &manifest::Source, cron: &CronSource) -> Result<cron::S
         schedule,
         catch_up: cron.catch_up,
         max_catch_up: cron.max_catch_up as usize,
-        data: cron
-            .data
-            .as_ref()
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_else(Map::new),
+        data: cron.data.as_ref().and_then(Value::as_object).cloned().unwrap_or_else(Map::new),
         overrides: source.event.clone(),
     })
 }
@@ -81,11 +76,7 @@ fn kafka_spec(
         Link::Inline(connection) => connection.clone(),
         Link::Named(name) => (lookup.connection)(name).ok_or_else(|| {
             let message = format!("there is no Kafka connection `{name}`");
-            refused(
-                "connection-absent",
-                &message,
-                "apply the Connection, or correct `connection`",
-            )
+            refused("connection-absent", &message, "apply the Connection, or correct `connection`")
         })?,
     };
     let security = &connection.security;
@@ -120,17 +111,9 @@ fn http_auth(http: &HttpSource, lookup: &Lookup<'_>) -> Result<Auth, SourceError
         HttpAuth::Bearer { secret } => Auth::Bearer(auth::Secret(text(secret, lookup)?)),
         HttpAuth::Basic { secret } => {
             let (username, password) = pair(secret, lookup)?;
-            Auth::Basic {
-                username,
-                password: auth::Secret(password),
-            }
+            Auth::Basic { username, password: auth::Secret(password) }
         }
-        HttpAuth::Hmac {
-            scheme,
-            secrets,
-            header,
-            tolerance,
-        } => Auth::Hmac(auth::Hmac {
+        HttpAuth::Hmac { scheme, secrets, header, tolerance } => Auth::Hmac(auth::Hmac {
             scheme: *scheme,
             secrets: secrets
                 .iter()
@@ -156,9 +139,7 @@ fn value(name: &str, lookup: &Lookup<'_>) -> Result<Value, SourceError> {
 /// A secret that is one text: a string, or an object with `token`, `secret` or `key`.
 fn text(name: &str, lookup: &Lookup<'_>) -> Result<Arc<str>, SourceError> {
     let value = value(name, lookup)?;
-    let member = ["token", "secret", "key"]
-        .into_iter()
-        .find_map(|key| value.get(key));
+    let member = ["token", "secret", "key"].into_iter().find_map(|key| value.get(key));
     match member.unwrap_or(&value) {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
         _ => Err(misshapen(name, "a string, or an object with `token`")),
@@ -177,20 +158,11 @@ fn pair(name: &str, lookup: &Lookup<'_>) -> Result<(Arc<str>, Arc<str>), SourceE
 }
 
 fn misshapen(name: &str, wanted: &str) -> SourceError {
-    refused(
-        "secret-shape",
-        &format!("the secret `{name}` is not {wanted}"),
-        "set it in that form",
-    )
+    refused("secret-shape", &format!("the secret `{name}` is not {wanted}"), "set it in that form")
 }
 
 fn refused(code: &str, message: &str, help: &str) -> SourceError {
-    SourceError {
-        code: code.into(),
-        message: message.to_owned(),
-        help: help.to_owned(),
-        permanent: true,
-    }
+    SourceError { code: code.into(), message: message.to_owned(), help: help.to_owned(), permanent: true }
 }
 
 #[cfg(test)]
@@ -228,10 +200,7 @@ mod tests {
         }
     }
 
-    const LOOKUP: Lookup<'static> = Lookup {
-        secret: &secret,
-        connection: &connection,
-    };
+    const LOOKUP: Lookup<'static> = Lookup { secret: &secret, connection: &connection };
 
     /// The code of the refusal, `runs` or `route`.
     fn check(kind: &str, expected: &str) {
@@ -255,61 +224,37 @@ mod tests {
             "runs",
         );
         check("cron: {schedule: '0 0 30 2 *'}", "cron-schedule");
-        check(
-            "cron: {schedule: '0 0 1 1 *', timezone: Europe/Berln}",
-            "cron-schedule",
-        );
+        check("cron: {schedule: '0 0 1 1 *', timezone: Europe/Berln}", "cron-schedule");
         check("kafka: {brokers: ['b:1'], topics: [t]}", "runs");
         check("kafka: {connection: there, topics: [t]}", "runs");
         check("kafka: {connection: gone, topics: [t]}", "connection-absent");
-        check(
-            "kafka: {brokers: ['b:1'], topics: [t], options: {no.such: 1}}",
-            "kafka-options",
-        );
+        check("kafka: {brokers: ['b:1'], topics: [t], options: {no.such: 1}}", "kafka-options");
         let sasl = "security: {protocol: sasl_plaintext, mechanism: PLAIN, credentials: {secret: NAME}}";
-        let with = |name: &str| {
-            format!(
-                "kafka: {{brokers: ['b:1'], topics: [t], {}}}",
-                sasl.replace("NAME", name)
-            )
-        };
+        let with =
+            |name: &str| format!("kafka: {{brokers: ['b:1'], topics: [t], {}}}", sasl.replace("NAME", name));
         check(&with("login"), "runs");
         check(&with("token"), "secret-shape");
         check(&with("gone"), "secret-absent");
         check("http: {path: in, auth: {none: {}}}", "route");
         check("http: {path: in, auth: {bearer: {secret: token}}}", "route");
         check("http: {path: in, auth: {bearer: {secret: wrapped}}}", "route");
-        check(
-            "http: {path: in, auth: {bearer: {secret: empty}}}",
-            "secret-shape",
-        );
+        check("http: {path: in, auth: {bearer: {secret: empty}}}", "secret-shape");
         check("http: {path: in, auth: {basic: {secret: login}}}", "route");
-        check(
-            "http: {path: in, auth: {hmac: {scheme: github, secrets: [token]}}}",
-            "route",
-        );
-        check(
-            "http: {path: in, auth: {hmac: {scheme: github, secrets: [gone]}}}",
-            "secret-absent",
-        );
+        check("http: {path: in, auth: {hmac: {scheme: github, secrets: [token]}}}", "route");
+        check("http: {path: in, auth: {hmac: {scheme: github, secrets: [gone]}}}", "secret-absent");
     }
 
     #[test]
     fn the_fields_arrive() {
         let source =
             source("kafka: {brokers: ['b:1', 'c:2'], topics: [t], start: earliest, format: cloudevents}");
-        let SourceKind::Kafka(kafka) = &source.kind else {
-            panic!("{source:?}")
-        };
+        let SourceKind::Kafka(kafka) = &source.kind else { panic!("{source:?}") };
         let spec = kafka_spec(&source, kafka, &LOOKUP).unwrap();
         assert_eq!(
             (&*spec.group, &*spec.mapping.broker, spec.brokers.len()),
             ("tidemill.default.s", "b:1", 2)
         );
-        assert_eq!(
-            (spec.start, spec.mapping.format),
-            (kafka::Start::Earliest, kafka::Format::CloudEvents)
-        );
+        assert_eq!((spec.start, spec.mapping.format), (kafka::Start::Earliest, kafka::Format::CloudEvents));
     }
 
     #[test]
@@ -337,9 +282,7 @@ mod tests {
             "event: {subject: '${ .topic + \"-\" + .key }', extensions: {part: '${ .partition }'}}, \
              kafka: {brokers: ['b:1'], topics: [t]}",
         );
-        let SourceKind::Kafka(kafka) = &source.kind else {
-            panic!("{source:?}")
-        };
+        let SourceKind::Kafka(kafka) = &source.kind else { panic!("{source:?}") };
         let spec = kafka_spec(&source, kafka, &LOOKUP).unwrap();
         let record = kafka::Record {
             topic: "t".into(),

@@ -30,10 +30,7 @@ impl Recorder {
 
     /// One whose every accept waits for [`Recorder::open`].
     pub(crate) fn closed() -> Arc<Recorder> {
-        Arc::new(Recorder {
-            gate: Semaphore::new(0),
-            ..Arc::into_inner(Recorder::new()).unwrap()
-        })
+        Arc::new(Recorder { gate: Semaphore::new(0), ..Arc::into_inner(Recorder::new()).unwrap() })
     }
 
     /// Lets everything through from now on.
@@ -51,23 +48,11 @@ impl Recorder {
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.stored
-            .lock()
-            .unwrap()
-            .0
-            .iter()
-            .flat_map(|batch| batch.events.clone())
-            .collect()
+        self.stored.lock().unwrap().0.iter().flat_map(|batch| batch.events.clone()).collect()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.stored
-            .lock()
-            .unwrap()
-            .0
-            .iter()
-            .map(|batch| batch.events.len())
-            .sum()
+        self.stored.lock().unwrap().0.iter().map(|batch| batch.events.len()).sum()
     }
 
     pub(crate) fn positions(&self) -> Positions {
@@ -75,17 +60,11 @@ impl Recorder {
     }
 
     pub(crate) fn position(&self, partition: &str) -> Option<String> {
-        self.positions()
-            .iter()
-            .find(|(name, _)| &**name == partition)
-            .map(|(_, value)| value.to_string())
+        self.positions().iter().find(|(name, _)| &**name == partition).map(|(_, value)| value.to_string())
     }
 
     pub(crate) fn save(&self, partition: &str, value: &str) {
-        save(
-            &mut self.stored.lock().unwrap().1,
-            (partition.into(), value.into()),
-        );
+        save(&mut self.stored.lock().unwrap().1, (partition.into(), value.into()));
     }
 }
 
@@ -108,16 +87,10 @@ impl Ingress for Recorder {
                 }
             }
             let mut stored = self.stored.lock().unwrap();
-            arrivals
-                .positions
-                .iter()
-                .for_each(|position| save(&mut stored.1, position.clone()));
+            arrivals.positions.iter().for_each(|position| save(&mut stored.1, position.clone()));
             let accepted = arrivals.events.len();
             stored.0.push(arrivals);
-            Ok(Receipt {
-                accepted,
-                duplicates: 0,
-            })
+            Ok(Receipt { accepted, duplicates: 0 })
         })
     }
 }
@@ -199,10 +172,7 @@ pub(crate) fn context(ingress: &Arc<Recorder>, health: &Arc<Board>, name: &str) 
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while !holds() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{what}: not within a minute"
-        );
+        assert!(tokio::time::Instant::now() < deadline, "{what}: not within a minute");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

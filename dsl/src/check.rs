@@ -78,11 +78,7 @@ fn successors(task: &Task) -> Vec<(Next, Edge)> {
     match &task.kind {
         Kind::Raise(_) => {}
         Kind::Switch(cases) => {
-            next.extend(
-                cases
-                    .iter()
-                    .map(|case| (case.then, Edge::Case(case.name.clone()))),
-            );
+            next.extend(cases.iter().map(|case| (case.then, Edge::Case(case.name.clone()))));
             if cases.iter().all(|case| case.when.is_some()) {
                 next.push((task.then, Edge::Then));
             }
@@ -112,42 +108,23 @@ fn held(task: &Task) -> Vec<ListId> {
 
 fn entries<'p>(program: &'p Program, list: ListId, holder: &Task) -> &'p [TaskId] {
     let tasks = &program.list(list).tasks;
-    let count = if matches!(holder.kind, Kind::Fork(_)) {
-        tasks.len()
-    } else {
-        tasks.len().min(1)
-    };
+    let count = if matches!(holder.kind, Kind::Fork(_)) { tasks.len() } else { tasks.len().min(1) };
     &tasks[..count]
 }
 
 fn unreachable(program: &Program, graph: &DiGraph<TaskId, Edge>) -> Vec<Finding> {
     let mut reached = vec![false; program.tasks.len()];
-    let bodies = program
-        .lists
-        .iter()
-        .enumerate()
-        .filter(|(i, l)| l.owner.is_none() && *i != program.root.0 as usize);
+    let bodies =
+        program.lists.iter().enumerate().filter(|(i, l)| l.owner.is_none() && *i != program.root.0 as usize);
     let roots = program.list(program.root).tasks.first().copied();
-    for start in roots
-        .into_iter()
-        .chain(bodies.flat_map(|(_, l)| l.tasks.iter().copied()))
-    {
+    for start in roots.into_iter().chain(bodies.flat_map(|(_, l)| l.tasks.iter().copied())) {
         let mut walk = Dfs::new(graph, NodeIndex::new(start.0 as usize));
         while let Some(node) = walk.next(graph) {
             reached[node.index()] = true;
         }
     }
-    let holder_reached = |task: &Task| {
-        program
-            .list(task.list)
-            .owner
-            .is_none_or(|o| reached[o.0 as usize])
-    };
-    let lost = program
-        .tasks
-        .iter()
-        .enumerate()
-        .filter(|(i, task)| !reached[*i] && holder_reached(task));
+    let holder_reached = |task: &Task| program.list(task.list).owner.is_none_or(|o| reached[o.0 as usize]);
+    let lost = program.tasks.iter().enumerate().filter(|(i, task)| !reached[*i] && holder_reached(task));
     lost.map(|(i, task)| Finding {
         task: TaskId(i as u32),
         code: codes::UNREACHABLE,
@@ -166,9 +143,7 @@ fn endless(program: &Program, graph: &DiGraph<TaskId, Edge>) -> Vec<Finding> {
         let turns = circle.len() > 1 || flow.contains_edge(circle[0], circle[0]);
         let leaves = |node: &NodeIndex| {
             let task = &program.tasks[node.index()];
-            let out = successors(task)
-                .iter()
-                .any(|(next, _)| !matches!(next, Next::Task(id) if inside(*id)));
+            let out = successors(task).iter().any(|(next, _)| !matches!(next, Next::Task(id) if inside(*id)));
             out || held(task).iter().any(|list| may_end(program, *list))
         };
         if !turns || circle.iter().any(leaves) {

@@ -17,10 +17,7 @@ pub struct Code {
 
 /// The explanation of a code; letter case does not count.
 pub fn explain(code: &str) -> Option<&'static Code> {
-    CODES
-        .iter()
-        .chain(crate::manifest::codes::CODES)
-        .find(|c| c.code.eq_ignore_ascii_case(code))
+    CODES.iter().chain(crate::manifest::codes::CODES).find(|c| c.code.eq_ignore_ascii_case(code))
 }
 
 macro_rules! codes {

@@ -59,10 +59,7 @@ impl Diagnostic {
 
     /// A warning.
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..Diagnostic::error(code, span, message)
-        }
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
     /// The same with help.
@@ -81,11 +78,7 @@ impl Diagnostic {
 
     /// Text for a terminal: `file:line:col: error[CODE]: message`, the source line with a caret, the help.
     pub fn render(&self, file: &str, text: &str) -> String {
-        let kind = if self.severity == Severity::Error {
-            "error"
-        } else {
-            "warning"
-        };
+        let kind = if self.severity == Severity::Error { "error" } else { "warning" };
         let mut out = format!(
             "{file}:{}:{}: {kind}[{}]: {}\n",
             self.span.line, self.span.column, self.code, self.message
@@ -100,11 +93,7 @@ impl Diagnostic {
             let covered = text.get(self.span.start..self.span.end).unwrap_or("");
             let width = covered.lines().next().map_or(1, |l| l.chars().count()).max(1);
             let pad = " ".repeat(number.len());
-            let _ = writeln!(
-                out,
-                "{pad} |\n{number} | {line}\n{pad} | {lead}{}",
-                "^".repeat(width)
-            );
+            let _ = writeln!(out, "{pad} |\n{number} | {line}\n{pad} | {lead}{}", "^".repeat(width));
         }
         if let Some(help) = &self.help {
             let _ = writeln!(out, "  = help: {help}");
@@ -131,9 +120,7 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, ca) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, cb) in b.iter().enumerate() {
-            let mut best = (above[j] + usize::from(ca != cb))
-                .min(above[j + 1] + 1)
-                .min(row[j] + 1);
+            let mut best = (above[j] + usize::from(ca != cb)).min(above[j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && *ca == b[j - 1] && a[i - 1] == *cb {
                 best = best.min(before[j - 1] + 1);
             }
@@ -151,12 +138,7 @@ mod tests {
     #[test]
     fn renders_caret_under_the_place() {
         let text = "a: 1\n  bcd: 2\n";
-        let span = Span {
-            line: 2,
-            column: 3,
-            start: 7,
-            end: 10,
-        };
+        let span = Span { line: 2, column: 3, start: 7, end: 10 };
         let d = Diagnostic::error("E0001", span, "unknown key `bcd`").help("did you mean `abc`?");
         assert_eq!(
             d.render("x.yaml", text),

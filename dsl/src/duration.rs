@@ -27,23 +27,12 @@ const ISO_DATE: [(char, u64); 2] = [('W', 604_800_000), ('D', 86_400_000)];
 const ISO_TIME: [(char, u64); 3] = [('H', 3_600_000), ('M', 60_000), ('S', 1000)];
 
 /// The members of a duration in object form, in milliseconds.
-const OBJECT_UNITS: [(&str, u64); 5] = [
-    ("days", 86_400_000),
-    ("hours", 3_600_000),
-    ("minutes", 60_000),
-    ("seconds", 1000),
-    ("milliseconds", 1),
-];
+const OBJECT_UNITS: [(&str, u64); 5] =
+    [("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1000), ("milliseconds", 1)];
 
 /// The units of durations in manifests, in milliseconds.
-const HUMAN_UNITS: [(&str, u64); 6] = [
-    ("ms", 1),
-    ("s", 1000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-    ("w", 604_800_000),
-];
+const HUMAN_UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 /// The units of sizes, in bytes.
 const SIZE_UNITS: [(&str, u64); 9] = [
@@ -67,10 +56,7 @@ pub fn parse_value(value: &Value) -> Read<Duration> {
     match value {
         Value::String(text) => parse_iso(text),
         Value::Object(_) => parse_object(value),
-        other => error(format!(
-            "expected an ISO 8601 duration or an object, found {}",
-            other.kind()
-        )),
+        other => error(format!("expected an ISO 8601 duration or an object, found {}", other.kind())),
     }
 }
 
@@ -91,9 +77,7 @@ pub fn parse_iso(text: &str) -> Read<Duration> {
     };
     let named = [('Y', "years"), ('M', "months")];
     if let Some((_, unit)) = named.iter().find(|(designator, _)| date.contains(*designator)) {
-        return refuse(&format!(
-            "{unit} have no fixed length; use days, hours, minutes or seconds"
-        ));
+        return refuse(&format!("{unit} have no fixed length; use days, hours, minutes or seconds"));
     }
     let mut total = 0u64;
     let mut fraction = false;
@@ -132,9 +116,8 @@ fn sum_units(mut part: &str, units: &[(char, u64)], fraction: &mut bool) -> Resu
 
 /// `number` times `unit`, rounded down; `None` when the text is not digits with at most one dot.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
-    let (whole, fraction) = number
-        .split_once('.')
-        .map_or((number, None), |(whole, rest)| (whole, Some(rest)));
+    let (whole, fraction) =
+        number.split_once('.').map_or((number, None), |(whole, rest)| (whole, Some(rest)));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !fraction.is_none_or(digits) {
         return None;
@@ -171,19 +154,11 @@ pub fn parse_object(value: &Value) -> Read<Duration> {
     for (key, member) in map {
         let Some((_, unit)) = OBJECT_UNITS.iter().find(|(name, _)| *name == key.as_ref()) else {
             let years = matches!(key.as_ref(), "years" | "months");
-            let why = if years {
-                "has no fixed length"
-            } else {
-                "is no unit of a duration"
-            };
-            return error(format!(
-                "`{key}` {why}; use days, hours, minutes, seconds or milliseconds"
-            ));
+            let why = if years { "has no fixed length" } else { "is no unit of a duration" };
+            return error(format!("`{key}` {why}; use days, hours, minutes, seconds or milliseconds"));
         };
         let Some(count) = member.as_i64().and_then(|count| u64::try_from(count).ok()) else {
-            return error(format!(
-                "`{key}` must be a whole number of zero or more, found {member}"
-            ));
+            return error(format!("`{key}` must be a whole number of zero or more, found {member}"));
         };
         total = total.saturating_add(count.saturating_mul(*unit));
     }
@@ -196,22 +171,15 @@ pub fn parse_human(text: &str) -> Read<Duration> {
     if text.starts_with('P') {
         return parse_iso(text);
     }
-    let refuse = || {
-        error(format!(
-            "`{text}` is not a duration; write it like `100ms`, `5s`, `10m`, `2h` or `PT5S`"
-        ))
-    };
+    let refuse =
+        || error(format!("`{text}` is not a duration; write it like `100ms`, `5s`, `10m`, `2h` or `PT5S`"));
     let mut total = 0u64;
     let mut rest = text;
     let mut smallest = u64::MAX;
     while !rest.is_empty() {
-        let number = rest
-            .find(|found: char| !found.is_ascii_digit() && found != '.')
-            .unwrap_or(rest.len());
+        let number = rest.find(|found: char| !found.is_ascii_digit() && found != '.').unwrap_or(rest.len());
         let (count, tail) = rest.split_at(number);
-        let end = tail
-            .find(|found: char| !found.is_ascii_alphabetic())
-            .unwrap_or(tail.len());
+        let end = tail.find(|found: char| !found.is_ascii_alphabetic()).unwrap_or(tail.len());
         let (name, tail) = tail.split_at(end);
         let Some((_, unit)) = HUMAN_UNITS.iter().find(|(unit, _)| *unit == name) else {
             return refuse();
@@ -223,59 +191,38 @@ pub fn parse_human(text: &str) -> Read<Duration> {
         smallest = *unit;
         rest = tail;
     }
-    if text.is_empty() {
-        refuse()
-    } else {
-        finish(total, text)
-    }
+    if text.is_empty() { refuse() } else { finish(total, text) }
 }
 
 /// Reads a size in bytes: `512`, `512B`, `64KiB`, `1MiB`, `10MB`; fractions are rounded down.
 pub fn parse_size(text: &str) -> Read<u64> {
     let text = text.trim();
-    let end = text
-        .find(|found: char| !found.is_ascii_digit() && found != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|found: char| !found.is_ascii_digit() && found != '.').unwrap_or(text.len());
     let (count, name) = text.split_at(end);
     let name = name.trim_start();
     let unit = if name.is_empty() { Some(1) } else { size_unit(name) };
-    let size = unit
-        .and_then(|unit| scaled(count, unit))
-        .filter(|size| *size < u64::MAX);
+    let size = unit.and_then(|unit| scaled(count, unit)).filter(|size| *size < u64::MAX);
     size.map_or_else(
-        || {
-            error(format!(
-                "`{text}` is not a size; write it like `512B`, `64KiB` or `10MiB`"
-            ))
-        },
+        || error(format!("`{text}` is not a size; write it like `512B`, `64KiB` or `10MiB`")),
         Ok,
     )
 }
 
 fn size_unit(name: &str) -> Option<u64> {
-    SIZE_UNITS
-        .iter()
-        .find(|(unit, _)| *unit == name)
-        .map(|(_, bytes)| *bytes)
+    SIZE_UNITS.iter().find(|(unit, _)| *unit == name).map(|(_, bytes)| *bytes)
 }
 
 /// Reads a rate: `100/s`, `5/m`, `0.5/h`, `10/30s`.
 pub fn parse_rate(text: &str) -> Read<Rate> {
-    let refuse = || {
-        error(format!(
-            "`{text}` is not a rate; write it like `100/s`, `5/m` or `10/30s`"
-        ))
-    };
+    let refuse = || error(format!("`{text}` is not a rate; write it like `100/s`, `5/m` or `10/30s`"));
     let Some((count, per)) = text.trim().split_once('/') else {
         return refuse();
     };
     let (count, per) = (count.trim(), per.trim());
     let plain = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let count = if plain { count.parse::<f64>().ok() } else { None };
-    let bare = HUMAN_UNITS
-        .iter()
-        .find(|(unit, _)| *unit == per)
-        .map(|(_, millis)| Duration::from_millis(*millis));
+    let bare =
+        HUMAN_UNITS.iter().find(|(unit, _)| *unit == per).map(|(_, millis)| Duration::from_millis(*millis));
     let per = bare.map_or_else(|| parse_human(per).ok(), Some);
     match (count, per) {
         (Some(count), Some(per)) if count > 0.0 && !per.is_zero() => Ok(Rate { count, per }),
@@ -290,11 +237,9 @@ mod tests {
     fn check<T: PartialEq + std::fmt::Debug>(got: Read<T>, expected: Result<T, &str>, text: &str) {
         match (got, expected) {
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{text}: {error}"),
-            (got, expected) => assert_eq!(
-                got,
-                expected.map_err(|part| DurationError(part.to_owned())),
-                "{text}"
-            ),
+            (got, expected) => {
+                assert_eq!(got, expected.map_err(|part| DurationError(part.to_owned())), "{text}")
+            }
         }
     }
 
@@ -341,10 +286,7 @@ mod tests {
             check(parse_value(&value), expected.map(Duration::from_millis), json);
         };
         object(r#"{"seconds":5}"#, Ok(5000));
-        object(
-            r#"{"days":1,"hours":2,"minutes":3,"seconds":4,"milliseconds":5}"#,
-            Ok(93_784_005),
-        );
+        object(r#"{"days":1,"hours":2,"minutes":3,"seconds":4,"milliseconds":5}"#, Ok(93_784_005));
         object(r#""PT1S""#, Ok(1000));
         object("{}", Err("no member"));
         object(r#"{"years":1}"#, Err("`years` has no fixed length"));
@@ -368,9 +310,7 @@ mod tests {
         human("1h30m", Ok(5_400_000));
         human("PT5S", Ok(5000));
         human("0s", Ok(0));
-        for text in [
-            "", "5", "s", "5 s", "-5s", "5y", "5s5s", "5s1h", "1.s", "5S", "fast",
-        ] {
+        for text in ["", "5", "s", "5 s", "-5s", "5y", "5s5s", "5s1h", "1.s", "5S", "fast"] {
             human(text, Err("is not a duration"));
         }
     }
@@ -388,12 +328,7 @@ mod tests {
 
     #[test]
     fn rates() {
-        let rate = |count, seconds| {
-            Ok(Rate {
-                count,
-                per: Duration::from_secs(seconds),
-            })
-        };
+        let rate = |count, seconds| Ok(Rate { count, per: Duration::from_secs(seconds) });
         check(parse_rate("100/s"), rate(100.0, 1), "100/s");
         check(parse_rate("5/m"), rate(5.0, 60), "5/m");
         check(parse_rate("0.5/h"), rate(0.5, 3600), "0.5/h");

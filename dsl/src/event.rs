@@ -34,10 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            event: 1024 * 1024,
-            batch: 100,
-        }
+        Limits { event: 1024 * 1024, batch: 100 }
     }
 }
 

@@ -165,10 +165,7 @@ impl Fault {
 
     /// A failed call, with the status of the answer (500 when there was none).
     pub fn communication(status: i64, detail: impl Into<Arc<str>>) -> Fault {
-        Fault {
-            status,
-            ..Fault::new(Standard::Communication, detail)
-        }
+        Fault { status, ..Fault::new(Standard::Communication, detail) }
     }
 
     /// Time that ran out, 408.
@@ -194,10 +191,7 @@ impl Fault {
     /// The same fault at the task `instance` (a JSON Pointer); an instance already set is replaced.
     #[must_use]
     pub fn with_instance(self, instance: &str) -> Fault {
-        Fault {
-            instance: Some(instance.into()),
-            ..self
-        }
+        Fault { instance: Some(instance.into()), ..self }
     }
 
     /// The standard type, if the fault is of one.
@@ -210,11 +204,7 @@ impl Fault {
         let mut map = Map::new();
         map.insert("type".into(), Value::String(self.kind.clone()));
         map.insert("status".into(), self.status.into());
-        for (key, text) in [
-            ("title", &self.title),
-            ("detail", &self.detail),
-            ("instance", &self.instance),
-        ] {
+        for (key, text) in [("title", &self.title), ("detail", &self.detail), ("instance", &self.instance)] {
             if let Some(text) = text {
                 map.insert(key.into(), Value::String(text.clone()));
             }
@@ -233,13 +223,7 @@ impl Fault {
         let kind = text("type").unwrap_or_else(|| Standard::Runtime.uri().into());
         let status = value.get("status").and_then(Value::as_i64);
         let status = status.unwrap_or_else(|| Standard::from_uri(&kind).map_or(500, Standard::status));
-        Fault {
-            kind,
-            status,
-            title: text("title"),
-            detail: text("detail"),
-            instance: text("instance"),
-        }
+        Fault { kind, status, title: text("title"), detail: text("detail"), instance: text("instance") }
     }
 
     /// Whether two type URIs name the same type: the four forms of a standard type are equal, any
@@ -272,10 +256,7 @@ mod tests {
             assert_eq!(standard.uri(), format!("{SPEC_PREFIX}{}", standard.name()));
             for a in PREFIXES {
                 for b in PREFIXES {
-                    let (a, b) = (
-                        format!("{a}{}", standard.name()),
-                        format!("{b}{}", standard.name()),
-                    );
+                    let (a, b) = (format!("{a}{}", standard.name()), format!("{b}{}", standard.name()));
                     assert!(Fault::same_type(&a, &b), "{a} and {b}");
                 }
             }
@@ -294,11 +275,7 @@ mod tests {
             "https://serverlessworkflow.io/spec/1.0.0/errors/custom",
             false,
         );
-        check(
-            "http://serverlessworkflow.io/spec/1.0.0/errors/timeout",
-            timeout,
-            false,
-        );
+        check("http://serverlessworkflow.io/spec/1.0.0/errors/timeout", timeout, false);
         check(&format!("{timeout}/"), timeout, false);
     }
 

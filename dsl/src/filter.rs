@@ -84,12 +84,7 @@ impl Clause {
         actual: Option<Value>,
         verdict: Verdict,
     ) -> Clause {
-        Clause {
-            path: path.into(),
-            test: test.into(),
-            actual,
-            verdict,
-        }
+        Clause { path: path.into(), test: test.into(), actual, verdict }
     }
 }
 
@@ -119,18 +114,12 @@ impl Filter {
             Filter::Exact(tests) => {
                 tests.explain(&format!("{path}/exact"), event, (exact::VERB, exact::holds), out)
             }
-            Filter::Prefix(tests) => tests.explain(
-                &format!("{path}/prefix"),
-                event,
-                (prefix::VERB, prefix::holds),
-                out,
-            ),
-            Filter::Suffix(tests) => tests.explain(
-                &format!("{path}/suffix"),
-                event,
-                (suffix::VERB, suffix::holds),
-                out,
-            ),
+            Filter::Prefix(tests) => {
+                tests.explain(&format!("{path}/prefix"), event, (prefix::VERB, prefix::holds), out)
+            }
+            Filter::Suffix(tests) => {
+                tests.explain(&format!("{path}/suffix"), event, (suffix::VERB, suffix::holds), out)
+            }
             Filter::All(filters) => all::explain(filters, &format!("{path}/all"), event, out),
             Filter::Any(filters) => any::explain(filters, &format!("{path}/any"), event, out),
             Filter::Not(filter) => not::explain(filter, &format!("{path}/not"), event, out),
@@ -146,10 +135,9 @@ impl Filter {
     pub fn pins(&self, attribute: &str) -> Option<Vec<Arc<str>>> {
         match self {
             Filter::Exact(tests) => tests.get(attribute).map(|text| vec![text.clone()]),
-            Filter::All(filters) => filters
-                .iter()
-                .filter_map(|filter| filter.pins(attribute))
-                .min_by_key(Vec::len),
+            Filter::All(filters) => {
+                filters.iter().filter_map(|filter| filter.pins(attribute)).min_by_key(Vec::len)
+            }
             Filter::Any(filters) => any::pins(filters, attribute),
             Filter::Prefix(_) | Filter::Suffix(_) | Filter::Not(_) => None,
         }
@@ -172,12 +160,7 @@ mod tests {
     use super::*;
 
     fn tests(pairs: &[(&str, &str)]) -> Attributes {
-        Attributes::new(
-            pairs
-                .iter()
-                .map(|(name, text)| (Arc::from(*name), Arc::from(*text)))
-                .collect(),
-        )
+        Attributes::new(pairs.iter().map(|(name, text)| (Arc::from(*name), Arc::from(*text))).collect())
     }
 
     fn exact(name: &str, text: &str) -> Filter {
@@ -210,14 +193,8 @@ mod tests {
         check(exact("flag", "true"), true);
         check(exact("data", "x"), false);
         check(exact("nothing", ""), false);
-        check(
-            Filter::Exact(tests(&[("type", "order.placed"), ("source", "/s")])),
-            true,
-        );
-        check(
-            Filter::Exact(tests(&[("type", "order.placed"), ("source", "/t")])),
-            false,
-        );
+        check(Filter::Exact(tests(&[("type", "order.placed"), ("source", "/s")])), true);
+        check(Filter::Exact(tests(&[("type", "order.placed"), ("source", "/t")])), false);
         check(prefix("in/"), true);
         check(prefix("out/"), false);
         check(suffix(".csv"), true);
@@ -240,14 +217,8 @@ mod tests {
         };
         check(exact("type", "a"), Some(&["a"]));
         check(exact("source", "a"), None);
-        check(
-            Filter::All(vec![exact("source", "s"), exact("type", "a")]),
-            Some(&["a"]),
-        );
-        check(
-            Filter::Any(vec![exact("type", "a"), exact("type", "b")]),
-            Some(&["a", "b"]),
-        );
+        check(Filter::All(vec![exact("source", "s"), exact("type", "a")]), Some(&["a"]));
+        check(Filter::Any(vec![exact("type", "a"), exact("type", "b")]), Some(&["a", "b"]));
         check(Filter::Any(vec![exact("type", "a"), exact("source", "b")]), None);
         check(Filter::Not(Box::new(exact("type", "a"))), None);
         check(Filter::Prefix(tests(&[("type", "a")])), None);

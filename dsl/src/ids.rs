@@ -14,10 +14,7 @@ pub struct Time(pub i64);
 impl Time {
     /// This instant plus a duration, saturating at the end of time.
     pub fn plus(self, duration: std::time::Duration) -> Time {
-        Time(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Time(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// RFC 3339 text in UTC with milliseconds, for example `2026-11-24T06:37:45.120Z`.
@@ -27,9 +24,7 @@ impl Time {
 
     /// Reads an RFC 3339 instant (fractions below a millisecond are cut off).
     pub fn parse(text: &str) -> Option<Time> {
-        text.parse::<jiff::Timestamp>()
-            .ok()
-            .map(|t| Time(t.as_millisecond()))
+        text.parse::<jiff::Timestamp>().ok().map(|t| Time(t.as_millisecond()))
     }
 }
 
@@ -53,10 +48,7 @@ impl Shard {
 
     /// The shard that owns a trigger's buffer (D12).
     pub fn of_trigger(namespace: &str, trigger: &str) -> Shard {
-        let hash = fnv(
-            fnv(fnv(FNV_OFFSET, namespace.as_bytes()), b"/"),
-            trigger.as_bytes(),
-        );
+        let hash = fnv(fnv(fnv(FNV_OFFSET, namespace.as_bytes()), b"/"), trigger.as_bytes());
         Shard(((hash ^ (hash >> 32)) % u64::from(SHARDS)) as u16)
     }
 }
@@ -160,9 +152,7 @@ pub fn is_label(text: &str) -> bool {
     bytes.len() <= 63
         && edge(bytes.first())
         && edge(bytes.last())
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
 #[cfg(test)]
@@ -182,14 +172,9 @@ mod tests {
 
     #[test]
     fn labels() {
-        for (text, expected) in [
-            ("a", true),
-            ("a-1", true),
-            ("-a", false),
-            ("A", false),
-            ("", false),
-            ("a.b", false),
-        ] {
+        for (text, expected) in
+            [("a", true), ("a-1", true), ("-a", false), ("A", false), ("", false), ("a.b", false)]
+        {
             assert_eq!(is_label(text), expected, "{text}");
         }
         assert!(!is_label(&"a".repeat(64)));

@@ -58,11 +58,7 @@ impl Document {
     pub fn of(node: &Node) -> Document {
         let first = node.entries().first().map(|entry| &*entry.key);
         let named = node.get("kind").is_some() || node.get("apiVersion").is_some();
-        if first != Some("document") && named {
-            Document::Manifest
-        } else {
-            Document::Workflow
-        }
+        if first != Some("document") && named { Document::Manifest } else { Document::Workflow }
     }
 }
 
@@ -88,16 +84,8 @@ pub enum Manifest {
 }
 
 /// The kinds, as `kind` spells them.
-pub const KINDS: [&str; 8] = [
-    "Source",
-    "Trigger",
-    "Function",
-    "Secret",
-    "Connection",
-    "Queue",
-    "Namespace",
-    "RoleBinding",
-];
+pub const KINDS: [&str; 8] =
+    ["Source", "Trigger", "Function", "Secret", "Connection", "Queue", "Namespace", "RoleBinding"];
 
 /// A name that a manifest refers to and that something else must define.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,10 +133,7 @@ fn read_manifest(place: Place, sink: &Sink, namespace: &str) -> Option<Manifest>
     let spec = reader.need("spec");
     reader.finish();
     let (kind, spec) = (kind?, spec?);
-    let head = Head {
-        meta: meta.unwrap_or_else(|| Metadata::unnamed(namespace)),
-        raw: raw(&root),
-    };
+    let head = Head { meta: meta.unwrap_or_else(|| Metadata::unnamed(namespace)), raw: raw(&root) };
     match kind {
         "Source" => source::read(head, spec, sink).map(|source| Manifest::Source(Box::new(source))),
         "Trigger" => trigger::read(head, spec, sink).map(|trigger| Manifest::Trigger(Box::new(trigger))),
@@ -178,10 +163,7 @@ pub struct Raw {
 
 fn raw(root: &Place) -> Raw {
     let part = |key: &str| root.node.get(key).map(Node::to_value).unwrap_or_default();
-    Raw {
-        metadata: part("metadata"),
-        spec: part("spec"),
-    }
+    Raw { metadata: part("metadata"), spec: part("spec") }
 }
 
 fn kind_of(place: &Place, sink: &Sink) -> Option<&'static str> {

@@ -53,26 +53,13 @@ impl MatchRule {
             ));
         }
         if let Some(source) = &self.source {
-            let test = format!(
-                "the event came through the source {}",
-                Value::text(source.clone())
-            );
-            clauses.push(Clause::new(
-                "/source",
-                test,
-                Some(Value::text(binding)),
-                of(**source == *binding),
-            ));
+            let test = format!("the event came through the source {}", Value::text(source.clone()));
+            clauses.push(Clause::new("/source", test, Some(Value::text(binding)), of(**source == *binding)));
         }
         if event.is_lifecycle() {
             let test = "a filter states the type of the lifecycle event";
             let actual = Some(Value::text(event.kind.clone()));
-            clauses.push(Clause::new(
-                "/filters",
-                test,
-                actual,
-                of(self.takes_lifecycle(event)),
-            ));
+            clauses.push(Clause::new("/filters", test, actual, of(self.takes_lifecycle(event))));
         }
         for (index, filter) in self.filters.iter().enumerate() {
             clauses.extend(filter.explain(&format!("/filters/{index}"), event));

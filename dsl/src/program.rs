@@ -288,10 +288,7 @@ impl EventFilter {
     /// (D10).
     pub fn event_type(&self) -> Option<&str> {
         self.with.iter().find_map(|(name, test)| match test {
-            AttributeTest::Text {
-                literal,
-                pattern: None,
-            } if &**name == "type" => Some(&**literal),
+            AttributeTest::Text { literal, pattern: None } if &**name == "type" => Some(&**literal),
             _ => None,
         })
     }

@@ -25,10 +25,7 @@ pub struct Sink<'a> {
 impl<'a> Sink<'a> {
     /// An empty collection for the text `source` (spans are offsets into it).
     pub fn new(source: &'a str) -> Sink<'a> {
-        Sink {
-            source,
-            found: RefCell::new(Vec::new()),
-        }
+        Sink { source, found: RefCell::new(Vec::new()) }
     }
 
     /// The text.
@@ -81,11 +78,7 @@ pub struct Place<'a> {
 impl<'a> Place<'a> {
     /// A whole document.
     pub fn root(node: &'a Node) -> Place<'a> {
-        Place {
-            node,
-            key: node.span,
-            pointer: String::new(),
-        }
+        Place { node, key: node.span, pointer: String::new() }
     }
 
     /// An error at this value.
@@ -106,9 +99,7 @@ impl<'a> Place<'a> {
         code: &'static str,
         message: impl Into<String>,
     ) -> Diagnostic {
-        let span = offset.map_or(self.node.span, |o| {
-            crate::yaml::locate(sink.source(), self.node, o)
-        });
+        let span = offset.map_or(self.node.span, |o| crate::yaml::locate(sink.source(), self.node, o));
         Diagnostic::error(code, span, message).at(self.pointer.clone())
     }
 
@@ -131,33 +122,20 @@ impl<'a> Place<'a> {
             return self.wrong(sink, "a map");
         };
         let place = |e: &'a crate::yaml::Entry| {
-            (
-                e.key.clone(),
-                Place {
-                    node: &e.value,
-                    key: e.key_span,
-                    pointer: join(&self.pointer, &e.key),
-                },
-            )
+            (e.key.clone(), Place { node: &e.value, key: e.key_span, pointer: join(&self.pointer, &e.key) })
         };
         Some(entries.iter().map(place).collect())
     }
 
     /// A string; another type is reported.
     pub fn text(&self, sink: &Sink) -> Option<Arc<str>> {
-        self.node
-            .as_str()
-            .map(Arc::from)
-            .or_else(|| self.wrong(sink, "a string"))
+        self.node.as_str().map(Arc::from).or_else(|| self.wrong(sink, "a string"))
     }
 
     /// A boolean; another type is reported.
     pub fn flag(&self, sink: &Sink) -> Option<bool> {
         match &self.node.kind {
-            NodeKind::Scalar {
-                value: Value::Bool(flag),
-                ..
-            } => Some(*flag),
+            NodeKind::Scalar { value: Value::Bool(flag), .. } => Some(*flag),
             _ => self.wrong(sink, "true or false"),
         }
     }
@@ -165,10 +143,9 @@ impl<'a> Place<'a> {
     /// A whole number; another type is reported.
     pub fn integer(&self, sink: &Sink) -> Option<i64> {
         match &self.node.kind {
-            NodeKind::Scalar {
-                value: value @ Value::Number(_),
-                ..
-            } if value.as_i64().is_some() => value.as_i64(),
+            NodeKind::Scalar { value: value @ Value::Number(_), .. } if value.as_i64().is_some() => {
+                value.as_i64()
+            }
             _ => self.wrong(sink, "a whole number"),
         }
     }
@@ -176,16 +153,9 @@ impl<'a> Place<'a> {
     /// One of the named words; anything else is reported.
     pub fn choice<T: Copy>(&self, sink: &Sink, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(sink)?;
-        let found = words
-            .iter()
-            .find(|(word, _)| **word == *text)
-            .map(|(_, value)| *value);
+        let found = words.iter().find(|(word, _)| **word == *text).map(|(_, value)| *value);
         if found.is_none() {
-            let list = words
-                .iter()
-                .map(|(w, _)| format!("`{w}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
+            let list = words.iter().map(|(w, _)| format!("`{w}`")).collect::<Vec<_>>().join(", ");
             let d = self.error(codes::WRONG_VALUE, format!("`{text}` is not one of {list}"));
             sink.push(with_guess(d, &text, words.iter().map(|(w, _)| *w)));
         }
@@ -195,9 +165,8 @@ impl<'a> Place<'a> {
     /// Reports that another type is expected; `expected` as in "a string".
     pub fn wrong<T>(&self, sink: &Sink, expected: &str) -> Option<T> {
         let name = self.pointer.rsplit('/').next().filter(|n| !n.is_empty());
-        let subject = name.map_or("the document".to_owned(), |n| {
-            format!("`{}`", n.replace("~1", "/").replace("~0", "~"))
-        });
+        let subject = name
+            .map_or("the document".to_owned(), |n| format!("`{}`", n.replace("~1", "/").replace("~0", "~")));
         let message = format!("{subject} must be {expected}, not {}", self.node.describe());
         sink.push(self.error(codes::WRONG_TYPE, message));
         None
@@ -232,13 +201,7 @@ impl<'a, 's> Reader<'a, 's> {
         if !matches!(place.node.kind, NodeKind::Map(_)) {
             return place.wrong(sink, "a map");
         }
-        Some(Reader {
-            place,
-            sink,
-            what,
-            asked: Vec::new(),
-            also: Vec::new(),
-        })
+        Some(Reader { place, sink, what, asked: Vec::new(), also: Vec::new() })
     }
 
     /// The map's place.
@@ -262,11 +225,7 @@ impl<'a, 's> Reader<'a, 's> {
             self.asked.push(key);
         }
         let entry = self.place.node.entry(key)?;
-        Some(Place {
-            node: &entry.value,
-            key: entry.key_span,
-            pointer: join(&self.place.pointer, key),
-        })
+        Some(Place { node: &entry.value, key: entry.key_span, pointer: join(&self.place.pointer, key) })
     }
 
     /// Takes a key that must be there; its absence is reported at the map.
@@ -302,9 +261,7 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// One of the named words, or the default of its type if it is not there.
     pub fn choice<T: Copy + Default>(&mut self, key: &'static str, words: &[(&str, T)]) -> T {
-        self.take(key)
-            .and_then(|p| p.choice(self.sink, words))
-            .unwrap_or_default()
+        self.take(key).and_then(|p| p.choice(self.sink, words)).unwrap_or_default()
     }
 
     /// A map that may be there.

@@ -34,11 +34,7 @@ impl Schema {
             .map_err(|error| {
                 let place = error.instance_path().to_string();
                 let text = shortened(&error.to_string());
-                if place.is_empty() {
-                    text
-                } else {
-                    format!("at {place}: {text}")
-                }
+                if place.is_empty() { text } else { format!("at {place}: {text}") }
             })
     }
 
@@ -86,10 +82,7 @@ mod tests {
     fn check(schema: &str, instance: &str, expected: Option<&str>) {
         let schema = Schema::compile(&value(schema)).unwrap_or_else(|error| panic!("{schema}: {error}"));
         let detail = schema.validate(&value(instance)).err().map(|fault| {
-            assert_eq!(
-                (fault.status, fault.standard()),
-                (400, Some(crate::fault::Standard::Validation))
-            );
+            assert_eq!((fault.status, fault.standard()), (400, Some(crate::fault::Standard::Validation)));
             fault.detail.unwrap_or_default().to_string()
         });
         assert_eq!(detail.as_deref(), expected, "{instance}");

@@ -74,25 +74,12 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let mut documents = parse_all(text)?;
     let second = documents.get(1).map(|node| node.span);
     if let Some(span) = second {
-        let d = Diagnostic::error(
-            crate::codes::DOCUMENTS,
-            span,
-            "a second document stands in the text",
-        );
+        let d = Diagnostic::error(crate::codes::DOCUMENTS, span, "a second document stands in the text");
         return Err(vec![d.help("send one document at a time")]);
     }
     documents.pop().ok_or_else(|| {
-        let span = Span {
-            line: 1,
-            column: 1,
-            start: 0,
-            end: 0,
-        };
-        vec![Diagnostic::error(
-            crate::codes::DOCUMENTS,
-            span,
-            "the text is empty",
-        )]
+        let span = Span { line: 1, column: 1, start: 0, end: 0 };
+        vec![Diagnostic::error(crate::codes::DOCUMENTS, span, "the text is empty")]
     })
 }
 
@@ -120,44 +107,22 @@ impl Node {
 
     /// The entries of a map; none for other kinds.
     pub fn entries(&self) -> &[Entry] {
-        if let NodeKind::Map(entries) = &self.kind {
-            entries
-        } else {
-            &[]
-        }
+        if let NodeKind::Map(entries) = &self.kind { entries } else { &[] }
     }
 
     /// The items of a list; none for other kinds.
     pub fn items(&self) -> &[Node] {
-        if let NodeKind::List(items) = &self.kind {
-            items
-        } else {
-            &[]
-        }
+        if let NodeKind::List(items) = &self.kind { items } else { &[] }
     }
 
     /// The text of a string; none for numbers, booleans and null.
     pub fn as_str(&self) -> Option<&str> {
-        if let NodeKind::Scalar {
-            value: Value::String(text),
-            ..
-        } = &self.kind
-        {
-            Some(text)
-        } else {
-            None
-        }
+        if let NodeKind::Scalar { value: Value::String(text), .. } = &self.kind { Some(text) } else { None }
     }
 
     /// Whether this is `null` or nothing.
     pub fn is_null(&self) -> bool {
-        matches!(
-            &self.kind,
-            NodeKind::Scalar {
-                value: Value::Null,
-                ..
-            }
-        )
+        matches!(&self.kind, NodeKind::Scalar { value: Value::Null, .. })
     }
 
     /// What this is, for messages: `a string`, `a list`, ...
@@ -179,14 +144,11 @@ impl Node {
         if pointer.is_empty() {
             return Some(self);
         }
-        pointer
-            .strip_prefix('/')?
-            .split('/')
-            .try_fold(self, |node, step| match &node.kind {
-                NodeKind::Map(_) => node.get(&step.replace("~1", "/").replace("~0", "~")),
-                NodeKind::List(items) => items.get(step.parse::<usize>().ok()?),
-                NodeKind::Scalar { .. } => None,
-            })
+        pointer.strip_prefix('/')?.split('/').try_fold(self, |node, step| match &node.kind {
+            NodeKind::Map(_) => node.get(&step.replace("~1", "/").replace("~0", "~")),
+            NodeKind::List(items) => items.get(step.parse::<usize>().ok()?),
+            NodeKind::Scalar { .. } => None,
+        })
     }
 }
 
@@ -213,26 +175,13 @@ pub fn locate(source: &str, node: &Node, offset: usize) -> Span {
         let start = node.span.start + quote + offset;
         let column = node.span.column + (quote + text[..offset].chars().count()) as u32;
         let width = text[offset..].chars().next().map_or(0, char::len_utf8);
-        return Span {
-            line: node.span.line,
-            column,
-            start,
-            end: start + width,
-        };
+        return Span { line: node.span.line, column, start, end: start + width };
     }
     literal_line(source, node, line_of, line).map_or(node.span, |(number, column, start)| {
         let into = offset - line_start;
         let start = start + into;
-        let width = line
-            .get(into..)
-            .and_then(|l| l.chars().next())
-            .map_or(0, char::len_utf8);
-        Span {
-            line: number,
-            column: column + line[..into].chars().count() as u32,
-            start,
-            end: start + width,
-        }
+        let width = line.get(into..).and_then(|l| l.chars().next()).map_or(0, char::len_utf8);
+        Span { line: number, column: column + line[..into].chars().count() as u32, start, end: start + width }
     })
 }
 
@@ -247,11 +196,7 @@ fn literal_line(source: &str, node: &Node, index: usize, line: &str) -> Option<(
     }
     let written = source[start..].lines().next()?;
     let at = written.find(line).filter(|at| at + line.len() == written.len())?;
-    Some((
-        node.span.line + index as u32,
-        written[..at].chars().count() as u32 + 1,
-        start + at,
-    ))
+    Some((node.span.line + index as u32, written[..at].chars().count() as u32 + 1, start + at))
 }
 
 #[cfg(test)]

@@ -55,12 +55,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
 impl Client {
     /// Connects at the first request.
     pub fn new(address: SocketAddr) -> Client {
-        Client {
-            address,
-            stream: None,
-            buffer: vec![0; 64 * 1024],
-            filled: 0,
-        }
+        Client { address, stream: None, buffer: vec![0; 64 * 1024], filled: 0 }
     }
 
     /// Sends prepared bytes and reads the answer. An error drops the connection; the next call connects anew.
@@ -105,26 +100,13 @@ impl Client {
             fill(stream, &mut self.buffer, &mut self.filled).await?;
         };
         let head = String::from_utf8_lossy(&self.buffer[..head_end]).into_owned();
-        let status = head
-            .get(9..12)
-            .and_then(|s| s.parse().ok())
-            .ok_or(io::ErrorKind::InvalidData)?;
-        let answer = Answer {
-            status,
-            head,
-            body: Vec::new(),
-        };
-        if answer
-            .header("transfer-encoding")
-            .is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
-        {
+        let status = head.get(9..12).and_then(|s| s.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+        let answer = Answer { status, head, body: Vec::new() };
+        if answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
             let body = self.chunks(head_end).await?;
             return Ok(Answer { body, ..answer });
         }
-        let length = answer
-            .header("content-length")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(0);
+        let length = answer.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
         while self.filled < head_end + length {
             fill(stream, &mut self.buffer, &mut self.filled).await?;
         }

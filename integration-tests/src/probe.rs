@@ -37,10 +37,7 @@ pub fn own_cpu_seconds() -> f64 {
 
 fn ticks(stat: &str) -> f64 {
     let rest = stat.rsplit(')').next().unwrap_or("");
-    let fields: Vec<f64> = rest
-        .split_whitespace()
-        .map(|f| f.parse().unwrap_or(0.0))
-        .collect();
+    let fields: Vec<f64> = rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
     fields.get(11).unwrap_or(&0.0) + fields.get(12).unwrap_or(&0.0)
 }
 
@@ -50,12 +47,7 @@ pub fn cpu_by_thread(pid: u32) -> Vec<(String, f64)> {
     let folder = std::fs::read_dir(format!("/proc/{pid}/task"));
     for entry in folder.into_iter().flatten().flatten() {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let name = stat
-            .split('(')
-            .nth(1)
-            .and_then(|r| r.rsplit(')').nth(1))
-            .unwrap_or("?")
-            .to_owned();
+        let name = stat.split('(').nth(1).and_then(|r| r.rsplit(')').nth(1)).unwrap_or("?").to_owned();
         *by_name.entry(name).or_default() += ticks(&stat) / 100.0;
     }
     let mut list: Vec<(String, f64)> = by_name.into_iter().collect();
@@ -67,9 +59,5 @@ pub fn cpu_by_thread(pid: u32) -> Vec<(String, f64)> {
 pub fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or("");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+    line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -41,21 +41,11 @@ fn free_port() -> SocketAddr {
 impl Server {
     /// Starts `serve` on a data folder and waits until it is ready.
     pub async fn start(dir: &Path, environment: &[(&str, &str)]) -> Server {
-        let environment = environment
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let binary = binary();
         let (address, metrics) = (free_port(), free_port());
         let child = spawn(&binary, dir, (address, metrics), &environment);
-        let mut server = Server {
-            child,
-            address,
-            metrics,
-            dir: dir.to_owned(),
-            binary,
-            environment,
-        };
+        let mut server = Server { child, address, metrics, dir: dir.to_owned(), binary, environment };
         server.ready(Duration::from_secs(30)).await;
         server
     }
@@ -71,11 +61,7 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("tidemill ended at start with {status}; log: {}", self.log());
             }
-            assert!(
-                began.elapsed() < limit,
-                "tidemill is not ready after {limit:?}; log: {}",
-                self.log()
-            );
+            assert!(began.elapsed() < limit, "tidemill is not ready after {limit:?}; log: {}", self.log());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -95,12 +81,7 @@ impl Server {
 
     /// Starts it again on the same folder and addresses.
     pub async fn restart(&mut self) -> Duration {
-        self.child = spawn(
-            &self.binary,
-            &self.dir,
-            (self.address, self.metrics),
-            &self.environment,
-        );
+        self.child = spawn(&self.binary, &self.dir, (self.address, self.metrics), &self.environment);
         self.ready(Duration::from_secs(30)).await
     }
 
@@ -123,14 +104,9 @@ impl Server {
     /// The value of a metric summed over its labels; 0 if absent.
     pub async fn metric(&self, name: &str) -> f64 {
         let answer = Client::new(self.metrics).call("GET", "/metrics", &[], b"").await;
-        let text = answer
-            .map(|a| String::from_utf8_lossy(&a.body).into_owned())
-            .unwrap_or_default();
+        let text = answer.map(|a| String::from_utf8_lossy(&a.body).into_owned()).unwrap_or_default();
         text.lines()
-            .filter(|l| {
-                l.strip_prefix(name)
-                    .is_some_and(|rest| rest.starts_with([' ', '{']))
-            })
+            .filter(|l| l.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
             .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
@@ -156,13 +132,7 @@ fn spawn(
         .expect("a log file");
     let errors = log.try_clone().expect("a second handle");
     Command::new(binary)
-        .args([
-            "serve",
-            "--listen",
-            &at.0.to_string(),
-            "--metrics-listen",
-            &at.1.to_string(),
-        ])
+        .args(["serve", "--listen", &at.0.to_string(), "--metrics-listen", &at.1.to_string()])
         .arg("--data-dir")
         .arg(dir)
         .envs(environment.iter().map(|(k, v)| (k, v)))

@@ -90,14 +90,7 @@ spec:
     async fn offer(client: &mut Client, n: u64, key: &str) -> Result<String, String> {
         let answer = if n.is_multiple_of(3) {
             let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-            client
-                .call(
-                    "POST",
-                    &format!("{BASE}/workflows/load/executions"),
-                    &headers,
-                    b"{}",
-                )
-                .await
+            client.call("POST", &format!("{BASE}/workflows/load/executions"), &headers, b"{}").await
         } else {
             let kind = if n % 3 == 1 { "direct" } else { "shaved" };
             let body = format!(
@@ -105,9 +98,7 @@ spec:
                 n % 7
             );
             let headers = [("content-type", "application/cloudevents+json")];
-            client
-                .call("POST", &format!("{BASE}/events"), &headers, body.as_bytes())
-                .await
+            client.call("POST", &format!("{BASE}/events"), &headers, body.as_bytes()).await
         };
         let answer = answer.map_err(|e| e.to_string())?;
         if answer.status != 202 {
@@ -142,17 +133,11 @@ spec:
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nothing_acknowledged_is_lost_or_doubled() {
-        let dir = tempfile::Builder::new()
-            .prefix("kill")
-            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("kill").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut server = Server::start(dir.path(), &[]).await;
         let headers = [("content-type", "application/yaml")];
-        let answer = server
-            .client()
-            .call("POST", &format!("{BASE}/apply"), &headers, SET.as_bytes())
-            .await
-            .unwrap();
+        let answer =
+            server.client().call("POST", &format!("{BASE}/apply"), &headers, SET.as_bytes()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
 
         let load = Arc::new(Load {
@@ -161,9 +146,7 @@ spec:
             number: AtomicU64::new(0),
             over: AtomicBool::new(false),
         });
-        let tasks: Vec<_> = (0..64)
-            .map(|_| tokio::spawn(work(load.clone(), server.address)))
-            .collect();
+        let tasks: Vec<_> = (0..64).map(|_| tokio::spawn(work(load.clone(), server.address))).collect();
         let mut slowest = Duration::ZERO;
         for round in 0..24u64 {
             let target = load.count.load(Ordering::Relaxed) + 40 + (round * 97) % 400;
@@ -183,10 +166,7 @@ spec:
         for task in tasks {
             task.await.unwrap();
         }
-        assert!(
-            slowest < Duration::from_secs(5),
-            "/readyz took {slowest:?} after a kill"
-        );
+        assert!(slowest < Duration::from_secs(5), "/readyz took {slowest:?} after a kill");
 
         until("everything ends", Duration::from_secs(120), async || {
             let mut client = server.client();
@@ -217,10 +197,7 @@ spec:
             if let Some(trigger) = execution["trigger"].as_str() {
                 let (_, shown) = server
                     .client()
-                    .get(&format!(
-                        "{BASE}/executions/{}",
-                        execution["id"].as_str().unwrap()
-                    ))
+                    .get(&format!("{BASE}/executions/{}", execution["id"].as_str().unwrap()))
                     .await
                     .unwrap();
                 let event = shown["event"]["id"].as_str().unwrap().to_owned();
@@ -228,26 +205,15 @@ spec:
             }
         }
         let known = std::mem::take(&mut *load.acknowledged.lock().unwrap());
-        assert!(
-            known.starts.len() > 500,
-            "too little load to prove anything: {}",
-            known.starts.len()
-        );
+        assert!(known.starts.len() > 500, "too little load to prove anything: {}", known.starts.len());
         for (key, id) in &known.starts {
             assert!(started.contains(id), "acknowledged start {key} = {id} is lost");
         }
         let distinct: BTreeSet<&String> = known.starts.values().collect();
-        assert_eq!(
-            distinct.len(),
-            known.starts.len(),
-            "one execution was given to two keys"
-        );
+        assert_eq!(distinct.len(), known.starts.len(), "one execution was given to two keys");
         for (trigger, keys) in [("direct", &known.direct), ("shaved", &known.shaved)] {
             for key in keys {
-                let times = fired
-                    .get(&(trigger.to_owned(), key.clone()))
-                    .copied()
-                    .unwrap_or(0);
+                let times = fired.get(&(trigger.to_owned(), key.clone())).copied().unwrap_or(0);
                 assert_eq!(times, 1, "event {key} fired {trigger} {times} times");
             }
         }
@@ -259,18 +225,12 @@ spec:
     async fn timers(server: &Server, known: &Acknowledged) {
         let mut client = server.client();
         for id in known.starts.values().step_by(known.starts.len() / 200 + 1) {
-            let (_, page) = client
-                .get(&format!("{BASE}/executions/{id}/history?pageSize=1000"))
-                .await
-                .unwrap();
+            let (_, page) =
+                client.get(&format!("{BASE}/executions/{id}/history?pageSize=1000")).await.unwrap();
             let entries = page["items"].as_array().unwrap();
             let mut waited = (None, None);
             for (index, entry) in entries.iter().enumerate() {
-                assert_eq!(
-                    entry["sequence"].as_u64(),
-                    Some(index as u64 + 1),
-                    "a gap in {id}: {entry}"
-                );
+                assert_eq!(entry["sequence"].as_u64(), Some(index as u64 + 1), "a gap in {id}: {entry}");
                 if entry["task"]["name"] == "pause" {
                     let at: jiff::Timestamp = entry["time"].as_str().unwrap().parse().unwrap();
                     match entry["type"].as_str().unwrap() {
@@ -280,9 +240,7 @@ spec:
                     }
                 }
             }
-            let (Some(from), Some(to)) = waited else {
-                panic!("no wait in the history of {id}")
-            };
+            let (Some(from), Some(to)) = waited else { panic!("no wait in the history of {id}") };
             assert!(
                 (to - from).get_milliseconds() + (to - from).get_seconds() * 1000 >= 150,
                 "a timer was early in {id}"

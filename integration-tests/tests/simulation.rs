@@ -9,13 +9,11 @@ const SHARES: u64 = 4;
 /// With fewer executions in a share, empty cells of its matrix say nothing.
 const ENOUGH: u64 = 4_000;
 
+#[allow(clippy::print_stderr, reason = "the matrix is what a reader of the run wants to see")]
 fn check(share: u64) {
     let settings = Settings::from_environment();
     let tally = simulation::share(settings, share, SHARES).unwrap_or_else(|report| panic!("{report}"));
-    eprintln!(
-        "share {share}: {} executions in {} worlds\n{}",
-        tally.executions, tally.seeds, tally.matrix
-    );
+    eprintln!("share {share}: {} executions in {} worlds\n{}", tally.executions, tally.seeds, tally.matrix);
     if settings.seed.is_none() {
         assert!(tally.executions * SHARES >= settings.executions);
         let empty = tally.matrix.empty();

@@ -41,24 +41,13 @@ const IMPURE: &[&str] = &[
 /// Maps whose order is drawn: walking one makes equal inputs give unequal outputs.
 const HASH_ORDERED: &[&str] = &["HashMap", "HashSet"];
 /// Reads of the clock.
-const CLOCK: &[&str] = &[
-    "SystemTime::now",
-    "Instant::now",
-    "Timestamp::now",
-    "Zoned::now",
-    "Utc::now",
-    "Local::now",
-];
+const CLOCK: &[&str] =
+    &["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "Utc::now", "Local::now"];
 /// Reads of the environment.
 const ENVIRONMENT: &[&str] = &["env::var(", "env::var_os(", "env::vars(", "env::vars_os("];
 /// Queues without a limit.
-const UNBOUNDED: &[&str] = &[
-    "unbounded_channel",
-    "mpsc::unbounded",
-    "channel::unbounded",
-    "mpsc::channel()",
-    "mpsc::channel::<",
-];
+const UNBOUNDED: &[&str] =
+    &["unbounded_channel", "mpsc::unbounded", "channel::unbounded", "mpsc::channel()", "mpsc::channel::<"];
 /// The mark of a line in a connector or worker that must read the clock.
 const CLOCK_MARK: &str = "// tidy: clock";
 /// The mark of a line in a pure crate that names a hash map which is only looked things up in, never walked.
@@ -138,9 +127,7 @@ fn judge_rust(path: &str, text: &str) -> Vec<String> {
             |_| false,
         ));
     }
-    complaints.extend(named(&code, UNBOUNDED, "makes a queue without a limit", |_| {
-        false
-    }));
+    complaints.extend(named(&code, UNBOUNDED, "makes a queue without a limit", |_| false));
     if is_in(PURE) {
         complaints.extend(named(&code, IMPURE, "does not belong in a pure crate", |_| false));
         complaints.extend(named(
@@ -229,9 +216,7 @@ fn too_long(code: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let count = code.trim_end().lines().count() - blank_run(code);
     if count > FILE_LINES {
-        complaints.push(format!(
-            ": has {count} lines without its tests, more than {FILE_LINES}: split it"
-        ));
+        complaints.push(format!(": has {count} lines without its tests, more than {FILE_LINES}: split it"));
     }
     let mut open: Option<(usize, usize, &str)> = None;
     for (number, line) in (1..).zip(code.lines()) {
@@ -258,10 +243,7 @@ fn too_long(code: &str) -> Vec<String> {
 /// Lines blanked by [`product_part`] beyond the single blank lines rustfmt leaves.
 fn blank_run(code: &str) -> usize {
     let lines: Vec<&str> = code.trim_end().lines().collect();
-    lines
-        .windows(2)
-        .filter(|pair| pair[0].is_empty() && pair[1].is_empty())
-        .count()
+    lines.windows(2).filter(|pair| pair[0].is_empty() && pair[1].is_empty()).count()
 }
 
 /// The name of the function a line begins, if it begins one.
@@ -279,12 +261,8 @@ fn machine_paths(text: &str) -> Vec<String> {
     let words = [concat!("/wo", "rk/"), concat!("/ro", "ot/.")];
     let lines = (1..).zip(text.lines());
     // `http://host` + path is an address, not a file: `names` wants no letter before it.
-    let hit = lines.filter_map(|(number, line)| {
-        words
-            .iter()
-            .find(|word| names(line, word))
-            .map(|word| (number, word))
-    });
+    let hit = lines
+        .filter_map(|(number, line)| words.iter().find(|word| names(line, word)).map(|word| (number, word)));
     hit.map(|(number, word): (usize, _)| format!(":{number}: names a path of one machine (`{word}`)"))
         .collect()
 }
@@ -336,15 +314,9 @@ fn files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)
-            .expect("a folder of the repository is readable")
-            .flatten()
-        {
+        for entry in fs::read_dir(&folder).expect("a folder of the repository is readable").flatten() {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            let kind = path
-                .extension()
-                .map(|kind| kind.to_string_lossy().into_owned())
-                .unwrap_or_default();
+            let kind = path.extension().map(|kind| kind.to_string_lossy().into_owned()).unwrap_or_default();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 if !matches!(name.as_str(), "target" | ".git" | "node_modules" | ".tidemill") {
                     folders.push(path);
@@ -375,36 +347,18 @@ fn module_docs() {
         judge("dsl/src/a.rs", "use x;\n\nfn a() {}\n"),
         [":1: has no module doc (`//!`) on its first lines"]
     );
-    assert_eq!(
-        judge("dsl/src/a.rs", "#![deny(x)]\n//! Doc.\nfn a() {}\n"),
-        [""; 0]
-    );
-    assert_eq!(
-        judge("integration-tests/src/a.rs", "use x;\n\nfn a() {}\n"),
-        [""; 0]
-    );
+    assert_eq!(judge("dsl/src/a.rs", "#![deny(x)]\n//! Doc.\nfn a() {}\n"), [""; 0]);
+    assert_eq!(judge("integration-tests/src/a.rs", "use x;\n\nfn a() {}\n"), [""; 0]);
 }
 
 #[test]
 fn clock_reads() {
     let said = ":2: `Instant::now` reads the clock; time comes from orchestrator/src/clock.rs";
     check("orchestrator/src/a.rs", "let a = Instant::now();", &[said]);
-    check(
-        "orchestrator/src/a.rs",
-        "let a = Instant::now(); // tidy: clock",
-        &[said],
-    );
+    check("orchestrator/src/a.rs", "let a = Instant::now(); // tidy: clock", &[said]);
     check("orchestrator/src/clock.rs", "let a = Instant::now();", &[]);
-    check(
-        "workers/src/a.rs",
-        "let a = tokio::time::Instant::now();",
-        &[said],
-    );
-    check(
-        "workers/src/a.rs",
-        "let a = Instant::now(); // tidy: clock, a deadline",
-        &[],
-    );
+    check("workers/src/a.rs", "let a = tokio::time::Instant::now();", &[said]);
+    check("workers/src/a.rs", "let a = Instant::now(); // tidy: clock, a deadline", &[]);
     check("workers/src/a.rs", "// Instant::now() is not called here", &[]);
     check(
         "workers/src/a.rs",
@@ -419,16 +373,8 @@ fn environment_reads() {
     let said = ":2: `env::var(` reads the environment; settings come from orchestrator/src/config.rs";
     check("connectors/src/a.rs", "let a = std::env::var(\"A\");", &[said]);
     check("orchestrator/src/config.rs", "let a = std::env::var(\"A\");", &[]);
-    check(
-        "orchestrator/src/config/env.rs",
-        "let a = std::env::var(\"A\");",
-        &[],
-    );
-    check(
-        "integration-tests/xtask/src/a.rs",
-        "let a = std::env::var(\"A\");",
-        &[],
-    );
+    check("orchestrator/src/config/env.rs", "let a = std::env::var(\"A\");", &[]);
+    check("integration-tests/xtask/src/a.rs", "let a = std::env::var(\"A\");", &[]);
 }
 
 #[test]
@@ -448,11 +394,7 @@ fn queues_without_a_limit() {
 
 #[test]
 fn purity() {
-    check(
-        "dsl/src/a.rs",
-        "use tokio::fs;",
-        &[":2: `tokio` does not belong in a pure crate"],
-    );
+    check("dsl/src/a.rs", "use tokio::fs;", &[":2: `tokio` does not belong in a pure crate"]);
     check(
         "orchestrator/engine/src/a.rs",
         "std::fs::read(x)",
@@ -478,25 +420,15 @@ fn machine_paths_are_found_anywhere() {
     let path = concat!("/wo", "rk/x");
     assert_eq!(
         judge("README.md", &format!("a\nsee {path}")),
-        [format!(
-            ":2: names a path of one machine (`{}`)",
-            concat!("/wo", "rk/")
-        )]
+        [format!(":2: names a path of one machine (`{}`)", concat!("/wo", "rk/"))]
     );
-    assert_eq!(
-        judge("README.md", &format!("network/x, work/x, http://host{path}")),
-        [""; 0]
-    );
+    assert_eq!(judge("README.md", &format!("network/x, work/x, http://host{path}")), [""; 0]);
 }
 
 #[test]
 fn lengths() {
     let body = |count: usize| "    a();\n".repeat(count);
-    check(
-        "dsl/src/a.rs",
-        &format!("fn a() {{\n{}}}\n", body(FUNCTION_LINES - 2)),
-        &[],
-    );
+    check("dsl/src/a.rs", &format!("fn a() {{\n{}}}\n", body(FUNCTION_LINES - 2)), &[]);
     check(
         "dsl/src/a.rs",
         &format!("fn a() {{\n{}}}\n", body(FUNCTION_LINES - 1)),
@@ -504,10 +436,7 @@ fn lengths() {
     );
     check(
         "dsl/src/a.rs",
-        &format!(
-            "fn s() -> u8;\npub async fn a<T>(\n    b: T,\n) {{\n{}}}\n",
-            body(98)
-        ),
+        &format!("fn s() -> u8;\npub async fn a<T>(\n    b: T,\n) {{\n{}}}\n", body(98)),
         &[":3: fn a has 102 lines, more than 100: split it"],
     );
     let lines = |count: usize| "use a;\n".repeat(count);
@@ -518,11 +447,7 @@ fn lengths() {
         &[": has 501 lines without its tests, more than 500: split it"],
     );
     let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", body(600));
-    check(
-        "dsl/src/a.rs",
-        &format!("{}\n{tests}", lines(FILE_LINES - 20)),
-        &[],
-    );
+    check("dsl/src/a.rs", &format!("{}\n{tests}", lines(FILE_LINES - 20)), &[]);
     check("dsl/src/a/tests.rs", &lines(FILE_LINES), &[]);
 }
 
@@ -536,10 +461,7 @@ fn the_test_part_is_cut_out_and_lines_keep_their_numbers() {
         "mod m {\n\n\n\n\n    b\n}\n",
     );
     check("#[cfg(test)]\n#[path = \"x\"]\nmod tests;\nb\n", "\n\n\nb\n");
-    check(
-        "#[cfg(test)]\nfn a(\n    b: u8,\n) {\n    x\n}\nb\n",
-        "\n\n\n\n\n\nb\n",
-    );
+    check("#[cfg(test)]\nfn a(\n    b: u8,\n) {\n    x\n}\nb\n", "\n\n\n\n\n\nb\n");
 }
 
 #[test]
@@ -549,13 +471,7 @@ fn imports() {
         "[package]\nname = \"tidemill-workers\"\n[dependencies]\ntidemill-dsl.workspace = true\nbytes = \"1\"\n",
         &[],
     );
-    check(
-        "[dependencies]\ntidemill-store.workspace = true\n",
-        &["tidemill-store"],
-    );
-    check(
-        "[target.'cfg(unix)'.dependencies]\ntidemill = { path = \"x\" }\n",
-        &["tidemill"],
-    );
+    check("[dependencies]\ntidemill-store.workspace = true\n", &["tidemill-store"]);
+    check("[target.'cfg(unix)'.dependencies]\ntidemill = { path = \"x\" }\n", &["tidemill"]);
     check("[dev-dependencies]\ntidemill-store.workspace = true\n", &[]);
 }

@@ -96,11 +96,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         let run = move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request| {
             door::enter(own.clone(), route, params, request)
         };
-        let filters = route
-            .filters()
-            .into_iter()
-            .reduce(MethodFilter::or)
-            .unwrap_or(MethodFilter::GET);
+        let filters = route.filters().into_iter().reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
         router = router.route(route.path, on(filters, run));
     }
     let (unknown, other) = (state.clone(), state);

@@ -103,19 +103,13 @@ impl Buffers {
                 buffer.waiting.fetch_add(count, Ordering::Relaxed);
             }
         }
-        if diverted.is_empty() {
-            Room::Yes
-        } else {
-            Room::Divert(diverted)
-        }
+        if diverted.is_empty() { Room::Yes } else { Room::Divert(diverted) }
     }
 
     /// Reserves without asking.
     pub fn force(&self, namespace: &Namespace, counts: BTreeMap<Arc<str>, u64>) {
         for (name, count) in counts {
-            self.get(namespace, &name)
-                .waiting
-                .fetch_add(count, Ordering::Relaxed);
+            self.get(namespace, &name).waiting.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -138,17 +132,10 @@ impl Buffers {
         for end in ends {
             if end.cause.buffered {
                 let buffer = self.get(&end.namespace, &end.cause.trigger);
-                buffer
-                    .ended
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(end);
+                buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).push(end);
                 buffer.work.notify_one();
             } else {
-                self.unbuffered
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(end);
+                self.unbuffered.lock().unwrap_or_else(PoisonError::into_inner).push(end);
                 self.unbuffered_told.notify_one();
             }
         }
@@ -158,19 +145,12 @@ impl Buffers {
     pub fn depth(&self, namespace: &Namespace, trigger: &Arc<str>) -> (u64, u64) {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&(namespace.clone(), trigger.clone()))
-            .map_or((0, 0), |b| {
-                (
-                    b.waiting.load(Ordering::Relaxed),
-                    b.in_flight.load(Ordering::Relaxed),
-                )
-            })
+            .map_or((0, 0), |b| (b.waiting.load(Ordering::Relaxed), b.in_flight.load(Ordering::Relaxed)))
     }
 
     fn get(&self, namespace: &Namespace, trigger: &Arc<str>) -> Arc<Buffer> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((namespace.clone(), trigger.clone()))
-            .or_default()
-            .clone()
+        all.entry((namespace.clone(), trigger.clone())).or_default().clone()
     }
 }
 
@@ -183,10 +163,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// Takes the stored depths over and starts the tasks of every trigger that has, or had, a buffer.
     pub fn start(rooms: Arc<Rooms>) -> Result<Supervisor, Error> {
-        let mut supervisor = Supervisor {
-            rooms,
-            running: HashMap::new(),
-        };
+        let mut supervisor = Supervisor { rooms, running: HashMap::new() };
         for row in supervisor.rooms.store.buffers()? {
             let buffer = supervisor.rooms.buffers.get(&row.namespace, &row.trigger);
             buffer.waiting.store(row.waiting, Ordering::Relaxed);
@@ -223,11 +200,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         for (key, task) in self.running.drain() {
-            self.rooms
-                .buffers
-                .get(&key.0, &key.1)
-                .stopped
-                .store(true, Ordering::Relaxed);
+            self.rooms.buffers.get(&key.0, &key.1).stopped.store(true, Ordering::Relaxed);
             task.abort();
         }
     }
@@ -275,14 +248,7 @@ struct Owner {
 
 /// One trigger's dequeueing, until stopped.
 async fn run(rooms: Arc<Rooms>, namespace: Namespace, trigger: Arc<str>, buffer: Arc<Buffer>) {
-    let mut owner = Owner {
-        rooms,
-        namespace,
-        trigger,
-        buffer,
-        bucket: None,
-        running: HashMap::new(),
-    };
+    let mut owner = Owner { rooms, namespace, trigger, buffer, bucket: None, running: HashMap::new() };
     while let Err(error) = owner.recover().await {
         tracing::error!(%error, trigger = %owner.trigger, "cannot take up a buffer; trying again");
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -311,9 +277,7 @@ impl Owner {
             self.rooms.lanes.send(id, Input::Begin(id, None));
             self.running.insert(id, delivery);
         }
-        self.buffer
-            .in_flight
-            .store(self.running.len() as u64, Ordering::Relaxed);
+        self.buffer.in_flight.store(self.running.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -322,11 +286,7 @@ impl Owner {
             namespace: self.namespace.clone(),
             trigger: self.trigger.clone(),
             state,
-            now: if state == DeliveryState::InFlight {
-                Time(i64::MAX)
-            } else {
-                (self.rooms.clock)()
-            },
+            now: if state == DeliveryState::InFlight { Time(i64::MAX) } else { (self.rooms.clock)() },
             limit,
         };
         let store = self.rooms.store.clone();
@@ -373,13 +333,9 @@ impl Owner {
             Some(bucket) => bucket,
             none => {
                 let saved = self.rooms.store.bucket(&self.namespace, &self.trigger)?;
-                none.insert(saved.map_or(
-                    Bucket {
-                        tokens: burst,
-                        at: now,
-                    },
-                    |(tokens, at)| Bucket { tokens, at },
-                ))
+                none.insert(
+                    saved.map_or(Bucket { tokens: burst, at: now }, |(tokens, at)| Bucket { tokens, at }),
+                )
             }
         };
         bucket.refill(per_second, burst, now);
@@ -389,10 +345,8 @@ impl Owner {
 
     /// Ready -> in flight, with the tokens paid, in one commit; then the executions begin.
     async fn take(&mut self, ready: Vec<StoredDelivery>, now: Time) -> Result<(), Error> {
-        let mut changes: Vec<BufferChange> = ready
-            .iter()
-            .map(|d| BufferChange::Take(self.key(d.pos)))
-            .collect();
+        let mut changes: Vec<BufferChange> =
+            ready.iter().map(|d| BufferChange::Take(self.key(d.pos))).collect();
         let mut paid = self.bucket;
         if let Some(bucket) = &mut paid {
             bucket.tokens -= ready.len() as f64;
@@ -403,21 +357,10 @@ impl Owner {
                 at: now,
             });
         }
-        submit(
-            &self.rooms,
-            Batch {
-                class: Class::Running,
-                parts: vec![Part::Buffer(changes)],
-            },
-        )
-        .await?;
+        submit(&self.rooms, Batch { class: Class::Running, parts: vec![Part::Buffer(changes)] }).await?;
         self.bucket = paid;
-        self.buffer
-            .waiting
-            .fetch_sub(ready.len() as u64, Ordering::Relaxed);
-        self.buffer
-            .in_flight
-            .fetch_add(ready.len() as u64, Ordering::Relaxed);
+        self.buffer.waiting.fetch_sub(ready.len() as u64, Ordering::Relaxed);
+        self.buffer.in_flight.fetch_add(ready.len() as u64, Ordering::Relaxed);
         self.buffer.freed.notify_waiters();
         for delivery in ready {
             let id = delivery.delivery.execution;
@@ -428,11 +371,7 @@ impl Owner {
     }
 
     fn key(&self, pos: u64) -> DeliveryKey {
-        DeliveryKey {
-            namespace: self.namespace.clone(),
-            trigger: self.trigger.clone(),
-            pos,
-        }
+        DeliveryKey { namespace: self.namespace.clone(), trigger: self.trigger.clone(), pos }
     }
 
     /// Ends told since the last turn: done, tried again, or dead.
@@ -457,11 +396,7 @@ impl Owner {
             gone += 1;
             match outcome {
                 Ok(deliveries::Verdict::Done) => changes.push(BufferChange::Finish(self.key(delivery.pos))),
-                Ok(deliveries::Verdict::Again {
-                    create,
-                    not_before,
-                    attempt,
-                }) => {
+                Ok(deliveries::Verdict::Again { create, not_before, attempt }) => {
                     again += 1;
                     changes.push(BufferChange::Again {
                         key: self.key(delivery.pos),
@@ -490,24 +425,10 @@ impl Owner {
         }
         parts.push(Part::Buffer(changes));
         let inbox_done = ends.iter().map(|e| e.key).collect();
-        parts.push(Part::Shard(ShardPart {
-            inbox_done,
-            ..ShardPart::default()
-        }));
-        let result = submit(
-            &self.rooms,
-            Batch {
-                class: Class::Running,
-                parts,
-            },
-        )
-        .await;
+        parts.push(Part::Shard(ShardPart { inbox_done, ..ShardPart::default() }));
+        let result = submit(&self.rooms, Batch { class: Class::Running, parts }).await;
         if let Err(error) = result {
-            self.buffer
-                .ended
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(ends);
+            self.buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
             return Err(error);
         }
         for end in &ends {
@@ -531,25 +452,15 @@ impl Owner {
 /// Faults of executions whose trigger has no buffer become dead letters.
 async fn run_unbuffered(rooms: Arc<Rooms>) {
     loop {
-        let ends = std::mem::take(
-            &mut *rooms
-                .buffers
-                .unbuffered
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let ends =
+            std::mem::take(&mut *rooms.buffers.unbuffered.lock().unwrap_or_else(PoisonError::into_inner));
         if ends.is_empty() {
             rooms.buffers.unbuffered_told.notified().await;
             continue;
         }
         if let Err(error) = bury(&rooms, &ends).await {
             tracing::warn!(%error, "cannot store dead letters; trying again");
-            rooms
-                .buffers
-                .unbuffered
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(ends);
+            rooms.buffers.unbuffered.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -563,21 +474,8 @@ async fn bury(rooms: &Arc<Rooms>, ends: &[DeliveryEnded]) -> Result<(), Error> {
         }
     }
     let inbox_done = ends.iter().map(|e| e.key).collect();
-    let parts = vec![
-        Part::Buffer(changes),
-        Part::Shard(ShardPart {
-            inbox_done,
-            ..ShardPart::default()
-        }),
-    ];
-    submit(
-        rooms,
-        Batch {
-            class: Class::Running,
-            parts,
-        },
-    )
-    .await?;
+    let parts = vec![Part::Buffer(changes), Part::Shard(ShardPart { inbox_done, ..ShardPart::default() })];
+    submit(rooms, Batch { class: Class::Running, parts }).await?;
     Ok(())
 }
 
@@ -590,9 +488,7 @@ pub async fn submit(rooms: &Rooms, batch: Batch) -> Result<tidemill_store::Commi
             let _ = tx.send(result);
         }),
     );
-    let committed = rx
-        .await
-        .map_err(|_| Error::Unavailable("write: the store is closed".into()))??;
+    let committed = rx.await.map_err(|_| Error::Unavailable("write: the store is closed".into()))??;
     rooms.stream.committed(committed.pos);
     Ok(committed)
 }
@@ -603,10 +499,7 @@ mod tests {
 
     #[test]
     fn bucket_keeps_the_rate_and_the_burst() {
-        let mut bucket = Bucket {
-            tokens: 0.0,
-            at: Time(0),
-        };
+        let mut bucket = Bucket { tokens: 0.0, at: Time(0) };
         bucket.refill(100.0, 10.0, Time(50));
         assert!((bucket.tokens - 5.0).abs() < 1e-9);
         bucket.refill(100.0, 10.0, Time(5_000));

@@ -72,11 +72,7 @@ impl TriggerEntry {
         let buffer = self.spec.buffer.as_ref();
         let stated = buffer.and_then(|b| b.concurrency).map(|n| n as usize);
         let keyed = buffer.is_some_and(|b| b.order_by.is_some());
-        if self.spec.overlap == Overlap::Queue && !keyed {
-            Some(1)
-        } else {
-            stated
-        }
+        if self.spec.overlap == Overlap::Queue && !keyed { Some(1) } else { stated }
     }
 
     /// Retries of deliveries. A function target's retries are its lowered workflow's.
@@ -104,11 +100,7 @@ pub struct Space {
 impl Space {
     /// The triggers that an event of a binding fires.
     pub fn matching(&self, binding: &str, event: &Event) -> Vec<Arc<TriggerEntry>> {
-        self.matcher
-            .matches(binding, event)
-            .into_iter()
-            .map(|i| self.order[i].clone())
-            .collect()
+        self.matcher.matches(binding, event).into_iter().map(|i| self.order[i].clone()).collect()
     }
 
     /// A trigger.
@@ -170,17 +162,9 @@ impl Space {
     /// All of a kind by name (of functions the highest versions).
     pub fn manifests(&self, kind: DefinitionKind) -> Vec<&ManifestEntry> {
         if kind == DefinitionKind::Function {
-            return self
-                .functions
-                .values()
-                .filter_map(|v| v.last_key_value().map(|(_, f)| f))
-                .collect();
+            return self.functions.values().filter_map(|v| v.last_key_value().map(|(_, f)| f)).collect();
         }
-        self.manifests
-            .iter()
-            .filter(|((k, _), _)| *k == kind)
-            .map(|(_, m)| m)
-            .collect()
+        self.manifests.iter().filter(|((k, _), _)| *k == kind).map(|(_, m)| m).collect()
     }
 
     /// A copy to change.
@@ -197,10 +181,7 @@ impl Space {
     pub(crate) fn put_workflow(&mut self, entry: WorkflowEntry) {
         let document = &entry.program.document;
         if let Ok(version) = Version::parse(&document.version) {
-            self.workflows
-                .entry(document.name.clone())
-                .or_default()
-                .insert(version, entry);
+            self.workflows.entry(document.name.clone()).or_default().insert(version, entry);
         }
     }
 
@@ -208,13 +189,9 @@ impl Space {
         let definition = &entry.definition;
         if definition.kind == DefinitionKind::Function {
             let version = definition.version.parse().unwrap_or(1);
-            self.functions
-                .entry(definition.name.clone())
-                .or_default()
-                .insert(version, entry);
+            self.functions.entry(definition.name.clone()).or_default().insert(version, entry);
         } else {
-            self.manifests
-                .insert((definition.kind, definition.name.clone()), entry);
+            self.manifests.insert((definition.kind, definition.name.clone()), entry);
         }
     }
 
@@ -239,12 +216,7 @@ impl Space {
     /// Builds triggers and matcher anew from the manifests.
     pub(crate) fn seal(mut self) -> Space {
         let mut rules = Vec::new();
-        for entry in self
-            .manifests(DefinitionKind::Trigger)
-            .into_iter()
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        for entry in self.manifests(DefinitionKind::Trigger).into_iter().cloned().collect::<Vec<_>>() {
             let Manifest::Trigger(spec) = &*entry.manifest else {
                 continue;
             };
@@ -281,12 +253,7 @@ pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Opti
         Target::Workflow { .. } => None,
         Target::Function { name, version } => {
             let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
-            Some(manifest::function_workflow(
-                namespace,
-                name,
-                version.as_deref(),
-                &retry,
-            ))
+            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
         }
     }
 }
@@ -323,10 +290,7 @@ impl Catalog {
                 ),
             }
         }
-        let spaces = drafts
-            .into_iter()
-            .map(|(name, space)| (name, Arc::new(space.seal())))
-            .collect();
+        let spaces = drafts.into_iter().map(|(name, space)| (name, Arc::new(space.seal()))).collect();
         Ok(Catalog {
             mode,
             spaces: RwLock::new(Arc::new(spaces)),
@@ -345,11 +309,7 @@ impl Catalog {
 
     /// A namespace that was written before.
     pub fn existing(&self, namespace: &str) -> Option<Arc<Space>> {
-        self.spaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(namespace)
-            .cloned()
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
     }
 
     /// A namespace; empty if it was never written.
@@ -359,41 +319,23 @@ impl Catalog {
 
     /// A workflow version, compiled; none or `latest` is the highest.
     pub fn workflow(&self, namespace: &str, name: &str, version: Option<&str>) -> Option<Arc<Program>> {
-        self.space(namespace)
-            .workflow(name, version)
-            .map(|w| w.program.clone())
+        self.space(namespace).workflow(name, version).map(|w| w.program.clone())
     }
 
     /// The very revision an execution pins: from memory, else from the store.
     pub fn revision(&self, namespace: &str, name: &str, digest: &[u8; 32]) -> Option<Arc<Program>> {
-        if let Some(program) = self
-            .revisions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(digest)
-        {
+        if let Some(program) = self.revisions.lock().unwrap_or_else(PoisonError::into_inner).get(digest) {
             return Some(program.clone());
         }
         let space = self.space(namespace);
-        let current = space
-            .workflows
-            .get(name)
-            .and_then(|v| v.values().find(|w| w.program.digest == *digest));
-        let lowered = || {
-            space
-                .order
-                .iter()
-                .filter_map(|t| t.lowered.clone())
-                .find(|p| p.digest == *digest)
-        };
+        let current =
+            space.workflows.get(name).and_then(|v| v.values().find(|w| w.program.digest == *digest));
+        let lowered = || space.order.iter().filter_map(|t| t.lowered.clone()).find(|p| p.digest == *digest);
         let program = current
             .map(|w| w.program.clone())
             .or_else(lowered)
             .or_else(|| self.stored(namespace, name, digest))?;
-        self.revisions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(*digest, program.clone());
+        self.revisions.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest, program.clone());
         Some(program)
     }
 
@@ -444,9 +386,7 @@ pub(crate) enum Parsed {
 
 fn parse(definition: &Definition) -> Option<Parsed> {
     if definition.kind == DefinitionKind::Workflow {
-        return tidemill_dsl::workflow::check(&definition.text)
-            .program
-            .map(Parsed::Workflow);
+        return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
     }
     let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
     manifest::parse(&document, &definition.text, &definition.namespace)

@@ -46,11 +46,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let only_lint = matches!(cli.shared.output, Some(Form::Github | Form::Sarif));
     if only_lint && !matches!(cli.verb, Verb::Lint(_)) {
-        output::note(
-            &Failure::new(USAGE, "print this in a form of lint")
-                .try_next("-o json")
-                .to_string(),
-        );
+        output::note(&Failure::new(USAGE, "print this in a form of lint").try_next("-o json").to_string());
         return ExitCode::from(USAGE);
     }
     match dispatch(cli.verb, &cli.shared) {
@@ -103,9 +99,7 @@ fn on_one(work: impl Future<Output = Outcome>) -> Outcome {
 /// For the service: a thread for each core, with room for deep values.
 fn on_cores(work: impl Future<Output = Outcome>) -> Outcome {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder
-        .worker_threads(crate::config::cores())
-        .thread_stack_size(STACK);
+    builder.worker_threads(crate::config::cores()).thread_stack_size(STACK);
     let runtime = built(&mut builder)?;
     let outcome = runtime.block_on(work);
     // A blocked read (standard input, a lost file system) does not hold the end up.
@@ -114,10 +108,7 @@ fn on_cores(work: impl Future<Output = Outcome>) -> Outcome {
 }
 
 fn built(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
-    builder
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(FAILURE, format!("start the runtime: {error}")))
+    builder.enable_all().build().map_err(|error| Failure::new(FAILURE, format!("start the runtime: {error}")))
 }
 
 async fn healthcheck(shared: &Shared) -> Outcome {
@@ -126,9 +117,7 @@ async fn healthcheck(shared: &Shared) -> Outcome {
         output::line(text.trim_end());
         return Ok(OK);
     }
-    let failure = Failure::new(
-        UNAVAILABLE,
-        format!("use the server: it is not ready (HTTP status {status})"),
-    );
+    let failure =
+        Failure::new(UNAVAILABLE, format!("use the server: it is not ready (HTTP status {status})"));
     Err(failure.try_next("the same again, or the log of the server"))
 }

@@ -12,14 +12,8 @@ pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
 pub fn system() -> Clock {
     let latest = std::sync::atomic::AtomicI64::new(0);
     Arc::new(move || {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as i64);
-        Time(
-            latest
-                .fetch_max(now, std::sync::atomic::Ordering::Relaxed)
-                .max(now),
-        )
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+        Time(latest.fetch_max(now, std::sync::atomic::Ordering::Relaxed).max(now))
     })
 }
 

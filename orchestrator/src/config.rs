@@ -7,6 +7,7 @@ mod keys;
 mod layers;
 mod places;
 mod resolve;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ pub use resolve::Purpose;
 /// Longest drain of a stop (limit `drain`).
 pub const MAX_DRAIN: Duration = Duration::from_secs(25);
 /// Shortest retention of events, as dedupe lives as long as they do (limit `retention-events`).
-pub const MIN_RETAIN_EVENTS: Duration = Duration::from_secs(24 * 3600);
+pub const MIN_RETAIN_EVENTS: Duration = Duration::from_hours(24);
 /// Most lanes (limit `lanes`): there are 256 shards.
 pub const MAX_LANES: usize = 256;
 
@@ -98,7 +99,7 @@ pub fn variable(name: &str) -> Option<String> {
 impl Config {
     /// The defaults for a data folder.
     pub fn new(data_dir: PathBuf) -> Config {
-        let day = Duration::from_secs(24 * 3600);
+        let day = Duration::from_hours(24);
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8484)),
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 8485)),
@@ -126,12 +127,9 @@ impl Config {
     /// Why the service may not listen where it should, if so: an address that is not loopback needs authentication,
     /// which this release does not have (security.md 5a, bind).
     pub fn exposed(&self) -> Option<(&'static str, SocketAddr)> {
-        [
-            ("server.listen", self.listen),
-            ("metrics.listen", self.metrics_listen),
-        ]
-        .into_iter()
-        .find(|(_, address)| !address.ip().is_loopback())
+        [("server.listen", self.listen), ("metrics.listen", self.metrics_listen)]
+            .into_iter()
+            .find(|(_, address)| !address.ip().is_loopback())
     }
 }
 

@@ -60,11 +60,7 @@ pub async fn judge(
         let attempt = end.cause.attempt + 1;
         let envelope = stored.event.to_value();
         if let Ok((create, _)) = ingress::start(&space, trigger, &envelope, about, (end.at, attempt)) {
-            return Ok(Verdict::Again {
-                create: Box::new(create),
-                not_before,
-                attempt,
-            });
+            return Ok(Verdict::Again { create: Box::new(create), not_before, attempt });
         }
     }
     if trigger.is_some_and(|t| matches!(t.spec.dead_letter, manifest::DeadLetter::Drop)) {
@@ -78,12 +74,7 @@ pub async fn judge(
         None => orphan(end, &stored),
     };
     let parked = key.as_ref().and(delivery).map(|d| d.pos);
-    Ok(Verdict::Dead(Box::new(DeadLetter {
-        attempts,
-        key,
-        parked,
-        ..base
-    })))
+    Ok(Verdict::Dead(Box::new(DeadLetter { attempts, key, parked, ..base })))
 }
 
 fn orphan(end: &DeliveryEnded, stored: &StoredEvent) -> DeadLetter {
@@ -117,9 +108,7 @@ fn again_at(
     let age = Duration::from_millis((end.at.0 - accepted.0).max(0) as u64);
     let mut seed = [0; 8];
     seed.copy_from_slice(&end.execution.0[8..]);
-    policy
-        .next(end.cause.attempt, age, u64::from_be_bytes(seed))
-        .map(|delay| end.at.plus(delay))
+    policy.next(end.cause.attempt, age, u64::from_be_bytes(seed)).map(|delay| end.at.plus(delay))
 }
 
 async fn event_of(rooms: &Arc<Rooms>, end: &DeliveryEnded) -> Result<Option<StoredEvent>, Error> {
@@ -138,16 +127,12 @@ async fn attempts_of(rooms: &Arc<Rooms>, end: &DeliveryEnded) -> Result<Vec<Atte
     let rows =
         blocking(move || store.caused_by(&e.namespace, &e.cause.binding, &e.cause.source, &e.cause.id))
             .await?;
-    let own = rows
-        .into_iter()
-        .filter(|r| r.trigger.as_ref() == Some(&end.cause.trigger));
+    let own = rows.into_iter().filter(|r| r.trigger.as_ref() == Some(&end.cause.trigger));
     Ok(own
         .filter_map(|row| match row.result {
-            Some(Ended::Faulted(error)) => Some(AttemptRecord {
-                execution: row.id,
-                at: row.ended.unwrap_or(row.created),
-                error,
-            }),
+            Some(Ended::Faulted(error)) => {
+                Some(AttemptRecord { execution: row.id, at: row.ended.unwrap_or(row.created), error })
+            }
             _ => None,
         })
         .collect())
@@ -170,18 +155,14 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
         return Ok(false);
     };
     let space = rooms.catalog.space(&letter.namespace);
-    let trigger = space
-        .trigger(&letter.trigger)
-        .ok_or_else(|| Error::not_found("trigger", &*letter.trigger))?;
+    let trigger =
+        space.trigger(&letter.trigger).ok_or_else(|| Error::not_found("trigger", &*letter.trigger))?;
     let now = (rooms.clock)();
     let envelope = letter.event.to_value();
     let about = (&letter.namespace, &letter.binding, &letter.event);
     let (create, delivery) =
         ingress::start(&space, trigger, &envelope, about, (now, 1)).map_err(|(cause, fault)| {
-            Error::Conflict {
-                code: cause,
-                detail: fault.detail.unwrap_or_default().to_string(),
-            }
+            Error::Conflict { code: cause, detail: fault.detail.unwrap_or_default().to_string() }
         })?;
     let birth = create.birth.clone();
     let mut changes = vec![BufferChange::DeadState {
@@ -192,11 +173,7 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
     let buffered = delivery.is_some();
     match (delivery, letter.parked) {
         (Some(delivery), Some(pos)) => changes.push(BufferChange::Again {
-            key: DeliveryKey {
-                namespace: letter.namespace.clone(),
-                trigger: letter.trigger.clone(),
-                pos,
-            },
+            key: DeliveryKey { namespace: letter.namespace.clone(), trigger: letter.trigger.clone(), pos },
             not_before: now,
             attempt: 1,
             execution: delivery.execution,
@@ -205,19 +182,9 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
         (None, _) => {}
     }
     let parts = vec![Part::Create(Box::new(create)), Part::Buffer(changes)];
-    submit(
-        rooms,
-        Batch {
-            class: Class::New,
-            parts,
-        },
-    )
-    .await?;
+    submit(rooms, Batch { class: Class::New, parts }).await?;
     if buffered {
-        rooms.buffers.force(
-            &letter.namespace,
-            std::iter::once((letter.trigger.clone(), 1)).collect(),
-        );
+        rooms.buffers.force(&letter.namespace, std::iter::once((letter.trigger.clone(), 1)).collect());
         rooms.buffers.wake(&letter.namespace, &letter.trigger);
     } else {
         rooms.lanes.send(birth.id, Input::Begin(birth.id, Some(birth)));
@@ -235,39 +202,24 @@ pub async fn replay(
     at: Time,
 ) -> Result<bool, Error> {
     let space = rooms.catalog.space(namespace);
-    let trigger = space
-        .trigger(trigger)
-        .ok_or_else(|| Error::not_found("trigger", trigger))?;
+    let trigger = space.trigger(trigger).ok_or_else(|| Error::not_found("trigger", trigger))?;
     let envelope = row.event.to_value();
     let about = (namespace, &row.binding, &row.event);
     let (create, delivery) =
         ingress::start(&space, trigger, &envelope, about, (at, 1)).map_err(|(cause, fault)| {
-            Error::Conflict {
-                code: cause,
-                detail: fault.detail.unwrap_or_default().to_string(),
-            }
+            Error::Conflict { code: cause, detail: fault.detail.unwrap_or_default().to_string() }
         })?;
     let birth = create.birth.clone();
     let buffered = delivery.is_some();
     let changes = delivery.into_iter().map(BufferChange::Enqueue).collect();
     let parts = vec![Part::Create(Box::new(create)), Part::Buffer(changes)];
-    match submit(
-        rooms,
-        Batch {
-            class: Class::New,
-            parts,
-        },
-    )
-    .await
-    {
+    match submit(rooms, Batch { class: Class::New, parts }).await {
         Ok(_) => {}
         Err(Error::Conflict { code: "exists", .. }) => return Ok(false),
         Err(error) => return Err(error),
     }
     if buffered {
-        rooms
-            .buffers
-            .force(namespace, std::iter::once((trigger.name.clone(), 1)).collect());
+        rooms.buffers.force(namespace, std::iter::once((trigger.name.clone(), 1)).collect());
         rooms.buffers.wake(namespace, &trigger.name);
     } else {
         rooms.lanes.send(birth.id, Input::Begin(birth.id, Some(birth)));

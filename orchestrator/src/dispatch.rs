@@ -53,22 +53,9 @@ impl Dispatch {
         let registry = Arc::new(Registry::new(policy(config)?, secrets.clone(), clock));
         let answers = lanes.clone();
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
-        let pool = Pool::new(
-            registry.clone(),
-            tokio::runtime::Handle::current(),
-            CALLS_IN_FLIGHT,
-            reply,
-        );
+        let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
         let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
-        Ok(Dispatch {
-            registry,
-            pool,
-            lanes,
-            secrets,
-            process_dir,
-            path,
-            published: Mutex::default(),
-        })
+        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published: Mutex::default() })
     }
 
     /// Performs durable orders; answers come back to their lanes as outcomes.
@@ -167,9 +154,7 @@ fn policy(config: &Config) -> Result<Policy, Error> {
         policy.allow.push(allow);
     }
     for (host, target) in &config.egress_rewrite {
-        let url = policy
-            .read(target)
-            .map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
+        let url = policy.read(target).map_err(|e| bad("egress.rewrite", target, e.to_string()))?;
         policy.rewrite.insert(host.to_lowercase(), url);
     }
     Ok(policy)

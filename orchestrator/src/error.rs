@@ -67,26 +67,17 @@ pub enum Error {
 impl Error {
     /// Not found.
     pub fn not_found(what: &'static str, name: impl Into<String>) -> Error {
-        Error::NotFound {
-            what,
-            name: name.into(),
-        }
+        Error::NotFound { what, name: name.into() }
     }
 
     /// Bad request.
     pub fn bad(code: &'static str, detail: impl Into<String>) -> Error {
-        Error::BadRequest {
-            code,
-            detail: detail.into(),
-        }
+        Error::BadRequest { code, detail: detail.into() }
     }
 
     /// Conflict.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Error {
-        Error::Conflict {
-            code,
-            detail: detail.into(),
-        }
+        Error::Conflict { code, detail: detail.into() }
     }
 
     /// The HTTP status it is told with.

@@ -75,12 +75,10 @@ pub async fn run(rooms: Arc<Rooms>) {
 /// Where the last process left off; the end of the log if nobody ever asked.
 async fn start(rooms: &Arc<Rooms>) -> Result<u64, Error> {
     let store = rooms.store.clone();
-    blocking(
-        move || match store.meta(CURSOR)?.and_then(|value| value.as_i64()) {
-            Some(cursor) => Ok(cursor as u64),
-            None => store.last_pos(),
-        },
-    )
+    blocking(move || match store.meta(CURSOR)?.and_then(|value| value.as_i64()) {
+        Some(cursor) => Ok(cursor as u64),
+        None => store.last_pos(),
+    })
     .await
 }
 
@@ -96,12 +94,8 @@ async fn follow(rooms: &Arc<Rooms>, cursor: &mut u64, known: &mut Known, until: 
         keep(rooms, *cursor).await?;
         known.asked = true;
     }
-    let fresh = wanted
-        .listens
-        .iter()
-        .filter(|(key, _)| !known.listens.contains(*key))
-        .map(|(_, since)| *since)
-        .min();
+    let fresh =
+        wanted.listens.iter().filter(|(key, _)| !known.listens.contains(*key)).map(|(_, since)| *since).min();
     if let Some(since) = fresh {
         *cursor = back(rooms, *cursor, since).await?;
     }
@@ -124,47 +118,26 @@ async fn follow(rooms: &Arc<Rooms>, cursor: &mut u64, known: &mut Known, until: 
 }
 
 async fn keep(rooms: &Arc<Rooms>, cursor: u64) -> Result<(), Error> {
-    let change = OperatorChange::Meta {
-        key: CURSOR.into(),
-        value: Value::from(cursor),
-    };
-    submit(
-        rooms,
-        Batch {
-            class: Class::Running,
-            parts: vec![Part::Operator(vec![change])],
-        },
-    )
-    .await?;
+    let change = OperatorChange::Meta { key: CURSOR.into(), value: Value::from(cursor) };
+    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Operator(vec![change])] }).await?;
     Ok(())
 }
 
 fn wanted(rooms: &Rooms) -> Wanted {
     let mut wanted = Wanted::default();
     for (namespace, space) in rooms.catalog.spaces() {
-        let stated = space
-            .triggers()
-            .flat_map(|trigger| &trigger.spec.filters)
-            .filter_map(Filter::types);
-        let own: BTreeSet<Arc<str>> = stated
-            .flatten()
-            .filter(|kind| kind.starts_with(LIFECYCLE))
-            .collect();
+        let stated = space.triggers().flat_map(|trigger| &trigger.spec.filters).filter_map(Filter::types);
+        let own: BTreeSet<Arc<str>> = stated.flatten().filter(|kind| kind.starts_with(LIFECYCLE)).collect();
         if !own.is_empty() {
             wanted.kinds.insert(namespace, own);
         }
     }
     for subscription in rooms.listeners.stating(LIFECYCLE) {
         let Some(kind) = subscription.kind else { continue };
+        wanted.kinds.entry(subscription.namespace).or_default().insert(kind);
         wanted
-            .kinds
-            .entry(subscription.namespace)
-            .or_default()
-            .insert(kind);
-        wanted.listens.insert(
-            format!("{}/{}", subscription.execution, subscription.visit),
-            subscription.since,
-        );
+            .listens
+            .insert(format!("{}/{}", subscription.execution, subscription.visit), subscription.since);
     }
     wanted
 }
@@ -177,9 +150,7 @@ async fn back(rooms: &Arc<Rooms>, cursor: u64, since: Time) -> Result<u64, Error
         loop {
             let low = high.saturating_sub(width);
             let first = store.stream(low, false, 1)?;
-            let old = first
-                .first()
-                .is_none_or(|(pos, row)| *pos > high || row.time < since);
+            let old = first.first().is_none_or(|(pos, row)| *pos > high || row.time < since);
             if low == 0 || old && !first.is_empty() {
                 return Ok(low);
             }
@@ -196,16 +167,9 @@ type Events = Vec<(Namespace, Event)>;
 async fn page(rooms: &Arc<Rooms>, wanted: &Wanted, after: u64) -> Result<(Events, Option<u64>), Error> {
     let (rooms, kinds) = (rooms.clone(), wanted.kinds.clone());
     let read = tokio::task::spawn_blocking(move || {
-        let workflows_only = kinds
-            .values()
-            .flatten()
-            .all(|kind| lifecycle::is_of_workflow(kind));
+        let workflows_only = kinds.values().flatten().all(|kind| lifecycle::is_of_workflow(kind));
         let rows = rooms.store.stream(after, workflows_only, PAGE)?;
-        let end = if rows.len() == PAGE {
-            rows.last().map(|(pos, _)| *pos)
-        } else {
-            None
-        };
+        let end = if rows.len() == PAGE { rows.last().map(|(pos, _)| *pos) } else { None };
         let mut shelf = Shelf::default();
         let mut events = Vec::new();
         for (_, transition) in rows {
@@ -215,8 +179,7 @@ async fn page(rooms: &Arc<Rooms>, wanted: &Wanted, after: u64) -> Result<(Events
         }
         Ok::<_, Error>((events, end))
     });
-    read.await
-        .map_err(|error| Error::Unavailable(format!("read the log: {error}")))?
+    read.await.map_err(|error| Error::Unavailable(format!("read the log: {error}")))?
 }
 
 fn told(
@@ -229,10 +192,7 @@ fn told(
     let Some(book) = shelf.book(rooms, transition)? else {
         return Ok(());
     };
-    let own = book
-        .of(transition)
-        .iter()
-        .filter_map(|entry| lifecycle::event_of(&book.birth, entry, ""));
+    let own = book.of(transition).iter().filter_map(|entry| lifecycle::event_of(&book.birth, entry, ""));
     let mut hops = None;
     for mut event in own.filter(|event| kinds.contains(&event.kind)) {
         let hops = match hops {
@@ -257,9 +217,7 @@ fn hops_of(rooms: &Rooms, birth: &Birth) -> Result<i64, Error> {
         return Ok(0);
     }
     let found = rooms.store.event(&birth.namespace, &cause.source, &cause.id)?;
-    let hops = found
-        .first()
-        .and_then(|row| row.event.extensions.get(HOPS).and_then(Value::as_i64));
+    let hops = found.first().and_then(|row| row.event.extensions.get(HOPS).and_then(Value::as_i64));
     Ok(hops.unwrap_or(0))
 }
 

@@ -85,14 +85,9 @@ impl Hall {
         let buffers = buffer::Supervisor::start(rooms.clone())?;
         take_up(&rooms).await?;
         hall.sources.sync(&rooms);
-        hall.tasks
-            .push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
+        hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
         hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
-        hall.tasks.push(tokio::spawn(retain(
-            rooms,
-            config.retain_executions,
-            config.retain_events,
-        )));
+        hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
         hall.ready.store(true, Ordering::Release);
         Ok(hall)
     }
@@ -113,10 +108,7 @@ impl Hall {
         let began = crate::clock::tick();
         self.ready.store(false, Ordering::Release);
         self.sources.stop(limit).await;
-        self.rooms
-            .dispatch
-            .drain(limit.saturating_sub(began.elapsed()))
-            .await;
+        self.rooms.dispatch.drain(limit.saturating_sub(began.elapsed())).await;
         for task in &self.tasks {
             task.abort();
         }
@@ -144,9 +136,7 @@ fn threads(rooms: &Arc<Rooms>) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut threads = Vec::new();
     for lane in 0..rooms.lanes.count() {
         let driver = Driver::new(lane, rooms.clone());
-        let named = std::thread::Builder::new()
-            .name(format!("lane-{lane}"))
-            .stack_size(LANE_STACK);
+        let named = std::thread::Builder::new().name(format!("lane-{lane}")).stack_size(LANE_STACK);
         let run = move || {
             tidemill_dsl::expr::set_stack_size(LANE_STACK);
             driver.run();
@@ -164,8 +154,7 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
     let own = rooms.clone();
     let done = tokio::task::spawn_blocking(move || -> Result<(), Error> {
         let subscriptions = own.store.subscriptions()?;
-        own.listeners
-            .change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
+        own.listeners.change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
         let mut after = None;
         loop {
             let page = own.store.unfinished(after, PAGE)?;
@@ -191,29 +180,13 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
 
 fn tell(rooms: &Rooms, key: tidemill_store::InboxKey, told: Told) {
     match told {
-        Told::ChildEnded {
-            parent,
-            visit,
-            child,
-            ended,
-        } => {
-            let end = ChildEnded {
-                parent,
-                visit,
-                child,
-                ended,
-                key: Some(key),
-            };
+        Told::ChildEnded { parent, visit, child, ended } => {
+            let end = ChildEnded { parent, visit, child, ended, key: Some(key) };
             rooms.lanes.send(parent, Input::ChildEnded(Box::new(end)));
         }
         Told::Cancel(id) => {
-            let command = Command {
-                execution: id,
-                verb: Verb::Cancel,
-                reason: None,
-                key: Some(key),
-                reply: None,
-            };
+            let command =
+                Command { execution: id, verb: Verb::Cancel, reason: None, key: Some(key), reply: None };
             rooms.lanes.send(id, Input::Command(Box::new(command)));
         }
         Told::DeliveryEnded(end) => rooms.buffers.ended(vec![end]),
@@ -243,10 +216,7 @@ async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
                 events: before(events),
                 rows: RETENTION_SLICE,
             };
-            let batch = Batch {
-                class: Class::Running,
-                parts: vec![Part::Operator(vec![slice])],
-            };
+            let batch = Batch { class: Class::Running, parts: vec![Part::Operator(vec![slice])] };
             match buffer::submit(&rooms, batch).await {
                 Ok(committed) if committed.more => tokio::task::yield_now().await,
                 Ok(_) => break,
@@ -268,10 +238,7 @@ fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
         |e: std::io::Error| Error::Unavailable(format!("read the secret key {}: {e}", path.display()));
     match std::fs::read(&path) {
         Ok(bytes) => bytes.try_into().map_err(|_| {
-            Error::Unavailable(format!(
-                "read the secret key {}: it has not 32 bytes",
-                path.display()
-            ))
+            Error::Unavailable(format!("read the secret key {}: it has not 32 bytes", path.display()))
         }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let key = crate::ids::key();
@@ -281,9 +248,7 @@ fn secret_key(data_dir: &Path) -> Result<[u8; 32], Error> {
                 .mode(0o600)
                 .open(&path)
                 .map_err(failed)?;
-            file.write_all(&key)
-                .and_then(|()| file.sync_all())
-                .map_err(failed)?;
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
             Ok(key)
         }
         Err(e) => Err(failed(e)),

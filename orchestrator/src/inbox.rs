@@ -157,32 +157,12 @@ mod tests {
     #[test]
     fn items_round_trip() {
         let id = ExecutionId::derived(Time(5), &[b"x"]);
-        let key = |number| InboxKey {
-            shard: Shard(3),
-            from: id,
-            number,
-        };
+        let key = |number| InboxKey { shard: Shard(3), from: id, number };
         let fault = Fault::new(Standard::Runtime, "broke").with_instance("/do/0/a");
-        let parent = Parent {
-            execution: id,
-            visit: 7,
-            awaited: true,
-        };
-        for ended in [
-            Ended::Completed(Value::from(4)),
-            Ended::Faulted(fault.clone()),
-            Ended::Cancelled,
-        ] {
+        let parent = Parent { execution: id, visit: 7, awaited: true };
+        for ended in [Ended::Completed(Value::from(4)), Ended::Faulted(fault.clone()), Ended::Cancelled] {
             let told = read(&child_ended(key(CHILD_ENDED), parent, id, &ended));
-            assert_eq!(
-                told,
-                Some(Told::ChildEnded {
-                    parent: id,
-                    visit: 7,
-                    child: id,
-                    ended
-                })
-            );
+            assert_eq!(told, Some(Told::ChildEnded { parent: id, visit: 7, child: id, ended }));
         }
         assert_eq!(read(&cancel(key(CANCEL), id)), Some(Told::Cancel(id)));
         for fault in [None, Some(fault)] {

@@ -95,14 +95,7 @@ pub struct Offer {
 impl Ingress {
     /// Accepts events; returns after the commit.
     pub async fn accept(&self, rooms: &Rooms, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
-        let Offer {
-            namespace,
-            binding,
-            events,
-            checkpoints,
-            dedupe,
-            patient,
-        } = offer;
+        let Offer { namespace, binding, events, checkpoints, dedupe, patient } = offer;
         rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         let (mut part, planned) = loop {
@@ -128,17 +121,12 @@ impl Ingress {
         part.checkpoints = checkpoints;
         let (tx, rx) = tokio::sync::oneshot::channel();
         rooms.store.submit(
-            Batch {
-                class: Class::New,
-                parts: vec![Part::Ingress(part)],
-            },
+            Batch { class: Class::New, parts: vec![Part::Ingress(part)] },
             Box::new(move |result| {
                 let _ = tx.send(result);
             }),
         );
-        let result = rx
-            .await
-            .map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
+        let result = rx.await.map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
         match result {
             Ok(committed) => {
                 let receipts = receipts(&planned, &committed.arrivals);
@@ -176,11 +164,7 @@ impl Ingress {
 
     /// The part is durable: pending executions begin, buffers and listens wake.
     pub fn stored(&self, rooms: &Rooms, planned: Planned, outcomes: &[Accepted]) {
-        let Planned {
-            namespace,
-            binding,
-            events,
-        } = planned;
+        let Planned { namespace, binding, events } = planned;
         let mut unused: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (planned, outcome) in events.into_iter().zip(outcomes) {
             match outcome {
@@ -262,13 +246,8 @@ fn receipts(planned: &Planned, outcomes: &[Accepted]) -> Vec<EventReceipt> {
 }
 
 fn bare(namespace: &Namespace, binding: &Arc<str>, event: &Arc<Event>, now: Time) -> (IngressPart, Planned) {
-    let arrival = Arrival {
-        event: event.clone(),
-        accepted: now,
-        starts: vec![],
-        deliveries: vec![],
-        dead: vec![],
-    };
+    let arrival =
+        Arrival { event: event.clone(), accepted: now, starts: vec![], deliveries: vec![], dead: vec![] };
     let planned = PlannedEvent {
         event: event.clone(),
         accepted: now,
@@ -278,11 +257,7 @@ fn bare(namespace: &Namespace, binding: &Arc<str>, event: &Arc<Event>, now: Time
     };
     (
         part_of(namespace, binding, vec![arrival]),
-        Planned {
-            namespace: namespace.clone(),
-            binding: binding.clone(),
-            events: vec![planned],
-        },
+        Planned { namespace: namespace.clone(), binding: binding.clone(), events: vec![planned] },
     )
 }
 
@@ -313,18 +288,10 @@ fn plan(
                 "fire {} triggers with one event (limit triggers-per-event: {MAX_TRIGGERS})",
                 fired.len()
             );
-            return Err(Error::Unprocessable {
-                code: "triggers-per-event",
-                detail,
-            });
+            return Err(Error::Unprocessable { code: "triggers-per-event", detail });
         }
-        let mut arrival = Arrival {
-            event: event.clone(),
-            accepted: now,
-            starts: vec![],
-            deliveries: vec![],
-            dead: vec![],
-        };
+        let mut arrival =
+            Arrival { event: event.clone(), accepted: now, starts: vec![], deliveries: vec![], dead: vec![] };
         let mut own = PlannedEvent {
             event: event.clone(),
             accepted: now,
@@ -336,24 +303,13 @@ fn plan(
             let envelope = event.to_value();
             for trigger in fired {
                 own.triggers.push(trigger.name.clone());
-                fire(
-                    space,
-                    &trigger,
-                    &envelope,
-                    &mut arrival,
-                    &mut own,
-                    (namespace, binding),
-                );
+                fire(space, &trigger, &envelope, &mut arrival, &mut own, (namespace, binding));
             }
         }
         arrivals.push(arrival);
         planned.push(own);
     }
-    let planned = Planned {
-        namespace: namespace.clone(),
-        binding: binding.clone(),
-        events: planned,
-    };
+    let planned = Planned { namespace: namespace.clone(), binding: binding.clone(), events: planned };
     Ok((part_of(namespace, binding, arrivals), planned))
 }
 
@@ -366,13 +322,7 @@ fn fire(
     (namespace, binding): (&Namespace, &Arc<str>),
 ) {
     let event = arrival.event.clone();
-    match start(
-        space,
-        trigger,
-        envelope,
-        (namespace, binding, &event),
-        (arrival.accepted, 1),
-    ) {
+    match start(space, trigger, envelope, (namespace, binding, &event), (arrival.accepted, 1)) {
         Ok((create, delivery)) => {
             match delivery {
                 Some(delivery) => {
@@ -385,16 +335,9 @@ fn fire(
         }
         Err((cause, fault)) => {
             let id = execution_id(arrival.accepted, trigger, binding, &event, 1);
-            let attempt = AttemptRecord {
-                execution: id,
-                at: arrival.accepted,
-                error: fault,
-            };
+            let attempt = AttemptRecord { execution: id, at: arrival.accepted, error: fault };
             let letter = dead_letter(trigger, (namespace, binding, &event), cause, arrival.accepted);
-            arrival.dead.push(DeadLetter {
-                attempts: vec![attempt],
-                ..letter
-            });
+            arrival.dead.push(DeadLetter { attempts: vec![attempt], ..letter });
         }
     }
 }
@@ -450,24 +393,18 @@ pub fn start(
         ("target-missing", Fault::configuration(detail))
     })?;
     let render = |template: &Option<tidemill_dsl::expr::Template>| match template {
-        Some(template) => template
-            .eval(envelope, &NoArguments)
-            .map_err(|fault| ("input-error", fault)),
+        Some(template) => template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault)),
         None => Ok(envelope.clone()),
     };
     let input = render(&trigger.spec.input)?;
     let mut tags = Vec::with_capacity(trigger.spec.tags.len());
     for (name, template) in &trigger.spec.tags {
-        let value = template
-            .eval(envelope, &NoArguments)
-            .map_err(|fault| ("input-error", fault))?;
+        let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;
         tags.push((name.clone(), text_of(&value)));
     }
     let key = match trigger.spec.buffer.as_ref().and_then(|b| b.order_by.as_ref()) {
         Some(template) => {
-            let value = template
-                .eval(envelope, &NoArguments)
-                .map_err(|fault| ("input-error", fault))?;
+            let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;
             (!value.is_null()).then(|| text_of(&value))
         }
         None => None,
@@ -529,9 +466,7 @@ fn divert(
             own.buffered.retain(|t| t != name);
             if let Some(trigger) = space.trigger(name) {
                 let about = (&part.namespace, &part.binding, &arrival.event);
-                arrival
-                    .dead
-                    .push(dead_letter(trigger, about, "buffer-full", arrival.accepted));
+                arrival.dead.push(dead_letter(trigger, about, "buffer-full", arrival.accepted));
             }
         }
     }

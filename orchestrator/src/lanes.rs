@@ -123,9 +123,7 @@ pub struct Lanes {
 impl Lanes {
     /// `count` empty queues.
     pub fn new(count: usize) -> Lanes {
-        Lanes {
-            queues: Arc::new((0..count.max(1)).map(|_| Queue::default()).collect()),
-        }
+        Lanes { queues: Arc::new((0..count.max(1)).map(|_| Queue::default()).collect()) }
     }
 
     /// How many.
@@ -175,16 +173,7 @@ impl Lanes {
 
     /// Inputs waiting in all queues.
     pub fn depth(&self) -> usize {
-        self.queues
-            .iter()
-            .map(|q| {
-                q.inner
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .inputs
-                    .len()
-            })
-            .sum()
+        self.queues.iter().map(|q| q.inner.lock().unwrap_or_else(PoisonError::into_inner).inputs.len()).sum()
     }
 
     /// Lets every lane end once its queue is empty.

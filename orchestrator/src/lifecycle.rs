@@ -17,10 +17,9 @@ const VERSION: &str = ".v1";
 pub fn kind_of(entry: &str) -> Option<String> {
     let (of, what) = entry.split_once('.')?;
     let told = match of {
-        "workflow" => matches!(
-            what,
-            "started" | "suspended" | "resumed" | "cancelled" | "faulted" | "completed"
-        ),
+        "workflow" => {
+            matches!(what, "started" | "suspended" | "resumed" | "cancelled" | "faulted" | "completed")
+        }
         "task" => matches!(
             what,
             "created"
@@ -158,10 +157,7 @@ mod tests {
                 assert_eq!(entry_of(kind), Some(entry));
             }
         };
-        check(
-            "workflow.started",
-            Some("io.serverlessworkflow.workflow.started.v1"),
-        );
+        check("workflow.started", Some("io.serverlessworkflow.workflow.started.v1"));
         check("task.retried", Some("io.serverlessworkflow.task.retried.v1"));
         check("workflow.retried", None);
         check("other.started", None);
@@ -172,9 +168,7 @@ mod tests {
     fn data_of_each_kind() {
         let check = |entry: Entry, expected: &str| {
             let event = event_of(&birth(), &entry, "http://h").unwrap();
-            let Data::Json(data) = event.data else {
-                panic!("no data")
-            };
+            let Data::Json(data) = event.data else { panic!("no data") };
             assert_eq!(data.to_string(), expected);
         };
         let id = birth().id;
@@ -190,25 +184,10 @@ mod tests {
                 r#"{{"name":"greet-{id}.ns","completedAt":"1970-01-01T00:00:00.005Z","outputUri":"http://h/v1/namespaces/ns/executions/{id}"}}"#
             ),
         );
-        let task = TaskRef {
-            name: "a".into(),
-            reference: "/do/0/a".into(),
-            attempt: 1,
-            visit: 1,
-        };
-        let fault = Fault {
-            kind: "urn:x".into(),
-            status: 1,
-            title: None,
-            detail: None,
-            instance: None,
-        };
+        let task = TaskRef { name: "a".into(), reference: "/do/0/a".into(), attempt: 1, visit: 1 };
+        let fault = Fault { kind: "urn:x".into(), status: 1, title: None, detail: None, instance: None };
         check(
-            Entry {
-                task: Some(task),
-                error: Some(fault),
-                ..entry("task.faulted")
-            },
+            Entry { task: Some(task), error: Some(fault), ..entry("task.faulted") },
             &format!(
                 r#"{{"workflow":"greet-{id}.ns","task":"/do/0/a","faultedAt":"1970-01-01T00:00:00.005Z","error":{{"type":"urn:x","status":1}}}}"#
             ),

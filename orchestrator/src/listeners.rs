@@ -47,10 +47,8 @@ impl Listeners {
             match change {
                 SubscriptionChange::Add(subscription) => {
                     let key = (subscription.execution, subscription.visit);
-                    let place = (
-                        subscription.namespace.clone(),
-                        subscription.kind.clone().unwrap_or_default(),
-                    );
+                    let place =
+                        (subscription.namespace.clone(), subscription.kind.clone().unwrap_or_default());
                     let known = (place.0.clone(), place.1.clone(), subscription.since);
                     if state.by_key.insert(key, known).is_none() {
                         state.live.entry(place).or_default().push(key);
@@ -98,10 +96,7 @@ impl Listeners {
     /// Listens that state a type with this beginning; `since` is that of the listen.
     pub fn stating(&self, prefix: &str) -> Vec<Subscription> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = state
-            .by_key
-            .iter()
-            .filter(|(_, (_, kind, _))| kind.starts_with(prefix));
+        let own = state.by_key.iter().filter(|(_, (_, kind, _))| kind.starts_with(prefix));
         own.map(|((execution, visit), (namespace, kind, since))| Subscription {
             execution: *execution,
             namespace: namespace.clone(),
@@ -114,11 +109,7 @@ impl Listeners {
 
     /// Listens known.
     pub fn count(&self) -> usize {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .by_key
-            .len()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).by_key.len()
     }
 
     fn take_fresh(&self) -> Vec<Subscription> {
@@ -184,15 +175,8 @@ fn catch_up(rooms: &Rooms, subscription: &Subscription) {
         }
     }
     let last = query.after.unwrap_or(0);
-    let mut state = rooms
-        .listeners
-        .state
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut state = rooms.listeners.state.lock().unwrap_or_else(PoisonError::into_inner);
     let held = state.held.remove(&key).unwrap_or_default();
-    let inputs = held
-        .into_iter()
-        .filter(|e| e.pos > last)
-        .map(|e| Input::Event(key.0, key.1, e));
+    let inputs = held.into_iter().filter(|e| e.pos > last).map(|e| Input::Event(key.0, key.1, e));
     rooms.lanes.push(rooms.lanes.of(key.0), inputs);
 }

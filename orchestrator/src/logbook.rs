@@ -54,9 +54,7 @@ impl Book {
     pub fn of(&self, transition: &Transition) -> &[Entry] {
         let from = transition.first.saturating_sub(1) as usize;
         let to = from + transition.count as usize;
-        self.entries
-            .get(from..to.min(self.entries.len()))
-            .unwrap_or_default()
+        self.entries.get(from..to.min(self.entries.len())).unwrap_or_default()
     }
 }
 
@@ -78,18 +76,12 @@ pub fn read(rooms: &Rooms, id: ExecutionId, until: u64) -> Result<Option<Book>, 
         for transition in page.into_iter().filter(|t| t.first >= before) {
             if program.is_none() {
                 let facts = tidemill_engine::birth_of(&transition).map_err(|e| unreadable(id, &e))?;
-                let found = rooms
-                    .catalog
-                    .revision(&facts.namespace, &facts.workflow, &facts.digest);
+                let found = rooms.catalog.revision(&facts.namespace, &facts.workflow, &facts.digest);
                 program = found;
                 birth = Some(Arc::new(facts));
             }
             let Some(program) = &program else { break };
-            entries.extend(
-                expander
-                    .feed(program, &transition)
-                    .map_err(|e| unreadable(id, &e))?,
-            );
+            entries.extend(expander.feed(program, &transition).map_err(|e| unreadable(id, &e))?);
             next = transition.first + u64::from(transition.count);
         }
         if !full || next == before || next > until {
@@ -154,15 +146,11 @@ pub fn backwards<T>(
     let floor = rooms.store.first_pos()?.max(1);
     let mut shelf = Shelf::default();
     let mut items = Vec::new();
-    let mut high = (walk.before / 4096)
-        .saturating_add(1)
-        .min(rooms.store.last_pos()?.saturating_add(1));
+    let mut high = (walk.before / 4096).saturating_add(1).min(rooms.store.last_pos()?.saturating_add(1));
     let (mut width, mut rows) = (WINDOW_ROWS as u64, 0);
     while high >= floor && high > 1 || high > floor {
         let low = high.saturating_sub(width).max(floor);
-        let page = rooms
-            .store
-            .stream(low.saturating_sub(1), walk.lifecycle, WINDOW_ROWS)?;
+        let page = rooms.store.stream(low.saturating_sub(1), walk.lifecycle, WINDOW_ROWS)?;
         let cut = page.len() == WINDOW_ROWS && page.last().is_some_and(|(pos, _)| pos + 1 < high);
         if cut && width > WINDOW_ROWS as u64 {
             width = (width / 2).max(WINDOW_ROWS as u64);
@@ -171,10 +159,7 @@ pub fn backwards<T>(
         rows += page.len();
         let sparse = page.len() < WINDOW_ROWS / 4;
         for (pos, transition) in page.into_iter().rev().filter(|(pos, _)| *pos < high) {
-            if walk
-                .since
-                .is_some_and(|since| transition.time.0 < since.0 - SKEW_MS)
-            {
+            if walk.since.is_some_and(|since| transition.time.0 < since.0 - SKEW_MS) {
                 return Ok(Found { items, rest: None });
             }
             let outside = walk.since.is_some_and(|since| transition.time < since)
@@ -195,10 +180,7 @@ pub fn backwards<T>(
                     continue;
                 };
                 if items.len() == want {
-                    return Ok(Found {
-                        rest: items.last().map(|(key, _)| *key),
-                        items,
-                    });
+                    return Ok(Found { rest: items.last().map(|(key, _)| *key), items });
                 }
                 items.push((key, item));
             }
@@ -208,10 +190,7 @@ pub fn backwards<T>(
             break;
         }
         if rows >= MAX_ROWS {
-            return Ok(Found {
-                items,
-                rest: Some(key(high, 0)),
-            });
+            return Ok(Found { items, rest: Some(key(high, 0)) });
         }
         if sparse {
             width = (width * 4).min(MAX_WINDOW);
@@ -223,9 +202,5 @@ pub fn backwards<T>(
 /// The entries of an execution's transitions, with their keys, in order.
 pub fn placed(book: &Book, pos: u64, transition: &Transition) -> Vec<Placed> {
     let own = book.of(transition).iter().enumerate();
-    own.map(|(index, entry)| Placed {
-        key: key(pos, index as u64),
-        entry: entry.clone(),
-    })
-    .collect()
+    own.map(|(index, entry)| Placed { key: key(pos, index as u64), entry: entry.clone() }).collect()
 }

@@ -74,25 +74,13 @@ pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView
     let id = birth.id;
     let ended = request.wait.map(|_| rooms.waiters.wait(id));
     let (reply, accepted) = oneshot::channel();
-    let start = Start {
-        birth: birth.clone(),
-        key: request.key.clone(),
-        reply,
-    };
+    let start = Start { birth: birth.clone(), key: request.key.clone(), reply };
     rooms.lanes.send(id, Input::Start(Box::new(start)));
-    let accepted = accepted
-        .await
-        .map_err(|_| Error::Unavailable("start: the service is stopping".into()))?;
+    let accepted = accepted.await.map_err(|_| Error::Unavailable("start: the service is stopping".into()))?;
     let view = match (accepted, &request.key) {
         (Ok(view), _) => view,
         // Another start with the same key was faster: its execution is the answer.
-        (
-            Err(Error::Conflict {
-                code: "idempotency-key",
-                ..
-            }),
-            Some(key),
-        ) => {
+        (Err(Error::Conflict { code: "idempotency-key", .. }), Some(key)) => {
             let id = taken(rooms, &birth, key)
                 .await?
                 .ok_or_else(|| Error::Unavailable("start: lost a race".into()))?;
@@ -113,12 +101,8 @@ pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView
 
 /// The execution that holds a start key; a conflict if its body was another one.
 async fn taken(rooms: &Rooms, birth: &Birth, key: &StartKey) -> Result<Option<ExecutionId>, Error> {
-    let (store, namespace, workflow, name) = (
-        rooms.store.clone(),
-        birth.namespace.clone(),
-        birth.workflow.clone(),
-        key.key.clone(),
-    );
+    let (store, namespace, workflow, name) =
+        (rooms.store.clone(), birth.namespace.clone(), birth.workflow.clone(), key.key.clone());
     match blocking(move || store.start_key(&namespace, &workflow, &name)).await? {
         Some((id, body)) if body == key.body => Ok(Some(id)),
         Some((id, _)) => Err(Error::conflict(
@@ -134,24 +118,14 @@ pub async fn show(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Resu
     let (tx, rx) = oneshot::channel();
     rooms.lanes.send(id, Input::Query(id, tx));
     if let Ok(Some(view)) = rx.await {
-        return if view.namespace == *namespace {
-            Ok(view)
-        } else {
-            Err(missing(id))
-        };
+        return if view.namespace == *namespace { Ok(view) } else { Err(missing(id)) };
     }
     let row = row(rooms, namespace, id).await?;
     if row.status.ended() {
         let store = rooms.store.clone();
         let first = blocking(move || store.transitions(id, 0, 1)).await?;
-        let input = first
-            .first()
-            .and_then(|t| tidemill_engine::birth_of(t).ok())
-            .map(|b| b.input.clone());
-        return Ok(ExecutionView {
-            input,
-            ..ExecutionView::of_row(row)
-        });
+        let input = first.first().and_then(|t| tidemill_engine::birth_of(t).ok()).map(|b| b.input.clone());
+        return Ok(ExecutionView { input, ..ExecutionView::of_row(row) });
     }
     let folded = rooms.fold(id)?;
     Ok(match folded {
@@ -167,9 +141,7 @@ fn missing(id: ExecutionId) -> Error {
 /// One summary row; not found across namespaces.
 pub async fn row(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Result<ExecutionRow, Error> {
     let (store, namespace) = (rooms.store.clone(), namespace.clone());
-    blocking(move || store.execution(&namespace, id))
-        .await?
-        .ok_or_else(|| missing(id))
+    blocking(move || store.execution(&namespace, id)).await?.ok_or_else(|| missing(id))
 }
 
 /// One execution once it ended, or as it is when the wait is over.
@@ -200,16 +172,9 @@ pub async fn command(
 ) -> Result<(), Error> {
     row(rooms, namespace, id).await?;
     let (tx, rx) = oneshot::channel();
-    let command = Command {
-        execution: id,
-        verb,
-        reason,
-        key: None,
-        reply: Some(tx),
-    };
+    let command = Command { execution: id, verb, reason, key: None, reply: Some(tx) };
     rooms.lanes.send(id, Input::Command(Box::new(command)));
-    rx.await
-        .map_err(|_| Error::Unavailable("carry out the command: the service is stopping".into()))?
+    rx.await.map_err(|_| Error::Unavailable("carry out the command: the service is stopping".into()))?
 }
 
 /// History entries with a sequence above `after`, at most `limit`.

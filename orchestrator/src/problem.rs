@@ -89,14 +89,7 @@ impl Problem {
     /// A problem with this status, code and detail.
     pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Problem {
         let code = Cow::Borrowed(code);
-        Problem {
-            status,
-            code,
-            detail: detail.into(),
-            kind: None,
-            errors: Vec::new(),
-            after: None,
-        }
+        Problem { status, code, detail: detail.into(), kind: None, errors: Vec::new(), after: None }
     }
 
     /// 400.
@@ -158,9 +151,7 @@ impl Problem {
 
     /// Seconds of `Retry-After`: always there for 429, 503 and 507.
     fn retry_after(&self) -> Option<u64> {
-        let after = self
-            .after
-            .or(matches!(self.status, 429 | 503 | 507).then_some(RETRY))?;
+        let after = self.after.or(matches!(self.status, 429 | 503 | 507).then_some(RETRY))?;
         Some(after.as_millis().div_ceil(1000).max(1) as u64)
     }
 }
@@ -168,11 +159,7 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let text = error.to_string();
-        let detail = if text.starts_with("cannot ") {
-            text
-        } else {
-            format!("cannot {text}")
-        };
+        let detail = if text.starts_with("cannot ") { text } else { format!("cannot {text}") };
         let base = Problem {
             status: error.status(),
             code: Cow::Borrowed(error.code()),
@@ -184,22 +171,10 @@ impl From<Error> for Problem {
         match error {
             Error::Conflict { code: "etag", .. } => Problem { status: 412, ..base },
             Error::Conflict { detail, .. } => Problem { detail, ..base },
-            Error::Refused(found) => Problem {
-                errors: found.iter().map(Mistake::from).collect(),
-                ..base
-            },
-            Error::Input(fault) => Problem {
-                kind: Some(fault.kind.to_string()),
-                ..base
-            },
-            Error::Busy { after, .. } => Problem {
-                after: Some(after),
-                ..base
-            },
-            Error::Full => Problem {
-                after: Some(Duration::from_secs(5)),
-                ..base
-            },
+            Error::Refused(found) => Problem { errors: found.iter().map(Mistake::from).collect(), ..base },
+            Error::Input(fault) => Problem { kind: Some(fault.kind.to_string()), ..base },
+            Error::Busy { after, .. } => Problem { after: Some(after), ..base },
+            Error::Full => Problem { after: Some(Duration::from_secs(5)), ..base },
             _ => base,
         }
     }
@@ -248,17 +223,9 @@ impl From<serde_json::Error> for Problem {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default().to_owned();
         let (line, column) = (error.line().max(1) as u32, error.column().max(1) as u32);
-        let mistake = Mistake {
-            line,
-            column,
-            message: message.clone(),
-            ..Mistake::default()
-        };
-        Problem::bad(
-            "bad-body",
-            format!("cannot read the body: {message} (line {line}, column {column})"),
-        )
-        .mistake(mistake)
+        let mistake = Mistake { line, column, message: message.clone(), ..Mistake::default() };
+        Problem::bad("bad-body", format!("cannot read the body: {message} (line {line}, column {column})"))
+            .mistake(mistake)
     }
 }
 
@@ -270,10 +237,7 @@ mod tests {
     fn every_error_has_its_status_code_and_retry() {
         let check = |error: Error, status: u16, code: &str, retry: Option<u64>| {
             let problem = Problem::from(error);
-            assert_eq!(
-                (problem.status, &*problem.code, problem.retry_after()),
-                (status, code, retry)
-            );
+            assert_eq!((problem.status, &*problem.code, problem.retry_after()), (status, code, retry));
         };
         check(Error::not_found("workflow", "a"), 404, "not-found", None);
         check(Error::conflict("state", "it has ended"), 409, "state", None);
@@ -281,11 +245,8 @@ mod tests {
         check(Error::bad("query", "no"), 400, "query", None);
         check(Error::Full, 507, "disk-full", Some(5));
         check(Error::Unavailable("stop".into()), 503, "unavailable", Some(1));
-        let busy = Error::Busy {
-            code: "buffer-full",
-            detail: "full".into(),
-            after: Duration::from_millis(1500),
-        };
+        let busy =
+            Error::Busy { code: "buffer-full", detail: "full".into(), after: Duration::from_millis(1500) };
         check(busy, 429, "buffer-full", Some(2));
     }
 

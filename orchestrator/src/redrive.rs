@@ -59,15 +59,11 @@ impl Batches {
                 steps.insert(id, own);
             }
         }
-        for (id, body) in works
-            .iter()
-            .filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body)))
-        {
+        for (id, body) in works.iter().filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body))) {
             match serde_json::from_slice::<Record>(body) {
-                Ok(record) => batches.keep(Record {
-                    steps: steps.remove(id).unwrap_or_default().into(),
-                    ..record
-                }),
+                Ok(record) => {
+                    batches.keep(Record { steps: steps.remove(id).unwrap_or_default().into(), ..record })
+                }
                 Err(error) => tracing::error!(%error, %id, "a stored batch cannot be read; it is left alone"),
             }
         }
@@ -77,14 +73,8 @@ impl Batches {
     fn keep(self: &Arc<Self>, record: Record) {
         let state = watch::Sender::new(record.state);
         let (id, ended) = (record.id.clone(), record.state.ended());
-        let live = Arc::new(Live {
-            record: Mutex::new(record),
-            state,
-        });
-        self.all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, live.clone());
+        let live = Arc::new(Live { record: Mutex::new(record), state });
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(id, live.clone());
         if !ended {
             let own = self.clone();
             tokio::spawn(async move {
@@ -119,10 +109,7 @@ impl Batches {
             created: now.0,
             ended: None,
         };
-        self.rooms
-            .catalog
-            .ensure_namespace(&self.rooms, &record.namespace)
-            .await?;
+        self.rooms.catalog.ensure_namespace(&self.rooms, &record.namespace).await?;
         let steps = work(STEPS, &record.id, Some(encoded(&*record.steps)?));
         let own = work(PREFIX, &record.id, Some(encoded(&record)?));
         self.write(Class::New, vec![steps, own]).await?;
@@ -138,43 +125,27 @@ impl Batches {
     }
 
     fn live(&self, namespace: &str, id: &str) -> Option<Arc<Live>> {
-        let live = self
-            .all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()?;
-        let own = *live
-            .record
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .namespace
-            == *namespace;
+        let live = self.all.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+        let own = *live.record.lock().unwrap_or_else(PoisonError::into_inner).namespace == *namespace;
         own.then_some(live)
     }
 
     /// The batches of a namespace, by id.
     pub fn list(&self, namespace: &str) -> Vec<Record> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let records = all
-            .values()
-            .map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let records =
+            all.values().map(|live| live.record.lock().unwrap_or_else(PoisonError::into_inner).clone());
         records.filter(|record| *record.namespace == *namespace).collect()
     }
 
     /// Pauses, resumes or cancels.
     pub async fn turn(&self, namespace: &str, id: &str, wanted: State) -> Result<Record, Error> {
-        let live = self
-            .live(namespace, id)
-            .ok_or_else(|| Error::not_found("batch", id))?;
+        let live = self.live(namespace, id).ok_or_else(|| Error::not_found("batch", id))?;
         let now = (self.rooms.clock)();
         let record = {
             let mut record = live.record.lock().unwrap_or_else(PoisonError::into_inner);
             if record.state.ended() {
-                return Err(Error::conflict(
-                    "state",
-                    format!("the batch is {}", record.state.word()),
-                ));
+                return Err(Error::conflict("state", format!("the batch is {}", record.state.word())));
             }
             record.state = wanted;
             record.ended = wanted.ended().then_some(now.0);
@@ -186,22 +157,11 @@ impl Batches {
     }
 
     async fn save(&self, record: &Record) -> Result<(), Error> {
-        self.write(
-            Class::Running,
-            vec![work(PREFIX, &record.id, Some(encoded(record)?))],
-        )
-        .await
+        self.write(Class::Running, vec![work(PREFIX, &record.id, Some(encoded(record)?))]).await
     }
 
     async fn write(&self, class: Class, changes: Vec<OperatorChange>) -> Result<(), Error> {
-        submit(
-            &self.rooms,
-            Batch {
-                class,
-                parts: vec![Part::Operator(changes)],
-            },
-        )
-        .await?;
+        submit(&self.rooms, Batch { class, parts: vec![Part::Operator(changes)] }).await?;
         Ok(())
     }
 
@@ -210,19 +170,10 @@ impl Batches {
         let gone: Vec<Arc<str>> = {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             let surplus = (all.len() + 1).saturating_sub(KEPT);
-            let ended = |live: &Live| {
-                live.record
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .state
-                    .ended()
-            };
-            let gone: Vec<_> = all
-                .iter()
-                .filter(|(_, live)| ended(live))
-                .map(|(id, _)| id.clone())
-                .take(surplus)
-                .collect();
+            let ended =
+                |live: &Live| live.record.lock().unwrap_or_else(PoisonError::into_inner).state.ended();
+            let gone: Vec<_> =
+                all.iter().filter(|(_, live)| ended(live)).map(|(id, _)| id.clone()).take(surplus).collect();
             for id in &gone {
                 all.remove(id);
             }
@@ -295,10 +246,7 @@ impl Batches {
 }
 
 fn work(prefix: &str, id: &str, body: Option<Vec<u8>>) -> OperatorChange {
-    OperatorChange::Work {
-        id: format!("{prefix}{id}").into(),
-        body,
-    }
+    OperatorChange::Work { id: format!("{prefix}{id}").into(), body }
 }
 
 fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {

@@ -59,14 +59,9 @@ impl Rooms {
             (None, Some(first)) => Arc::new(tidemill_engine::birth_of(first).map_err(bad)?),
             (None, None) => return Ok(None),
         };
-        let program = self
-            .catalog
-            .revision(&birth.namespace, &birth.workflow, &birth.digest)
-            .ok_or_else(|| {
-                Error::not_found(
-                    "workflow revision",
-                    format!("{}:{}", birth.workflow, birth.version),
-                )
+        let program =
+            self.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest).ok_or_else(|| {
+                Error::not_found("workflow revision", format!("{}:{}", birth.workflow, birth.version))
             })?;
         let Some(snapshot) = snapshot else {
             let execution = tidemill_engine::fold(&program, &transitions).map_err(bad)?;

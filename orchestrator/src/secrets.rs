@@ -35,10 +35,7 @@ impl Secrets {
     pub fn open(key: &[u8; 32], sealed: Vec<(Namespace, Arc<str>, Vec<u8>, Time)>) -> Result<Secrets, Error> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, key)
             .map_err(|_| Error::Unavailable("read the secrets: the key is not usable".into()))?;
-        let secrets = Secrets {
-            key,
-            spaces: RwLock::default(),
-        };
+        let secrets = Secrets { key, spaces: RwLock::default() };
         for (namespace, name, bytes, at) in sealed {
             let value = secrets.unseal(&namespace, &name, bytes)?;
             secrets.put(&namespace, &name, Some(value), at);
@@ -59,20 +56,13 @@ impl Secrets {
     }
 
     fn unseal(&self, namespace: &str, name: &str, mut sealed: Vec<u8>) -> Result<Value, Error> {
-        let failed = || {
-            Error::Unavailable(format!(
-                "read secret `{name}` of namespace `{namespace}`: wrong key"
-            ))
-        };
-        let nonce = sealed
-            .get(..12)
-            .and_then(|n| Nonce::try_assume_unique_for_key(n).ok())
-            .ok_or_else(failed)?;
+        let failed =
+            || Error::Unavailable(format!("read secret `{name}` of namespace `{namespace}`: wrong key"));
+        let nonce =
+            sealed.get(..12).and_then(|n| Nonce::try_assume_unique_for_key(n).ok()).ok_or_else(failed)?;
         let rest = &mut sealed[12..];
-        let plain = self
-            .key
-            .open_in_place(nonce, Aad::from(bound(namespace, name)), rest)
-            .map_err(|_| failed())?;
+        let plain =
+            self.key.open_in_place(nonce, Aad::from(bound(namespace, name)), rest).map_err(|_| failed())?;
         Value::parse(plain).map_err(|_| failed())
     }
 
@@ -88,13 +78,7 @@ impl Secrets {
 
     /// The secrets of a namespace as they are now.
     pub fn of(&self, namespace: &str) -> SpaceSecrets {
-        SpaceSecrets(
-            self.spaces
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(namespace)
-                .cloned(),
-        )
+        SpaceSecrets(self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned())
     }
 
     /// Names and instants of the last write; never values.
@@ -124,10 +108,7 @@ mod tests {
         let sealed = secrets.seal("ns", "api", &value).unwrap();
         assert!(!sealed.windows(3).any(|w| w == b"t0p"));
         let open = |ns: &str, name: &str, key: u8| {
-            Secrets::open(
-                &[key; 32],
-                vec![(ns.into(), name.into(), sealed.clone(), Time(1))],
-            )
+            Secrets::open(&[key; 32], vec![(ns.into(), name.into(), sealed.clone(), Time(1))])
         };
         assert_eq!(open("ns", "api", 7).unwrap().of("ns").get("api"), Some(value));
         assert!(open("ns", "other", 7).is_err());

@@ -9,22 +9,24 @@ use std::sync::Arc;
 
 use tidemill_dsl::fault::{Fault, Standard};
 use tidemill_dsl::ids::{ExecutionId, Namespace, Shard, Time, Visit};
-use tidemill_dsl::order::{Order, Outcome};
+use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
-use tidemill_store::{
-    Accepted, Batch, Class, Create, InboxItem, InboxKey, IngressPart, Part, Refusal, ShardPart, StateSnapshot,
-};
-use tokio::sync::oneshot;
+use tidemill_store::{Create, InboxKey, Part, StateSnapshot};
 
 use crate::error::Error;
 use crate::inbox;
-use crate::ingress::Planned;
 use crate::lanes::{Command, Input, Start, Verb};
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
+
+mod release;
+mod turn;
+
+pub use turn::{Released, create_pending};
+use turn::{Turn, tell_parent, tell_trigger};
 
 /// A snapshot of an execution is stored after this many transitions.
 const SNAPSHOT_EVERY: u64 = 64;
@@ -49,35 +51,6 @@ struct Slot {
     deferred: Vec<Input>,
 }
 
-/// What leaves the process once a batch is durable.
-#[derive(Default)]
-pub struct Released {
-    orders: Vec<Order>,
-    aborts: Vec<(ExecutionId, Visit)>,
-    accepted: Vec<(oneshot::Sender<Result<ExecutionView, Error>>, ExecutionView)>,
-    replies: Vec<oneshot::Sender<Result<(), Error>>>,
-    pushes: Vec<(ExecutionId, Input)>,
-    due: Vec<DueChange>,
-    subscriptions: Vec<SubscriptionChange>,
-    ended: Vec<ExecutionView>,
-    deliveries: Vec<inbox::DeliveryEnded>,
-    emitted: Vec<Planned>,
-    arrivals: Vec<Accepted>,
-    touched: Vec<ExecutionId>,
-    pos: u64,
-}
-
-/// One turn's work: what goes into the batch, and what leaves after it.
-#[derive(Default)]
-struct Turn {
-    part: ShardPart,
-    creates: Vec<Part>,
-    inbox: Vec<InboxItem>,
-    emitted: Vec<IngressPart>,
-    released: Released,
-    bytes: usize,
-}
-
 /// One lane's driver.
 pub struct Driver {
     lane: usize,
@@ -90,12 +63,7 @@ pub struct Driver {
 impl Driver {
     /// A driver without executions.
     pub fn new(lane: usize, rooms: Arc<Rooms>) -> Driver {
-        Driver {
-            lane,
-            rooms,
-            slots: HashMap::new(),
-            deciding: None,
-        }
+        Driver { lane, rooms, slots: HashMap::new(), deciding: None }
     }
 
     /// Runs until the lanes are closed and the queue is empty.
@@ -129,15 +97,7 @@ impl Driver {
             Input::Start(start) => self.start(*start),
             Input::Begin(id, birth) => self.begin(id, birth, turn),
             Input::Outcome(id, visit, attempt, outcome) => {
-                self.step(
-                    id,
-                    engine::Input::Outcome {
-                        visit,
-                        attempt,
-                        outcome,
-                    },
-                    turn,
-                );
+                self.step(id, engine::Input::Outcome { visit, attempt, outcome }, turn);
             }
             Input::Timer(due) => self.timer(due, turn),
             Input::Event(id, visit, event) => {
@@ -145,11 +105,8 @@ impl Driver {
             }
             Input::ChildEnded(end) => {
                 turn.part.inbox_done.extend(end.key);
-                let input = engine::Input::ChildEnded {
-                    visit: end.visit,
-                    child: end.child,
-                    ended: end.ended,
-                };
+                let input =
+                    engine::Input::ChildEnded { visit: end.visit, child: end.child, ended: end.ended };
                 self.step(end.parent, input, turn);
             }
             Input::Command(command) => self.command(*command, turn),
@@ -170,14 +127,9 @@ impl Driver {
     fn start(&mut self, start: Start) {
         let birth = start.birth;
         let id = birth.id;
-        let Some(program) = self
-            .rooms
-            .catalog
-            .revision(&birth.namespace, &birth.workflow, &birth.digest)
+        let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
         else {
-            let _ = start
-                .reply
-                .send(Err(Error::not_found("workflow", &*birth.workflow)));
+            let _ = start.reply.send(Err(Error::not_found("workflow", &*birth.workflow)));
             return;
         };
         let now = self.now();
@@ -186,94 +138,29 @@ impl Driver {
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
-        let slot = Slot {
-            program,
-            execution,
-            undurable: 1,
-            born: false,
-            snapshot: 0,
-            deferred: Vec::new(),
-        };
+        let slot = Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
-        own.creates.push(Part::Create(Box::new(Create {
-            birth,
-            first,
-            summary,
-            key: start.key,
-        })));
+        own.creates.push(Part::Create(Box::new(Create { birth, first, summary, key: start.key })));
         self.effects(id, decision, &mut own);
         own.released.touched.push(id);
         self.submit_start(own, id, start.reply, view);
-    }
-
-    fn submit_start(
-        &mut self,
-        turn: Turn,
-        id: ExecutionId,
-        reply: oneshot::Sender<Result<ExecutionView, Error>>,
-        view: ExecutionView,
-    ) {
-        let Turn {
-            part,
-            creates,
-            inbox,
-            emitted,
-            mut released,
-            ..
-        } = turn;
-        let mut parts = creates;
-        parts.extend(emitted.into_iter().map(Part::Ingress));
-        if !inbox.is_empty() {
-            parts.push(Part::Inbox(inbox));
-        }
-        if part != ShardPart::default() {
-            parts.push(Part::Shard(part));
-        }
-        let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
-        self.rooms.store.submit(
-            Batch {
-                class: Class::New,
-                parts,
-            },
-            Box::new(move |result| match result {
-                Ok(committed) => {
-                    released.pos = committed.pos;
-                    released.arrivals = committed.arrivals;
-                    released.accepted.push((reply, view));
-                    lanes.push(lane, [Input::Committed(Box::new(released))]);
-                }
-                Err(refusal) => {
-                    lanes.push(lane, [Input::Refused(vec![id])]);
-                    let _ = reply.send(Err(start_refused(refusal)));
-                }
-            }),
-        );
     }
 
     fn begin(&mut self, id: ExecutionId, birth: Option<Arc<Birth>>, turn: &mut Turn) {
         if !self.slots.contains_key(&id)
             && let Some(birth) = birth
         {
-            let Some(program) = self
-                .rooms
-                .catalog
-                .revision(&birth.namespace, &birth.workflow, &birth.digest)
+            let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
             else {
                 tracing::error!(execution = %id, workflow = %birth.workflow, "the pinned workflow revision is missing");
                 return;
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot = Slot {
-                program,
-                execution,
-                undurable: 0,
-                born: true,
-                snapshot: 0,
-                deferred: Vec::new(),
-            };
+            let slot =
+                Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -289,21 +176,9 @@ impl Driver {
     }
 
     fn command(&mut self, command: Command, turn: &mut Turn) {
-        let Command {
-            execution: id,
-            verb,
-            reason,
-            key,
-            reply,
-        } = command;
+        let Command { execution: id, verb, reason, key, reply } = command;
         if self.slots.get(&id).is_some_and(|s| !s.born) {
-            let again = Input::Command(Box::new(Command {
-                execution: id,
-                verb,
-                reason,
-                key,
-                reply,
-            }));
+            let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.deferred.push(again);
             }
@@ -357,11 +232,7 @@ impl Driver {
         self.effects(id, decision, turn);
         self.deciding = None;
         // A late input for an execution that had ended: it was folded for nothing and leaves memory again.
-        if self
-            .slots
-            .get(&id)
-            .is_some_and(|s| s.undurable == 0 && s.execution.status().ended())
-        {
+        if self.slots.get(&id).is_some_and(|s| s.undurable == 0 && s.execution.status().ended()) {
             self.slots.remove(&id);
         }
         Some(verdict)
@@ -369,14 +240,7 @@ impl Driver {
 
     /// Sorts a decision's effects into what commits with it and what leaves after.
     fn effects(&mut self, id: ExecutionId, decision: Decision, turn: &mut Turn) {
-        let Decision {
-            effects,
-            due,
-            subscriptions,
-            summary,
-            more,
-            ..
-        } = decision;
+        let Decision { effects, due, subscriptions, summary, more, .. } = decision;
         turn.released.due.extend(due.iter().copied());
         turn.part.due.extend(due);
         turn.released.subscriptions.extend(subscriptions.iter().cloned());
@@ -405,32 +269,12 @@ impl Driver {
                 }
             }
             Effect::Abort { visit } => turn.released.aborts.push((id, visit)),
-            Effect::StartChild {
-                visit,
-                child,
-                namespace,
-                workflow,
-                version,
-                input,
-                awaited,
-            } => {
-                let wanted = Child {
-                    visit,
-                    child,
-                    namespace,
-                    workflow,
-                    version,
-                    input,
-                    awaited,
-                };
+            Effect::StartChild { visit, child, namespace, workflow, version, input, awaited } => {
+                let wanted = Child { visit, child, namespace, workflow, version, input, awaited };
                 self.start_child(id, wanted, turn);
             }
             Effect::CancelChild { child } => {
-                let key = InboxKey {
-                    shard: Shard::of(child),
-                    from: id,
-                    number: inbox::CANCEL,
-                };
+                let key = InboxKey { shard: Shard::of(child), from: id, number: inbox::CANCEL };
                 turn.inbox.push(inbox::cancel(key, child));
                 let command = Command {
                     execution: child,
@@ -439,17 +283,12 @@ impl Driver {
                     key: Some(key),
                     reply: None,
                 };
-                turn.released
-                    .pushes
-                    .push((child, Input::Command(Box::new(command))));
+                turn.released.pushes.push((child, Input::Command(Box::new(command))));
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
                 let now = self.now();
-                let (part, planned) = self
-                    .rooms
-                    .ingress
-                    .plan_emitted(&self.rooms, &namespace, event, now);
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -463,15 +302,7 @@ impl Driver {
     }
 
     fn start_child(&mut self, id: ExecutionId, wanted: Child, turn: &mut Turn) {
-        let Child {
-            visit,
-            child,
-            namespace,
-            workflow,
-            version,
-            input,
-            awaited,
-        } = wanted;
+        let Child { visit, child, namespace, workflow, version, input, awaited } = wanted;
         let found = self.rooms.catalog.workflow(&namespace, &workflow, Some(&version));
         let Some(program) = found else {
             let detail =
@@ -496,142 +327,11 @@ impl Driver {
             created: self.now(),
             input,
             cause: None,
-            parent: Some(Parent {
-                execution: id,
-                visit,
-                awaited,
-            }),
+            parent: Some(Parent { execution: id, visit, awaited }),
             tags: Vec::new(),
         });
-        turn.creates
-            .push(Part::Create(Box::new(create_pending(&program, &birth))));
-        turn.released
-            .pushes
-            .push((child, Input::Begin(child, Some(birth))));
-    }
-
-    /// Hands the turn's batch to the store; its effects come back to this lane once durable.
-    fn submit(&mut self, turn: Turn) {
-        let Turn {
-            part,
-            creates,
-            inbox,
-            emitted,
-            mut released,
-            ..
-        } = turn;
-        let mut parts = creates;
-        parts.extend(emitted.into_iter().map(Part::Ingress));
-        if !inbox.is_empty() {
-            parts.push(Part::Inbox(inbox));
-        }
-        if part != ShardPart::default() {
-            parts.push(Part::Shard(part));
-        }
-        if parts.is_empty() {
-            self.release(released);
-            return;
-        }
-        let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
-        self.rooms.store.submit(
-            Batch {
-                class: Class::Running,
-                parts,
-            },
-            Box::new(move |result| match result {
-                Ok(committed) => {
-                    released.pos = committed.pos;
-                    released.arrivals = committed.arrivals;
-                    lanes.push(lane, [Input::Committed(Box::new(released))]);
-                }
-                Err(refusal) => {
-                    if refusal != Refusal::Closed {
-                        tracing::error!(%refusal, "a lane's batch was refused");
-                    }
-                    lanes.push(lane, [Input::Refused(std::mem::take(&mut released.touched))]);
-                }
-            }),
-        );
-    }
-
-    /// The batch is durable: everything it caused may leave.
-    fn release(&mut self, released: Released) {
-        let Released {
-            orders,
-            aborts,
-            accepted,
-            replies,
-            pushes,
-            due,
-            subscriptions,
-            ended,
-            deliveries,
-            emitted,
-            arrivals,
-            touched,
-            pos,
-        } = released;
-        for (reply, view) in accepted {
-            let _ = reply.send(Ok(view));
-        }
-        for reply in replies {
-            let _ = reply.send(Ok(()));
-        }
-        self.rooms.timers.change(due);
-        self.rooms.listeners.change(subscriptions);
-        for (id, visit) in aborts {
-            self.rooms.dispatch.abort(id, visit);
-        }
-        if !orders.is_empty() {
-            self.rooms.dispatch.perform(orders);
-        }
-        for (id, input) in pushes {
-            self.rooms.lanes.send(id, input);
-        }
-        let mut arrivals = arrivals.into_iter();
-        for planned in emitted {
-            let own: Vec<Accepted> = arrivals.by_ref().take(planned.events()).collect();
-            self.rooms.ingress.stored(&self.rooms, planned, &own);
-        }
-        if !deliveries.is_empty() {
-            self.rooms.buffers.ended(deliveries);
-        }
-        if !ended.is_empty() {
-            self.rooms.waiters.ended(ended);
-        }
-        if pos > 0 {
-            self.rooms.stream.committed(pos);
-        }
-        self.settle(&touched);
-    }
-
-    /// Counts a durable turn; ended executions leave memory.
-    fn settle(&mut self, touched: &[ExecutionId]) {
-        for id in touched {
-            let Some(slot) = self.slots.get_mut(id) else {
-                continue;
-            };
-            slot.undurable = slot.undurable.saturating_sub(1);
-            slot.born = true;
-            for input in std::mem::take(&mut slot.deferred) {
-                self.rooms.lanes.push(self.lane, [input]);
-            }
-            if slot.undurable == 0 && slot.execution.status().ended() {
-                self.slots.remove(id);
-            }
-        }
-    }
-
-    /// The outcome of a batch is a refusal or unknown: what it touched is folded again from what is durable.
-    fn refused(&mut self, touched: &[ExecutionId]) {
-        for id in touched {
-            if let Some(slot) = self.slots.remove(id) {
-                self.rooms.lanes.push(self.lane, slot.deferred);
-                if slot.born {
-                    self.rooms.lanes.push(self.lane, [Input::Recover(*id)]);
-                }
-            }
-        }
+        turn.creates.push(Part::Create(Box::new(create_pending(&program, &birth))));
+        turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
     }
 
     /// A panicked decision: the execution leaves memory, what was committed of it stays; it is not taken up again
@@ -650,12 +350,8 @@ impl Driver {
             return;
         }
         let resumed = engine::resume(&slot.program, &slot.execution);
-        turn.released
-            .due
-            .extend(resumed.due.into_iter().map(DueChange::Set));
-        turn.released
-            .subscriptions
-            .extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
+        turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
+        turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
         let more = resumed.more;
         for effect in resumed.effects {
             // A child that was started with its parent's commit exists; its end comes through the inbox.
@@ -674,14 +370,8 @@ impl Driver {
             match self.rooms.fold(id) {
                 Ok(Some((program, execution))) => {
                     let snapshot = execution.transitions();
-                    let slot = Slot {
-                        program,
-                        execution,
-                        undurable: 0,
-                        born: true,
-                        snapshot,
-                        deferred: Vec::new(),
-                    };
+                    let slot =
+                        Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
                     self.slots.insert(id, slot);
                 }
                 Ok(None) => return None,
@@ -697,8 +387,7 @@ impl Driver {
     /// Drops executions that wait and have nothing undurable; their state is in the store.
     fn evict(&mut self) {
         let before = self.slots.len();
-        self.slots
-            .retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
+        self.slots.retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
         metrics::counter!("tidemill_evicted_executions_total").increment((before - self.slots.len()) as u64);
     }
 }
@@ -719,68 +408,4 @@ fn idle(status: Status) -> bool {
 
 fn view(slot: &Slot) -> ExecutionView {
     ExecutionView::of_execution(&slot.program, &slot.execution)
-}
-
-/// A creation whose execution is pending: the first transition holds the facts of birth alone.
-pub fn create_pending(program: &Program, birth: &Arc<Birth>) -> Create {
-    let mut execution = engine::create(program, birth.clone());
-    Create {
-        birth: birth.clone(),
-        first: engine::created(&mut execution),
-        summary: engine::summary(&execution),
-        key: None,
-    }
-}
-
-fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
-    let Some(parent) = birth.parent.filter(|p| p.awaited) else {
-        return;
-    };
-    let key = InboxKey {
-        shard: Shard::of(parent.execution),
-        from: birth.id,
-        number: inbox::CHILD_ENDED,
-    };
-    turn.inbox.push(inbox::child_ended(key, parent, birth.id, ended));
-    let end = crate::lanes::ChildEnded {
-        parent: parent.execution,
-        visit: parent.visit,
-        child: birth.id,
-        ended: ended.clone(),
-        key: Some(key),
-    };
-    turn.released
-        .pushes
-        .push((parent.execution, Input::ChildEnded(Box::new(end))));
-}
-
-/// A trigger with a buffer is told of every end, one without of a fault only.
-fn tell_trigger(birth: &Birth, ended: Ended, now: Time, turn: &mut Turn) {
-    let Some(cause) = &birth.cause else { return };
-    if !cause.buffered && !matches!(ended, Ended::Faulted(_)) {
-        return;
-    }
-    let shard = Shard::of_trigger(&birth.namespace, &cause.trigger);
-    let key = InboxKey {
-        shard,
-        from: birth.id,
-        number: inbox::DELIVERY_ENDED,
-    };
-    let end = inbox::DeliveryEnded {
-        key,
-        namespace: birth.namespace.clone(),
-        cause: cause.clone(),
-        execution: birth.id,
-        at: now,
-        fault: match ended {
-            Ended::Faulted(fault) => Some(fault),
-            Ended::Completed(_) | Ended::Cancelled => None,
-        },
-    };
-    turn.inbox.push(inbox::delivery_ended(&end));
-    turn.released.deliveries.push(end);
-}
-
-fn start_refused(refusal: Refusal) -> Error {
-    Error::from(refusal)
 }

@@ -107,10 +107,7 @@ impl Gauge {
             errors: 0,
             last_error: None,
         };
-        Gauge {
-            clock,
-            status: Mutex::new(status),
-        }
+        Gauge { clock, status: Mutex::new(status) }
     }
 
     fn with(&self, change: impl FnOnce(&mut SourceStatus)) {
@@ -131,12 +128,8 @@ impl Gauge {
         let at = (self.clock)();
         self.with(|s| {
             s.errors += 1;
-            s.last_error = Some(Trouble {
-                at,
-                code: code.into(),
-                message: message.into(),
-                help: help.into(),
-            });
+            s.last_error =
+                Some(Trouble { at, code: code.into(), message: message.into(), help: help.into() });
         });
     }
 
@@ -173,11 +166,7 @@ impl connectors::Health for Gauge {
     }
 
     fn poison(&self, message: &str) {
-        self.trouble(
-            "poison-record",
-            message,
-            "the record was set aside; the others go on",
-        );
+        self.trouble("poison-record", message, "the record was set aside; the others go on");
     }
 }
 
@@ -201,16 +190,13 @@ pub struct Sources {
 impl Sources {
     /// How a source is.
     pub fn status(&self, namespace: &Namespace, name: &str) -> Option<SourceStatus> {
-        self.gauge(namespace, name)
-            .map(|g| g.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.gauge(namespace, name).map(|g| g.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// A source's counters, for routes that accept on its behalf.
     pub fn gauge(&self, namespace: &Namespace, name: &str) -> Option<Arc<Gauge>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running
-            .get(&(namespace.clone(), name.into()))
-            .map(|r| r.gauge.clone())
+        running.get(&(namespace.clone(), name.into())).map(|r| r.gauge.clone())
     }
 
     /// Starts, stops and restarts so that what runs is what the catalog says.
@@ -258,24 +244,13 @@ impl Sources {
             }
             _ => None,
         };
-        Running {
-            generation: entry.definition.generation,
-            active,
-            stop,
-            task,
-            gauge,
-        }
+        Running { generation: entry.definition.generation, active, stop, task, gauge }
     }
 
     /// Stops all and waits for them, at most `limit`.
     pub async fn stop(&self, limit: Duration) {
-        let all: Vec<Running> = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain()
-            .map(|(_, r)| r)
-            .collect();
+        let all: Vec<Running> =
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, r)| r).collect();
         for source in &all {
             source.stop.cancel();
         }
@@ -330,11 +305,7 @@ impl Supervised {
                         break;
                     }
                     self.gauge.turn(State::Degraded);
-                    failures = if began.elapsed() > BACK_OFF.1 {
-                        1
-                    } else {
-                        failures + 1
-                    };
+                    failures = if began.elapsed() > BACK_OFF.1 { 1 } else { failures + 1 };
                 }
             }
             self.sources.restarts.fetch_add(1, Ordering::Relaxed);
@@ -355,21 +326,16 @@ impl Supervised {
         };
         let store = self.rooms.store.clone();
         let (n, s) = (namespace.clone(), name.clone());
-        let saved = blocking(move || store.checkpoints(&n, &s))
-            .await
-            .map_err(|e| SourceError {
-                code: "store".into(),
-                message: e.to_string(),
-                help: "see the service's log".into(),
-                permanent: false,
-            })?;
+        let saved = blocking(move || store.checkpoints(&n, &s)).await.map_err(|e| SourceError {
+            code: "store".into(),
+            message: e.to_string(),
+            help: "see the service's log".into(),
+            permanent: false,
+        })?;
         let context = Context {
             namespace,
             name,
-            ingress: Arc::new(Door {
-                rooms: self.rooms.clone(),
-                gauge: self.gauge.clone(),
-            }),
+            ingress: Arc::new(Door { rooms: self.rooms.clone(), gauge: self.gauge.clone() }),
             positions: saved.into_iter().map(|c| (c.partition, c.value)).collect(),
             stop: self.stop.clone(),
             health: self.gauge.clone(),
@@ -385,9 +351,7 @@ fn build(
     namespace: &Namespace,
     spec: &manifest::Source,
 ) -> Result<Option<Box<dyn connectors::Source>>, SourceError> {
-    with_lookup(rooms, namespace, |lookup| {
-        connectors::registry::build(spec, lookup)
-    })
+    with_lookup(rooms, namespace, |lookup| connectors::registry::build(spec, lookup))
 }
 
 /// The route of an http source; none for other kinds. Secrets are read now.
@@ -396,9 +360,7 @@ pub fn route(
     namespace: &Namespace,
     spec: &manifest::Source,
 ) -> Result<Option<connectors::http::Spec>, SourceError> {
-    with_lookup(rooms, namespace, |lookup| {
-        connectors::registry::route(spec, lookup)
-    })
+    with_lookup(rooms, namespace, |lookup| connectors::registry::route(spec, lookup))
 }
 
 fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Lookup<'_>) -> T) -> T {
@@ -411,10 +373,7 @@ fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Look
         },
         _ => None,
     };
-    build(&Lookup {
-        secret: &secret,
-        connection: &connection,
-    })
+    build(&Lookup { secret: &secret, connection: &connection })
 }
 
 /// The ingress as a connector sees it.
@@ -429,11 +388,7 @@ impl connectors::Ingress for Door {
             let checkpoints = arrivals
                 .positions
                 .into_iter()
-                .map(|(partition, value)| Checkpoint {
-                    source: arrivals.source.clone(),
-                    partition,
-                    value,
-                })
+                .map(|(partition, value)| Checkpoint { source: arrivals.source.clone(), partition, value })
                 .collect();
             let offer = Offer {
                 namespace: arrivals.namespace,
@@ -443,17 +398,9 @@ impl connectors::Ingress for Door {
                 dedupe: arrivals.dedupe,
                 patient: true,
             };
-            let receipts = self
-                .rooms
-                .ingress
-                .accept(&self.rooms, offer)
-                .await
-                .map_err(refused)?;
+            let receipts = self.rooms.ingress.accept(&self.rooms, offer).await.map_err(refused)?;
             let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-            let receipt = Receipt {
-                accepted: receipts.len() - duplicates,
-                duplicates,
-            };
+            let receipt = Receipt { accepted: receipts.len() - duplicates, duplicates };
             self.gauge.counted(&receipt);
             Ok(receipt)
         })

@@ -9,9 +9,7 @@ pub struct Stream {
 
 impl Default for Stream {
     fn default() -> Stream {
-        Stream {
-            pos: watch::Sender::new(0),
-        }
+        Stream { pos: watch::Sender::new(0) }
     }
 }
 

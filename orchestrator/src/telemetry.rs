@@ -16,9 +16,7 @@ use crate::error::Error;
 use crate::hall::Hall;
 
 /// Buckets of everything measured in seconds.
-const SECONDS: [f64; 12] = [
-    0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
-];
+const SECONDS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +41,8 @@ pub fn install() -> Result<PrometheusHandle, Error> {
 /// nothing.
 pub fn log(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let _ = match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -88,10 +84,7 @@ fn observe(hall: &Hall) {
         ("tidemill_store_transitions_total", store.transitions),
         ("tidemill_store_rows_total", store.rows),
         ("tidemill_store_bytes_total", store.bytes),
-        (
-            "tidemill_store_writer_cpu_microseconds_total",
-            store.writer_cpu_us,
-        ),
+        ("tidemill_store_writer_cpu_microseconds_total", store.writer_cpu_us),
         ("tidemill_store_flush_microseconds_total", store.flush_us),
     ];
     for (name, value) in counted {
@@ -100,10 +93,7 @@ fn observe(hall: &Hall) {
     for (namespace, space) in rooms.catalog.spaces() {
         for trigger in space.triggers().filter(|trigger| trigger.buffered()) {
             let (waiting, in_flight) = rooms.buffers.depth(&namespace, &trigger.name);
-            let labels = [
-                ("namespace", namespace.to_string()),
-                ("trigger", trigger.name.to_string()),
-            ];
+            let labels = [("namespace", namespace.to_string()), ("trigger", trigger.name.to_string())];
             gauge!("tidemill_buffer_depth", &labels).set(waiting as f64);
             gauge!("tidemill_buffer_in_flight", &labels).set(in_flight as f64);
         }

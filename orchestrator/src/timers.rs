@@ -59,11 +59,7 @@ impl Timers {
 
     /// Timers in memory.
     pub fn near(&self) -> usize {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .near
-            .len()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).near.len()
     }
 
     /// Ends [`run`].
@@ -89,11 +85,7 @@ pub fn run(rooms: &Arc<Rooms>) {
             fired.push(due);
         }
         if fired.is_empty() {
-            let next = state
-                .near
-                .first()
-                .map_or(state.read_to, |d| d.at)
-                .min(state.read_to);
+            let next = state.near.first().map_or(state.read_to, |d| d.at).min(state.read_to);
             let wait = Duration::from_millis((next.0 - now.0).clamp(1, 1000) as u64);
             drop(timers.changed.wait_timeout(state, wait));
             continue;
@@ -119,35 +111,22 @@ fn read_ahead(rooms: &Arc<Rooms>, now: Time) {
         // already is the same row: a set.
         std::mem::replace(&mut state.read_to, horizon)
     };
-    let edge = Due {
-        at: from,
-        execution: ExecutionId([255; 16]),
-        visit: u32::MAX,
-        kind: TimerKind::Workflow,
-    };
+    let edge =
+        Due { at: from, execution: ExecutionId([255; 16]), visit: u32::MAX, kind: TimerKind::Workflow };
     let mut after = (from > Time(0)).then_some(edge);
     loop {
         match rooms.store.due(after, horizon, PAGE) {
             Ok(page) => {
                 let full = page.len() == PAGE;
                 after = page.last().copied();
-                timers
-                    .state
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .near
-                    .extend(page);
+                timers.state.lock().unwrap_or_else(PoisonError::into_inner).near.extend(page);
                 if !full {
                     return;
                 }
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read timers; trying again");
-                timers
-                    .state
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .read_to = from;
+                timers.state.lock().unwrap_or_else(PoisonError::into_inner).read_to = from;
                 return;
             }
         }

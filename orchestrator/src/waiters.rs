@@ -40,12 +40,9 @@ impl Waiters {
 
     /// Forgets callers that went away.
     pub fn sweep(&self) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, list| {
-                list.retain(|tx| !tx.is_closed());
-                !list.is_empty()
-            });
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, list| {
+            list.retain(|tx| !tx.is_closed());
+            !list.is_empty()
+        });
     }
 }

@@ -62,17 +62,10 @@ spec: {filters: [{exact: {type: bad}}], target: {workflow: broken}}
 
 async fn prepared(store: Arc<dyn Store>, dir: &Path) -> Hall {
     let config = Config::new(dir.to_owned());
-    let hall = Hall::open(&config, store, tidemill::clock::system())
-        .await
-        .unwrap();
+    let hall = Hall::open(&config, store, tidemill::clock::system()).await.unwrap();
     let namespace = "default".into();
-    let request = apply::Request {
-        namespace: &namespace,
-        text: SET,
-        dry_run: false,
-        expected: None,
-        matching: None,
-    };
+    let request =
+        apply::Request { namespace: &namespace, text: SET, dry_run: false, expected: None, matching: None };
     let outcome = apply::apply(&hall.rooms, request).await.unwrap();
     assert_eq!(outcome.results.len(), 8);
     hall
@@ -96,9 +89,7 @@ async fn check_transitions(workflow: &str, input: Value, output: Value, transiti
     let store = Arc::new(MemoryStore::new());
     let hall = prepared(store.clone(), dir.path()).await;
     let before = store.counters().transitions;
-    let view = operations::start(&hall.rooms, start(workflow, input))
-        .await
-        .unwrap();
+    let view = operations::start(&hall.rooms, start(workflow, input)).await.unwrap();
     assert_eq!(view.result, Some(Ended::Completed(output)), "{workflow}");
     assert_eq!(store.counters().transitions - before, transitions, "{workflow}");
     hall.stop().await;
@@ -123,9 +114,8 @@ async fn events_start_executions_with_and_without_a_buffer() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::new());
     let hall = prepared(store.clone(), dir.path()).await;
-    let mut events: Vec<Event> = (0..40)
-        .map(|n| event(n, if n % 2 == 0 { "direct" } else { "shaved" }))
-        .collect();
+    let mut events: Vec<Event> =
+        (0..40).map(|n| event(n, if n % 2 == 0 { "direct" } else { "shaved" })).collect();
     events.push(event(0, "direct"));
     events.push(event(99, "bad"));
     let offer = Offer {
@@ -145,15 +135,8 @@ async fn events_start_executions_with_and_without_a_buffer() {
             limit: 1000,
             ..ExecutionQuery::default()
         };
-        let dead = DeadQuery {
-            namespace: "default".into(),
-            limit: 10,
-            ..DeadQuery::default()
-        };
-        (
-            store.executions(&query).unwrap().len(),
-            store.dead_letters(&dead).unwrap().len(),
-        )
+        let dead = DeadQuery { namespace: "default".into(), limit: 10, ..DeadQuery::default() };
+        (store.executions(&query).unwrap().len(), store.dead_letters(&dead).unwrap().len())
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while reached() != (40, 1) {

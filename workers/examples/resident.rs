@@ -41,14 +41,7 @@ fn serve(mut stream: UnixStream, mode: &str) -> io::Result<()> {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let (status, answer) = if first.starts_with("GET /ready ") {
-            (
-                if mode == "unready" {
-                    "503 Service Unavailable"
-                } else {
-                    "200 OK"
-                },
-                String::new(),
-            )
+            (if mode == "unready" { "503 Service Unavailable" } else { "200 OK" }, String::new())
         } else {
             match mode {
                 "die" => std::process::exit(9),
@@ -56,13 +49,7 @@ fn serve(mut stream: UnixStream, mode: &str) -> io::Result<()> {
                 _ => {}
             }
             let (input, pid) = (String::from_utf8_lossy(&body), std::process::id());
-            (
-                "200 OK",
-                format!(
-                    "{{\"input\":{input},\"pid\":{pid},\"headers\":[{}]}}",
-                    headers.join(",")
-                ),
-            )
+            ("200 OK", format!("{{\"input\":{input},\"pid\":{pid},\"headers\":[{}]}}", headers.join(",")))
         };
         let length = answer.len();
         let head = format!(

@@ -23,11 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            concurrency: None,
-            queue: 10_000,
-            queue_age: None,
-        }
+        Limits { concurrency: None, queue: 10_000, queue_age: None }
     }
 }
 
@@ -49,14 +45,9 @@ impl Drop for Waiting<'_> {
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Admission {
-        let places = limits
-            .concurrency
-            .map(|most| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))));
-        Admission {
-            limits,
-            running: places,
-            waiting: AtomicUsize::new(0),
-        }
+        let places =
+            limits.concurrency.map(|most| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))));
+        Admission { limits, running: places, waiting: AtomicUsize::new(0) }
     }
 
     /// Waits for a place; keep the permit as long as the call lasts.
@@ -71,23 +62,17 @@ impl Admission {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if before >= most {
-            return Err(full(format!(
-                "{most} calls of the function wait already (limit `function-queue`)"
-            )));
+            return Err(full(format!("{most} calls of the function wait already (limit `function-queue`)")));
         }
         let place = places.clone().acquire_owned();
         let permit = match self.limits.queue_age {
             None => place.await,
             Some(age) => tokio::time::timeout(age, place).await.map_err(|_| {
                 let waited = age.as_millis();
-                full(format!(
-                    "the call waited {waited} ms for its turn (limit `function-queue-age`)"
-                ))
+                full(format!("the call waited {waited} ms for its turn (limit `function-queue-age`)"))
             })?,
         };
-        permit
-            .map(Some)
-            .map_err(|_| Fault::runtime("the function is being stopped"))
+        permit.map(Some).map_err(|_| Fault::runtime("the function is being stopped"))
     }
 }
 
@@ -101,11 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_exceeds_the_queue_is_refused_by_name() {
-        let limits = Limits {
-            concurrency: Some(1),
-            queue: 0,
-            queue_age: None,
-        };
+        let limits = Limits { concurrency: Some(1), queue: 0, queue_age: None };
         let gate = Admission::new(limits);
         let held = gate.enter().await.unwrap();
         let refused = gate.enter().await.unwrap_err();
@@ -117,11 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_too_long_is_refused_by_name() {
-        let limits = Limits {
-            concurrency: Some(1),
-            queue: 5,
-            queue_age: Some(Duration::from_millis(1)),
-        };
+        let limits = Limits { concurrency: Some(1), queue: 5, queue_age: Some(Duration::from_millis(1)) };
         let gate = Admission::new(limits);
         let _held = gate.enter().await.unwrap();
         let refused = gate.enter().await.unwrap_err();

@@ -128,30 +128,20 @@ mod tests {
     fn failures() {
         let check = |input: &str, status: i64, detail: Option<&str>| {
             let fault = error_of(&json(input));
-            assert_eq!(
-                (fault.status, fault.detail.as_deref()),
-                (status, detail),
-                "{input}"
-            );
+            assert_eq!((fault.status, fault.detail.as_deref()), (status, detail), "{input}");
         };
         check("null", 500, Some("the builtin `fail` fails always"));
         check(r#"{"a":1}"#, 500, Some("the builtin `fail` fails always"));
         check(r#""no luck""#, 500, Some("no luck"));
         check(r#"{"status":404,"detail":"gone"}"#, 404, Some("gone"));
-        check(
-            r#"{"error":{"type":"https://example.com/x","status":418}}"#,
-            418,
-            None,
-        );
+        check(r#"{"error":{"type":"https://example.com/x","status":418}}"#, 418, None);
     }
 
     #[tokio::test]
     async fn sleep_and_echo_give_their_input_back() {
         let input = json(r#"{"ms":1,"a":2}"#);
         for builtin in [Builtin::Echo, Builtin::Sleep] {
-            let said = builtin
-                .call(order_with(input.clone()), CancellationToken::new())
-                .await;
+            let said = builtin.call(order_with(input.clone()), CancellationToken::new()).await;
             assert_eq!(said, Outcome::Done(input.clone()));
         }
     }

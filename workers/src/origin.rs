@@ -98,11 +98,9 @@ mod tests {
 
     #[test]
     fn task_names_of_any_script_fit_a_header() {
-        for (text, expected) in [
-            ("/do/0/a b", "/do/0/a b"),
-            ("/do/0/ä%", "/do/0/%c3%a4%25"),
-            ("a\nb", "a%0ab"),
-        ] {
+        for (text, expected) in
+            [("/do/0/a b", "/do/0/a b"), ("/do/0/ä%", "/do/0/%c3%a4%25"), ("a\nb", "a%0ab")]
+        {
             assert_eq!(ascii(text), expected);
         }
     }

@@ -75,17 +75,8 @@ impl Pool {
     /// A pool whose calls run on `runtime`, at most `most` at one time; outcomes go to `reply`.
     pub fn new(registry: Arc<Registry>, runtime: Handle, most: usize, reply: Reply) -> Pool {
         let most = most.max(1);
-        let shared = Shared {
-            registry,
-            runtime,
-            reply,
-            most,
-            state: Mutex::default(),
-            empty: Notify::new(),
-        };
-        Pool {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { registry, runtime, reply, most, state: Mutex::default(), empty: Notify::new() };
+        Pool { shared: Arc::new(shared) }
     }
 
     /// Takes orders. What can be answered at once (builtins, unknown functions) is answered here, in the order given;
@@ -126,9 +117,7 @@ impl Pool {
             call.stop.cancel();
         }
         if !state.waiting.is_empty() {
-            state
-                .waiting
-                .retain(|order| (order.execution, order.visit) != (execution, visit));
+            state.waiting.retain(|order| (order.execution, order.visit) != (execution, visit));
         }
     }
 
@@ -186,13 +175,7 @@ impl Shared {
                 other.stop.cancel();
             }
             let stop = CancellationToken::new();
-            state.in_flight.insert(
-                key,
-                InFlight {
-                    attempt: order.attempt,
-                    stop: stop.clone(),
-                },
-            );
+            state.in_flight.insert(key, InFlight { attempt: order.attempt, stop: stop.clone() });
             state.running += 1;
             self.runtime.spawn(self.clone().call(order, stop));
         }
@@ -208,10 +191,7 @@ impl Shared {
         let is_mine = {
             let mut state = self.lock();
             state.running -= 1;
-            let is_mine = state
-                .in_flight
-                .get(&key)
-                .is_some_and(|call| call.attempt == blank.attempt);
+            let is_mine = state.in_flight.get(&key).is_some_and(|call| call.attempt == blank.attempt);
             if is_mine {
                 state.in_flight.remove(&key);
                 state.ready.push(Answer { outcome, ..blank });
@@ -244,18 +224,6 @@ impl Shared {
 }
 
 fn answer(order: &Order, outcome: Outcome) -> Answer {
-    let Order {
-        namespace,
-        execution,
-        visit,
-        attempt,
-        ..
-    } = order;
-    Answer {
-        namespace: namespace.clone(),
-        execution: *execution,
-        visit: *visit,
-        attempt: *attempt,
-        outcome,
-    }
+    let Order { namespace, execution, visit, attempt, .. } = order;
+    Answer { namespace: namespace.clone(), execution: *execution, visit: *visit, attempt: *attempt, outcome }
 }

@@ -86,16 +86,10 @@ impl ProcessConfig {
     /// The command with its environment, in a process group of its own; input and outputs are not set yet.
     fn command(&self, namespace: &str) -> Result<Command, Fault> {
         let [program, arguments @ ..] = self.command.as_slice() else {
-            return Err(Fault::configuration(
-                "cannot start a process: the command is empty",
-            ));
+            return Err(Fault::configuration("cannot start a process: the command is empty"));
         };
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", &self.path)
-            .process_group(0);
+        command.args(arguments).env_clear().env("PATH", &self.path).process_group(0);
         if let Some(folder) = &self.workdir {
             command.current_dir(folder);
         }

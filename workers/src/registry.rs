@@ -56,18 +56,8 @@ impl Registry {
     pub fn new(policy: Policy, secrets: Arc<dyn SecretSource>, clock: Clock) -> Registry {
         let open = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
         let general = Outbound::new(policy, open.clone());
-        let egress = RwLock::new(Egress {
-            general,
-            of_namespace: HashMap::new(),
-        });
-        Registry {
-            functions: RwLock::default(),
-            egress,
-            open,
-            secrets,
-            clock,
-            requests: Counters::default(),
-        }
+        let egress = RwLock::new(Egress { general, of_namespace: HashMap::new() });
+        Registry { functions: RwLock::default(), egress, open, secrets, clock, requests: Counters::default() }
     }
 
     /// Replaces the server's outbound policy; functions published from now on use it.
@@ -86,39 +76,23 @@ impl Registry {
         }
         let mut policy = egress.general.policy().clone();
         policy.allow.extend(allow);
-        egress
-            .of_namespace
-            .insert(namespace.into(), Outbound::new(policy, self.open.clone()));
+        egress.of_namespace.insert(namespace.into(), Outbound::new(policy, self.open.clone()));
     }
 
     /// The way out for a namespace.
     pub fn outbound(&self, namespace: &str) -> Outbound {
         let egress = self.egress.read().unwrap_or_else(PoisonError::into_inner);
-        egress
-            .of_namespace
-            .get(namespace)
-            .unwrap_or(&egress.general)
-            .clone()
+        egress.of_namespace.get(namespace).unwrap_or(&egress.general).clone()
     }
 
     /// Publishes a version. A version that is there already is replaced for new calls; calls in flight end on the
     /// old one. Within a tokio runtime the `minInstances` of a resident function are started at once.
     pub fn publish(&self, namespace: &str, name: &str, version: u32, spec: FunctionSpec) {
         let outbound = self.outbound(namespace);
-        let entry = Entry::new(
-            namespace,
-            spec,
-            outbound,
-            self.secrets.clone(),
-            self.clock.clone(),
-        );
+        let entry = Entry::new(namespace, spec, outbound, self.secrets.clone(), self.clock.clone());
         let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
         let names = functions.entry(namespace.into()).or_default();
-        names
-            .entry(name.into())
-            .or_default()
-            .versions
-            .insert(version, Arc::new(entry));
+        names.entry(name.into()).or_default().versions.insert(version, Arc::new(entry));
     }
 
     /// Removes a function with all its versions and aliases.
@@ -146,13 +120,10 @@ impl Registry {
         let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
         let published = functions.get_mut(namespace).and_then(|names| names.get_mut(name));
         let published = published.ok_or_else(|| unknown(namespace, name))?;
-        if let Some((version, _)) = weights
-            .iter()
-            .find(|(version, _)| !published.versions.contains_key(version))
+        if let Some((version, _)) =
+            weights.iter().find(|(version, _)| !published.versions.contains_key(version))
         {
-            return Err(Fault::configuration(format!(
-                "the function `{name}` has no version {version}"
-            )));
+            return Err(Fault::configuration(format!("the function `{name}` has no version {version}")));
         }
         if weights.is_empty() {
             published.aliases.remove(alias);
@@ -180,15 +151,13 @@ impl Registry {
         let published = published.ok_or_else(|| unknown(namespace, name))?;
         let number = published.number(version, of);
         let found = number.and_then(|number| published.versions.get_key_value(&number));
-        found
-            .map(|(number, entry)| (*number, entry.clone()))
-            .ok_or_else(|| {
-                let there: Vec<_> = published.versions.keys().map(u32::to_string).collect();
-                let there = there.join(", ");
-                Fault::configuration(format!(
-                    "the function `{name}` has no version or alias `{version}`; it has {there}"
-                ))
-            })
+        found.map(|(number, entry)| (*number, entry.clone())).ok_or_else(|| {
+            let there: Vec<_> = published.versions.keys().map(u32::to_string).collect();
+            let there = there.join(", ");
+            Fault::configuration(format!(
+                "the function `{name}` has no version or alias `{version}`; it has {there}"
+            ))
+        })
     }
 
     /// The outcome of an order that need not be waited for: builtins that answer at once, and orders that no
@@ -219,24 +188,17 @@ impl Registry {
 
     async fn request(&self, order: &Order, request: &HttpRequest, stop: CancellationToken) -> Outcome {
         let outbound = self.outbound(&order.namespace);
-        let limit = order
-            .deadline
-            .map_or(HTTP_TIMEOUT, |deadline| self.clock.until(deadline));
+        let limit = order.deadline.map_or(HTTP_TIMEOUT, |deadline| self.clock.until(deadline));
         let begun = mark();
         self.requests.begin();
         let call = async {
-            tokio::time::timeout(limit, perform(&outbound, request))
-                .await
-                .unwrap_or_else(|_| {
-                    let (method, uri, waited) = (&request.method, &request.uri, limit.as_millis());
-                    Outcome::Failed(Fault::timeout(format!(
-                        "{method} {uri} gave no answer within {waited} ms"
-                    )))
-                })
+            tokio::time::timeout(limit, perform(&outbound, request)).await.unwrap_or_else(|_| {
+                let (method, uri, waited) = (&request.method, &request.uri, limit.as_millis());
+                Outcome::Failed(Fault::timeout(format!("{method} {uri} gave no answer within {waited} ms")))
+            })
         };
         let outcome = crate::cut_off(stop, call).await;
-        self.requests
-            .end(begun.elapsed(), matches!(outcome, Outcome::Failed(_)));
+        self.requests.end(begun.elapsed(), matches!(outcome, Outcome::Failed(_)));
         outcome
     }
 
@@ -292,9 +254,7 @@ fn choose(weights: &[(u32, u8)], of: ExecutionId) -> Option<u32> {
 }
 
 fn unknown(namespace: &str, name: &str) -> Fault {
-    Fault::configuration(format!(
-        "there is no function `{name}` in the namespace `{namespace}`"
-    ))
+    Fault::configuration(format!("there is no function `{name}` in the namespace `{namespace}`"))
 }
 
 #[cfg(test)]
@@ -312,9 +272,6 @@ mod tests {
             assert_eq!(chosen, choose(&weights, id));
             second += u32::from(chosen == Some(2));
         }
-        assert!(
-            (2400..2600).contains(&second),
-            "{second} of 10000 on the version with weight 25"
-        );
+        assert!((2400..2600).contains(&second), "{second} of 10000 on the version with weight 25");
     }
 }

@@ -56,6 +56,5 @@ pub(crate) fn secret_text(
     let value = secrets.read(namespace, name);
     let value = value.ok_or_else(|| Fault::authorization(format!("the secret `{name}` does not exist")))?;
     let text = value.as_str().or_else(|| value.get(key?).and_then(Value::as_str));
-    text.map(str::to_owned)
-        .ok_or_else(|| Fault::authorization(format!("the secret `{name}` is no text")))
+    text.map(str::to_owned).ok_or_else(|| Fault::authorization(format!("the secret `{name}` is no text")))
 }

@@ -14,25 +14,14 @@ pub(crate) fn order(task: &str) -> Order {
         key: 7,
         task: task.into(),
         deadline: None,
-        what: Call::Function {
-            name: "f".into(),
-            version: "latest".into(),
-            input: Value::Null,
-        },
+        what: Call::Function { name: "f".into(), version: "latest".into(), input: Value::Null },
     }
 }
 
 /// The same with an input.
 pub(crate) fn order_with(input: Value) -> Order {
-    let what = Call::Function {
-        name: "f".into(),
-        version: "latest".into(),
-        input,
-    };
-    Order {
-        what,
-        ..order("/do/0/a")
-    }
+    let what = Call::Function { name: "f".into(), version: "latest".into(), input };
+    Order { what, ..order("/do/0/a") }
 }
 
 /// JSON text as a value.

@@ -66,15 +66,8 @@ impl Schedule {
             Dialect::Posix => "posix",
             Dialect::Quartz => "quartz",
         };
-        let text = format!(
-            "{} {zone} {name}",
-            expression.split_whitespace().collect::<Vec<_>>().join(" ")
-        );
-        let schedule = Schedule {
-            rule,
-            zone: named,
-            text,
-        };
+        let text = format!("{} {zone} {name}", expression.split_whitespace().collect::<Vec<_>>().join(" "));
+        let schedule = Schedule { rule, zone: named, text };
         if schedule.next(PROBE).is_none() {
             return Err(ScheduleError {
                 message: format!("'{expression}' never fires"),
@@ -106,9 +99,7 @@ impl Schedule {
 
     /// The last `max` instants after `after` up to and with `until`, in order.
     pub fn latest(&self, after: Time, until: Time, max: usize) -> Vec<Time> {
-        let mut reach = 60_000_i64
-            .saturating_mul(i64::try_from(max).unwrap_or(i64::MAX))
-            .max(60_000);
+        let mut reach = 60_000_i64.saturating_mul(i64::try_from(max).unwrap_or(i64::MAX)).max(60_000);
         loop {
             let from = Time(until.0.saturating_sub(reach)).max(after);
             let mut found = self.between(from, until, usize::MAX);
@@ -125,10 +116,7 @@ impl Schedule {
     fn next_quartz(&self, cron: &cron::Schedule, start: Timestamp) -> Option<Timestamp> {
         let mut from = start;
         let changes = self.zone.following(start).map(|change| change.timestamp());
-        let ends = changes
-            .take(MAX_TRANSITIONS)
-            .map(Some)
-            .chain(std::iter::once(None));
+        let ends = changes.take(MAX_TRANSITIONS).map(Some).chain(std::iter::once(None));
         for end in ends {
             let offset = i64::from(self.zone.to_offset(from).seconds());
             let wall = DateTime::<Utc>::from_timestamp(from.as_second() + offset, 0)?;
@@ -164,14 +152,9 @@ impl fmt::Debug for Schedule {
 }
 
 fn posix(expression: &str) -> Result<Rule, ScheduleError> {
-    let parser = CronParser::builder()
-        .seconds(Seconds::Optional)
-        .year(Year::Disallowed)
-        .sloppy_ranges(true)
-        .build();
-    let cron = parser
-        .parse(expression)
-        .map_err(|error| refused(expression, &error))?;
+    let parser =
+        CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).sloppy_ranges(true).build();
+    let cron = parser.parse(expression).map_err(|error| refused(expression, &error))?;
     Ok(Rule::Posix(Box::new(cron)))
 }
 
@@ -191,10 +174,7 @@ fn refused(expression: &str, error: &CronError) -> ScheduleError {
         "write five fields 'minute hour day-of-month month day-of-week', for example '30 2 * * MON-FRI', or six with \
          seconds first"
     };
-    ScheduleError {
-        message,
-        help: help.to_owned(),
-    }
+    ScheduleError { message, help: help.to_owned() }
 }
 
 fn quartz(expression: &str) -> Result<Rule, ScheduleError> {
@@ -213,17 +193,8 @@ fn quartz(expression: &str) -> Result<Rule, ScheduleError> {
 
 /// What the parser says below its picture of the expression.
 fn last_line(error: &str) -> &str {
-    let line = error
-        .lines()
-        .last()
-        .unwrap_or("")
-        .trim_start_matches([' ', '^'])
-        .trim_end_matches(['.', ' ']);
-    if line.is_empty() {
-        "it is no Quartz expression"
-    } else {
-        line
-    }
+    let line = error.lines().last().unwrap_or("").trim_start_matches([' ', '^']).trim_end_matches(['.', ' ']);
+    if line.is_empty() { "it is no Quartz expression" } else { line }
 }
 
 #[cfg(test)]
@@ -239,17 +210,10 @@ mod tests {
     /// Fires of `expression` in New York after a local time, as local time with offset.
     fn check(dialect: Dialect, expression: &str, after: &str, expected: &[&str]) {
         let zone = TimeZone::get(NEW_YORK).unwrap();
-        let after = after
-            .parse::<jiff::civil::DateTime>()
-            .unwrap()
-            .to_zoned(zone.clone())
-            .unwrap();
+        let after = after.parse::<jiff::civil::DateTime>().unwrap().to_zoned(zone.clone()).unwrap();
         let schedule = read(expression, dialect, NEW_YORK);
-        let fires = schedule.between(
-            Time(after.timestamp().as_millisecond()),
-            Time(i64::MAX),
-            expected.len(),
-        );
+        let fires =
+            schedule.between(Time(after.timestamp().as_millisecond()), Time(i64::MAX), expected.len());
         let shown = fires.iter().map(|at| {
             let at = Timestamp::from_millisecond(at.0).unwrap().to_zoned(zone.clone());
             at.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string()
@@ -270,12 +234,7 @@ mod tests {
         check(Quartz, "0 0 9 * * 1", after, &["Sun 2026-11-29 09:00:00 -05:00"]);
         check(Quartz, "0 0 9 * * 7", after, &["Sat 2026-11-28 09:00:00 -05:00"]);
         check(Quartz, "0 0 9 * * 2", after, &["Mon 2026-11-30 09:00:00 -05:00"]);
-        check(
-            Quartz,
-            "0 0 9 ? * TUE",
-            after,
-            &["Tue 2026-11-24 09:00:00 -05:00"],
-        );
+        check(Quartz, "0 0 9 ? * TUE", after, &["Tue 2026-11-24 09:00:00 -05:00"]);
     }
 
     #[test]
@@ -294,18 +253,8 @@ mod tests {
             &["Mon 2026-11-23 12:00:20 -05:00", "Mon 2026-11-23 12:00:40 -05:00"],
         );
         check(Posix, "@hourly", after, &["Mon 2026-11-23 13:00:00 -05:00"]);
-        check(
-            Quartz,
-            "*/20 * * * * *",
-            after,
-            &["Mon 2026-11-23 12:00:20 -05:00"],
-        );
-        check(
-            Quartz,
-            "0 0 0 1 1 ? 2030",
-            after,
-            &["Tue 2030-01-01 00:00:00 -05:00"],
-        );
+        check(Quartz, "*/20 * * * * *", after, &["Mon 2026-11-23 12:00:20 -05:00"]);
+        check(Quartz, "0 0 0 1 1 ? 2030", after, &["Tue 2030-01-01 00:00:00 -05:00"]);
     }
 
     #[test]
@@ -323,12 +272,7 @@ mod tests {
             after,
             &["Fri 2026-11-27 00:00:00 -05:00", "Sat 2026-11-28 00:00:00 -05:00"],
         );
-        check(
-            Posix,
-            "0 0 1 JAN-mar ?",
-            after,
-            &["Fri 2027-01-01 00:00:00 -05:00"],
-        );
+        check(Posix, "0 0 1 JAN-mar ?", after, &["Fri 2027-01-01 00:00:00 -05:00"]);
     }
 
     #[test]
@@ -341,18 +285,8 @@ mod tests {
             &["Mon 2026-11-30 00:00:00 -05:00", "Thu 2026-12-31 00:00:00 -05:00"],
         );
         // 15 November 2026 was a Sunday, 15 August 2026 a Saturday.
-        check(
-            Posix,
-            "0 0 15W * *",
-            "2026-11-01 00:00",
-            &["Mon 2026-11-16 00:00:00 -05:00"],
-        );
-        check(
-            Posix,
-            "0 0 15W * *",
-            "2026-08-01 00:00",
-            &["Fri 2026-08-14 00:00:00 -04:00"],
-        );
+        check(Posix, "0 0 15W * *", "2026-11-01 00:00", &["Mon 2026-11-16 00:00:00 -05:00"]);
+        check(Posix, "0 0 15W * *", "2026-08-01 00:00", &["Fri 2026-08-14 00:00:00 -04:00"]);
         check(Posix, "0 0 * * 1#2", after, &["Mon 2026-12-14 00:00:00 -05:00"]);
         check(
             Posix,
@@ -367,12 +301,7 @@ mod tests {
         let after = "2026-11-23 12:00";
         let either = ["Fri 2026-11-27 00:00:00 -05:00", "Fri 2026-12-04 00:00:00 -05:00"];
         check(Posix, "0 0 13 * 5", after, &either);
-        check(
-            Posix,
-            "0 0 13 * 5",
-            "2026-12-11 12:00",
-            &["Sun 2026-12-13 00:00:00 -05:00"],
-        );
+        check(Posix, "0 0 13 * 5", "2026-12-11 12:00", &["Sun 2026-12-13 00:00:00 -05:00"]);
         check(
             Quartz,
             "0 0 0 13 * 6",

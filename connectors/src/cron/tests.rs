@@ -28,155 +28,46 @@ fn at(text: &str) -> Time {
 fn check(policy: CatchUp, max: usize, last: &str, armed: Option<&str>, now: &str, expected: &str) {
     let plan = plan(&spec("0 * * * *", policy, max), at(last), armed.map(at), at(now));
     let clock = |time: Time| time.rfc3339()[11..19].to_owned();
-    let fires: Vec<String> = plan
-        .fires
-        .iter()
-        .map(|f| format!("{}{}", clock(f.at), if f.catch_up { "!" } else { "" }))
-        .collect();
-    let shown = format!(
-        "{} @{} >{}",
-        fires.join(" "),
-        clock(plan.position),
-        plan.next.map_or("-".into(), clock)
-    );
+    let fires: Vec<String> =
+        plan.fires.iter().map(|f| format!("{}{}", clock(f.at), if f.catch_up { "!" } else { "" })).collect();
+    let shown =
+        format!("{} @{} >{}", fires.join(" "), clock(plan.position), plan.next.map_or("-".into(), clock));
     assert_eq!(shown.trim_start(), expected);
 }
 
 #[test]
 fn an_instant_that_is_waited_for_fires_on_time() {
     for policy in [CatchUp::Skip, CatchUp::Once, CatchUp::All] {
-        check(
-            policy,
-            9,
-            "11:00:00",
-            Some("12:00:00"),
-            "12:00:00",
-            "12:00:00 @12:00:00 >13:00:00",
-        );
-        check(
-            policy,
-            9,
-            "11:00:00",
-            Some("12:00:00"),
-            "12:00:59",
-            "12:00:00 @12:00:00 >13:00:00",
-        );
-        check(
-            policy,
-            9,
-            "11:00:00",
-            Some("12:00:00"),
-            "11:59:59",
-            "@11:00:00 >12:00:00",
-        );
-        check(
-            policy,
-            9,
-            "12:00:00",
-            Some("12:00:00"),
-            "12:00:30",
-            "@12:00:00 >13:00:00",
-        );
+        check(policy, 9, "11:00:00", Some("12:00:00"), "12:00:00", "12:00:00 @12:00:00 >13:00:00");
+        check(policy, 9, "11:00:00", Some("12:00:00"), "12:00:59", "12:00:00 @12:00:00 >13:00:00");
+        check(policy, 9, "11:00:00", Some("12:00:00"), "11:59:59", "@11:00:00 >12:00:00");
+        check(policy, 9, "12:00:00", Some("12:00:00"), "12:00:30", "@12:00:00 >13:00:00");
     }
 }
 
 #[test]
 fn missed_instants_go_by_the_policy() {
-    check(
-        CatchUp::Skip,
-        9,
-        "08:00:00",
-        None,
-        "12:30:00",
-        "@12:00:00 >13:00:00",
-    );
-    check(
-        CatchUp::Once,
-        9,
-        "08:00:00",
-        None,
-        "12:30:00",
-        "12:00:00! @12:00:00 >13:00:00",
-    );
-    check(
-        CatchUp::All,
-        9,
-        "09:00:00",
-        None,
-        "12:30:00",
-        "10:00:00! 11:00:00! 12:00:00! @12:00:00 >13:00:00",
-    );
-    check(
-        CatchUp::All,
-        2,
-        "08:00:00",
-        None,
-        "12:30:00",
-        "11:00:00! 12:00:00! @12:00:00 >13:00:00",
-    );
-    check(
-        CatchUp::Once,
-        9,
-        "12:00:00",
-        None,
-        "12:30:00",
-        "@12:00:00 >13:00:00",
-    );
-    check(
-        CatchUp::Once,
-        9,
-        "11:00:00",
-        None,
-        "12:00:00",
-        "12:00:00! @12:00:00 >13:00:00",
-    );
+    check(CatchUp::Skip, 9, "08:00:00", None, "12:30:00", "@12:00:00 >13:00:00");
+    check(CatchUp::Once, 9, "08:00:00", None, "12:30:00", "12:00:00! @12:00:00 >13:00:00");
+    check(CatchUp::All, 9, "09:00:00", None, "12:30:00", "10:00:00! 11:00:00! 12:00:00! @12:00:00 >13:00:00");
+    check(CatchUp::All, 2, "08:00:00", None, "12:30:00", "11:00:00! 12:00:00! @12:00:00 >13:00:00");
+    check(CatchUp::Once, 9, "12:00:00", None, "12:30:00", "@12:00:00 >13:00:00");
+    check(CatchUp::Once, 9, "11:00:00", None, "12:00:00", "12:00:00! @12:00:00 >13:00:00");
 }
 
 #[test]
 fn an_armed_instant_beside_missed_ones() {
     // Held for hours: the instant waited for is no longer on time.
-    check(
-        CatchUp::Skip,
-        9,
-        "09:00:00",
-        Some("10:00:00"),
-        "12:00:00",
-        "@12:00:00 >13:00:00",
-    );
-    check(
-        CatchUp::Once,
-        9,
-        "09:00:00",
-        Some("10:00:00"),
-        "12:00:00",
-        "12:00:00! @12:00:00 >13:00:00",
-    );
+    check(CatchUp::Skip, 9, "09:00:00", Some("10:00:00"), "12:00:00", "@12:00:00 >13:00:00");
+    check(CatchUp::Once, 9, "09:00:00", Some("10:00:00"), "12:00:00", "12:00:00! @12:00:00 >13:00:00");
     let fires = |policy, armed: &str, now: &str| {
-        let plan = plan(
-            &spec("* * * * * *", policy, 2),
-            at("10:00:00"),
-            Some(at(armed)),
-            at(now),
-        );
-        plan.fires
-            .iter()
-            .map(|f| (f.at.rfc3339()[17..19].to_owned(), f.catch_up))
-            .collect::<Vec<_>>()
+        let plan = plan(&spec("* * * * * *", policy, 2), at("10:00:00"), Some(at(armed)), at(now));
+        plan.fires.iter().map(|f| (f.at.rfc3339()[17..19].to_owned(), f.catch_up)).collect::<Vec<_>>()
     };
-    let shown = |seconds: &[(&str, bool)]| {
-        seconds
-            .iter()
-            .map(|(s, c)| ((*s).to_owned(), *c))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        fires(CatchUp::Skip, "10:00:01", "10:00:05"),
-        shown(&[("01", false)])
-    );
-    assert_eq!(
-        fires(CatchUp::Once, "10:00:01", "10:00:05"),
-        shown(&[("01", false), ("05", true)])
-    );
+    let shown =
+        |seconds: &[(&str, bool)]| seconds.iter().map(|(s, c)| ((*s).to_owned(), *c)).collect::<Vec<_>>();
+    assert_eq!(fires(CatchUp::Skip, "10:00:01", "10:00:05"), shown(&[("01", false)]));
+    assert_eq!(fires(CatchUp::Once, "10:00:01", "10:00:05"), shown(&[("01", false), ("05", true)]));
     assert_eq!(
         fires(CatchUp::All, "10:00:01", "10:00:05"),
         shown(&[("01", false), ("04", true), ("05", true)])
@@ -185,28 +76,15 @@ fn an_armed_instant_beside_missed_ones() {
 
 #[test]
 fn a_clock_set_back_fires_nothing_twice() {
-    check(
-        CatchUp::All,
-        9,
-        "12:00:00",
-        Some("13:00:00"),
-        "10:30:00",
-        "@12:00:00 >13:00:00",
-    );
+    check(CatchUp::All, 9, "12:00:00", Some("13:00:00"), "10:30:00", "@12:00:00 >13:00:00");
 }
 
 #[test]
 fn a_fire_becomes_an_event() {
     let mut spec = spec("0 * * * *", CatchUp::Once, 1);
-    spec.data = Value::parse(br#"{"region":"eu","catchUp":"shadowed"}"#)
-        .unwrap()
-        .as_object()
-        .unwrap()
-        .clone();
-    let fire = Fire {
-        at: at("12:00:00"),
-        catch_up: true,
-    };
+    spec.data =
+        Value::parse(br#"{"region":"eu","catchUp":"shadowed"}"#).unwrap().as_object().unwrap().clone();
+    let fire = Fire { at: at("12:00:00"), catch_up: true };
     let event = to_event(&spec, "/sources/default/nightly", fire, at("12:00:00.250")).unwrap();
     insta::assert_snapshot!(event.to_value(), @r#"{"specversion":"1.0","id":"2026-11-24T12:00:00Z","source":"/sources/default/nightly","type":"cron.fired","subject":"2026-11-24T12:00:00Z","time":"2026-11-24T12:00:00Z","datacontenttype":"application/json","data":{"region":"eu","catchUp":true,"scheduledAt":"2026-11-24T12:00:00Z","firedAt":"2026-11-24T12:00:00.250Z"}}"#);
 }
@@ -220,15 +98,9 @@ fn the_position_of_another_schedule_is_not_resumed() {
             (POSITION_SCHEDULE.into(), schedule.into()),
         ]
     };
-    assert_eq!(
-        resume(&hourly, &saved("0 * * * * UTC posix")),
-        Some(at("10:00:00"))
-    );
+    assert_eq!(resume(&hourly, &saved("0 * * * * UTC posix")), Some(at("10:00:00")));
     assert_eq!(resume(&hourly, &saved("0 3 * * * UTC posix")), None);
-    assert_eq!(
-        resume(&hourly, &saved("0 * * * * UTC posix")[..1]),
-        Some(at("10:00:00"))
-    );
+    assert_eq!(resume(&hourly, &saved("0 * * * * UTC posix")[..1]), Some(at("10:00:00")));
     assert_eq!(resume(&hourly, &[]), None);
 }
 
@@ -246,17 +118,9 @@ async fn a_first_run_saves_where_it_begins_and_fires_each_second_once() {
     stop.cancel();
     run.await.unwrap().unwrap();
     let batches = ingress.batches();
-    assert!(
-        batches[0].events.is_empty() && batches[0].positions.len() == 2,
-        "{:?}",
-        batches[0]
-    );
+    assert!(batches[0].events.is_empty() && batches[0].positions.len() == 2, "{:?}", batches[0]);
     assert!(batches.iter().all(|batch| !batch.dedupe));
-    let ids: Vec<_> = ingress
-        .events()
-        .iter()
-        .map(|event| Time::parse(&event.id).unwrap().0)
-        .collect();
+    let ids: Vec<_> = ingress.events().iter().map(|event| Time::parse(&event.id).unwrap().0).collect();
     assert!(ids.windows(2).all(|pair| pair[1] - pair[0] == 1000), "{ids:?}");
     assert_eq!(health.state(), "running");
 }
@@ -280,16 +144,9 @@ async fn a_restart_neither_loses_nor_doubles_an_instant() {
         }
         let _ = run.await;
     }
-    let ids: Vec<_> = ingress
-        .events()
-        .iter()
-        .map(|event| Time::parse(&event.id).unwrap().0)
-        .collect();
+    let ids: Vec<_> = ingress.events().iter().map(|event| Time::parse(&event.id).unwrap().0).collect();
     assert_eq!(ids[0], begin.0 + 1000);
-    assert!(
-        ids.len() >= 50 && ids.windows(2).all(|pair| pair[1] - pair[0] == 1000),
-        "{ids:?}"
-    );
+    assert!(ids.len() >= 50 && ids.windows(2).all(|pair| pair[1] - pair[0] == 1000), "{ids:?}");
 }
 
 #[tokio::test]
@@ -298,10 +155,7 @@ async fn a_thousand_sources_wait_in_one_thread() {
     let runs: Vec<_> = (0..1000)
         .map(|n| {
             let context = context(&ingress, &health, &format!("daily-{n}"));
-            (
-                context.stop.clone(),
-                tokio::spawn(cron(&format!("{} 3 29 2 *", n % 60)).run(context)),
-            )
+            (context.stop.clone(), tokio::spawn(cron(&format!("{} 3 29 2 *", n % 60)).run(context)))
         })
         .collect();
     until("every source has begun", || ingress.batches().len() == 1000).await;

@@ -106,20 +106,15 @@ fn equal(sent: &[u8], expected: &[u8]) -> Result<(), HttpProblem> {
 
 fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
     let field = |name| header(request.headers, name).filter(|text| !text.is_empty());
-    let (Some(id), Some(timestamp), Some(signatures)) = (
-        field("webhook-id"),
-        field("webhook-timestamp"),
-        field("webhook-signature"),
-    ) else {
+    let (Some(id), Some(timestamp), Some(signatures)) =
+        (field("webhook-id"), field("webhook-timestamp"), field("webhook-signature"))
+    else {
         return Err(missing("webhook-id, webhook-timestamp and webhook-signature"));
     };
     let seconds: i64 = timestamp.parse().map_err(|_| wrong())?;
     let apart = request.received.0.abs_diff(seconds.saturating_mul(1000));
     if u128::from(apart) > hmac.tolerance.as_millis() {
-        let message = format!(
-            "webhook-timestamp is more than {} s from now",
-            hmac.tolerance.as_secs()
-        );
+        let message = format!("webhook-timestamp is more than {} s from now", hmac.tolerance.as_secs());
         let help = "set the sender's clock, or send what is left over signed anew";
         return Err(HttpProblem::new(401, "signature-stale", message, help));
     }
@@ -129,26 +124,17 @@ fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProbl
         .split_whitespace()
         .filter_map(|part| STANDARD.decode(part.strip_prefix("v1,")?).ok())
         .collect();
-    let keys = hmac
-        .secrets
-        .iter()
-        .map(|secret| match secret.0.strip_prefix("whsec_") {
-            Some(text) => STANDARD.decode(text).unwrap_or_default(),
-            None => secret.0.as_bytes().to_vec(),
-        });
+    let keys = hmac.secrets.iter().map(|secret| match secret.0.strip_prefix("whsec_") {
+        Some(text) => STANDARD.decode(text).unwrap_or_default(),
+        None => secret.0.as_bytes().to_vec(),
+    });
     any_signs(keys, &signed, &sent)
 }
 
 fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
-    let default = if hmac.scheme == Scheme::GitHub {
-        "x-hub-signature-256"
-    } else {
-        "x-signature-256"
-    };
+    let default = if hmac.scheme == Scheme::GitHub { "x-hub-signature-256" } else { "x-signature-256" };
     let name = hmac.header.as_deref().unwrap_or(default);
-    let text = header(request.headers, name)
-        .map(str::trim)
-        .ok_or_else(|| missing(name))?;
+    let text = header(request.headers, name).map(str::trim).ok_or_else(|| missing(name))?;
     let sent = match (hmac.scheme, text.strip_prefix("sha256=")) {
         (Scheme::GitHub, None) => return Err(wrong()),
         (Scheme::GitHub, Some(hex)) => unhex(hex),
@@ -181,10 +167,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 fn missing(what: &str) -> HttpProblem {
@@ -194,12 +177,7 @@ fn missing(what: &str) -> HttpProblem {
 
 fn wrong() -> HttpProblem {
     let help = "compare the sender's secret with the one the source names";
-    HttpProblem::new(
-        401,
-        "unauthenticated",
-        "credentials or signature do not hold",
-        help,
-    )
+    HttpProblem::new(401, "unauthenticated", "credentials or signature do not hold", help)
 }
 
 #[cfg(test)]
@@ -216,12 +194,7 @@ mod tests {
     fn check(auth: &Auth, headers: &[(&str, &str)], body: &str, expected: Result<(), &str>) {
         let map: HeaderMap = headers
             .iter()
-            .map(|(n, v)| {
-                (
-                    n.parse::<HeaderName>().unwrap(),
-                    v.parse::<HeaderValue>().unwrap(),
-                )
-            })
+            .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
             .collect();
         let body = Bytes::copy_from_slice(body.as_bytes());
         let request = Request {
@@ -248,14 +221,7 @@ mod tests {
         let auth = Auth::Bearer(secret("t0ken"));
         check(&auth, &[("authorization", "Bearer t0ken")], "", Ok(()));
         check(&auth, &[("authorization", "bearer  t0ken ")], "", Ok(()));
-        for sent in [
-            "Bearer t0kem",
-            "Bearer t0ken2",
-            "Bearer ",
-            "Basic t0ken",
-            "t0ken",
-            "",
-        ] {
+        for sent in ["Bearer t0kem", "Bearer t0ken2", "Bearer ", "Basic t0ken", "t0ken", ""] {
             check(&auth, &[("authorization", sent)], "", NO);
         }
         check(&auth, &[], "", NO);
@@ -265,10 +231,7 @@ mod tests {
 
     #[test]
     fn basic() {
-        let auth = Auth::Basic {
-            username: "ann".into(),
-            password: secret("p:w"),
-        };
+        let auth = Auth::Basic { username: "ann".into(), password: secret("p:w") };
         let sent = |text: &str| format!("Basic {}", STANDARD.encode(text));
         check(&auth, &[("authorization", &sent("ann:p:w"))], "", Ok(()));
         for text in ["ann:p", "bob:p:w", "annp:w", ""] {
@@ -287,15 +250,11 @@ mod tests {
     }
 
     fn tag(key: &[u8], text: &str) -> Vec<u8> {
-        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
-            .as_ref()
-            .to_vec()
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes
-            .iter()
-            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+        bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     #[test]
@@ -307,11 +266,8 @@ mod tests {
         let auth = signed(Scheme::StandardWebhooks, &["whsec_b2xk", key], None);
         let send = |time: i64, signature: &str, body: &str, expected| {
             let time = time.to_string();
-            let headers = [
-                ("webhook-id", id),
-                ("webhook-timestamp", time.as_str()),
-                ("webhook-signature", signature),
-            ];
+            let headers =
+                [("webhook-id", id), ("webhook-timestamp", time.as_str()), ("webhook-signature", signature)];
             check(&auth, &headers, body, expected);
         };
         send(NOW, good, body, Ok(()));
@@ -323,20 +279,11 @@ mod tests {
         send(NOW - 301, good, body, Err("signature-stale"));
         send(NOW + 301, good, body, Err("signature-stale"));
         send(i64::MIN, good, body, Err("signature-stale"));
-        check(
-            &auth,
-            &[("webhook-id", id), ("webhook-signature", good)],
-            body,
-            NO,
-        );
+        check(&auth, &[("webhook-id", id), ("webhook-signature", good)], body, NO);
         let raw = signed(Scheme::StandardWebhooks, &["plain"], None);
         let signature = format!("v1,{}", STANDARD.encode(tag(b"plain", &format!("{id}.{NOW}.x"))));
         let time = NOW.to_string();
-        let headers = [
-            ("webhook-id", id),
-            ("webhook-timestamp", &time),
-            ("webhook-signature", &signature),
-        ];
+        let headers = [("webhook-id", id), ("webhook-timestamp", &time), ("webhook-signature", &signature)];
         check(&raw, &headers, "x", Ok(()));
     }
 
@@ -357,33 +304,15 @@ mod tests {
     fn generic_signatures() {
         let auth = signed(Scheme::Generic, &["old", "new"], Some("X-My-Sign"));
         let made = tag(b"new", "body");
-        for text in [
-            hex(&made),
-            format!("sha256={}", hex(&made)),
-            STANDARD.encode(&made),
-            hex(&tag(b"old", "body")),
-        ] {
+        for text in
+            [hex(&made), format!("sha256={}", hex(&made)), STANDARD.encode(&made), hex(&tag(b"old", "body"))]
+        {
             check(&auth, &[("x-my-sign", &text)], "body", Ok(()));
             check(&auth, &[("x-signature-256", &text)], "body", NO);
             check(&auth, &[("x-my-sign", &text)], "other", NO);
         }
-        check(
-            &signed(Scheme::Generic, &["new"], None),
-            &[("x-signature-256", &hex(&made))],
-            "body",
-            Ok(()),
-        );
-        check(
-            &signed(Scheme::Generic, &[""], None),
-            &[("x-signature-256", &hex(&tag(b"x", "")))],
-            "",
-            NO,
-        );
-        check(
-            &signed(Scheme::Generic, &[], None),
-            &[("x-signature-256", &hex(&made))],
-            "body",
-            NO,
-        );
+        check(&signed(Scheme::Generic, &["new"], None), &[("x-signature-256", &hex(&made))], "body", Ok(()));
+        check(&signed(Scheme::Generic, &[""], None), &[("x-signature-256", &hex(&tag(b"x", "")))], "", NO);
+        check(&signed(Scheme::Generic, &[], None), &[("x-signature-256", &hex(&made))], "body", NO);
     }
 }

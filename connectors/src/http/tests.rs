@@ -18,12 +18,7 @@ fn spec() -> Spec {
 fn send(spec: &Spec, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<String, String> {
     let map: HeaderMap = headers
         .iter()
-        .map(|(n, v)| {
-            (
-                n.parse::<HeaderName>().unwrap(),
-                v.parse::<HeaderValue>().unwrap(),
-            )
-        })
+        .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
         .collect();
     let body = Bytes::copy_from_slice(body);
     let request = Request {
@@ -35,18 +30,9 @@ fn send(spec: &Spec, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Res
         received: Time(1_764_000_000_120),
     };
     to_events(spec, "default", &request, "fresh")
-        .map(|events| {
-            events
-                .iter()
-                .map(|event| event.to_value().to_string())
-                .collect::<Vec<_>>()
-                .join("\n")
-        })
+        .map(|events| events.iter().map(|event| event.to_value().to_string()).collect::<Vec<_>>().join("\n"))
         .map_err(|problem| {
-            format!(
-                "{} {}: {}; {}",
-                problem.status, problem.code, problem.message, problem.help
-            )
+            format!("{} {}: {}; {}", problem.status, problem.code, problem.message, problem.help)
         })
 }
 
@@ -69,11 +55,7 @@ fn check(content_type: Option<&str>, body: &'static [u8], expected: &str) {
             "bytes".to_owned()
         }
     };
-    assert_eq!(
-        format!("{} {data}", kind.unwrap_or("-")),
-        expected,
-        "{content_type:?}"
-    );
+    assert_eq!(format!("{} {data}", kind.unwrap_or("-")), expected, "{content_type:?}");
 }
 
 #[test]
@@ -83,16 +65,8 @@ fn bodies_are_json_text_or_bytes() {
     check(None, b"[1]", "application/json [1]");
     check(None, b"on", "text/plain \"on\"");
     check(None, b"\xff", "application/octet-stream bytes");
-    check(
-        Some("application/json; charset=utf-8"),
-        b"1.5",
-        "application/json; charset=utf-8 1.5",
-    );
-    check(
-        Some("application/vnd.x+json"),
-        b"\"t\"",
-        "application/vnd.x+json \"t\"",
-    );
+    check(Some("application/json; charset=utf-8"), b"1.5", "application/json; charset=utf-8 1.5");
+    check(Some("application/vnd.x+json"), b"\"t\"", "application/vnd.x+json \"t\"");
     check(json, b"{oops", "text/plain \"{oops\"");
     check(json, b"\xff", "application/octet-stream bytes");
     check(Some("text/plain"), b"1", "text/plain \"1\"");
@@ -106,13 +80,7 @@ fn bodies_are_json_text_or_bytes() {
 fn ids_come_from_the_caller_first() {
     let id = |headers: &[(&str, &str)]| {
         let event = send(&spec(), "POST", headers, b"x").unwrap();
-        Value::parse(event.as_bytes())
-            .unwrap()
-            .get("id")
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .to_owned()
+        Value::parse(event.as_bytes()).unwrap().get("id").unwrap().as_str().unwrap().to_owned()
     };
     assert_eq!(id(&[]), "fresh");
     assert_eq!(id(&[("webhook-id", "w")]), "w");
@@ -136,21 +104,12 @@ fn cloud_events_pass_as_they_are() {
         format!(r#"{order}"datacontenttype":"application/json","data":{{}}}}"#)
     );
     let structured = format!(r#"{order}"subject":"s"}}"#);
-    let wide = Spec {
-        max_body: 1000,
-        ..spec()
-    };
+    let wide = Spec { max_body: 1000, ..spec() };
     let kind = [("content-type", "Application/CloudEvents+JSON")];
-    assert_eq!(
-        send(&wide, "POST", &kind, structured.as_bytes()).unwrap(),
-        structured
-    );
+    assert_eq!(send(&wide, "POST", &kind, structured.as_bytes()).unwrap(), structured);
     let batch = format!("[{structured},{structured}]");
     let kind = [("content-type", "application/cloudevents-batch+json")];
-    assert_eq!(
-        send(&wide, "POST", &kind, batch.as_bytes()).unwrap(),
-        format!("{structured}\n{structured}")
-    );
+    assert_eq!(send(&wide, "POST", &kind, batch.as_bytes()).unwrap(), format!("{structured}\n{structured}"));
 }
 
 #[test]
@@ -164,10 +123,7 @@ fn refusals() {
         @"415 unsupported-event-format: the event format of `application/cloudevents+avro` is not read; send ce- header fields with any body, or a body of content type application/cloudevents+json or application/cloudevents-batch+json"
     );
     insta::assert_snapshot!(send(&spec(), "POST", &[("ce-specversion", "1.0")], b"{}").unwrap_err(), @"400 bad-event: it lacks `id`, `source`, `type`; an event has at least specversion, id, source and type");
-    let locked = Spec {
-        auth: Auth::Bearer(auth::Secret("t".into())),
-        ..spec()
-    };
+    let locked = Spec { auth: Auth::Bearer(auth::Secret("t".into())), ..spec() };
     insta::assert_snapshot!(send(&locked, "POST", &[], b"{}").unwrap_err(), @"401 unauthenticated: credentials are missing; send Authorization: Bearer TOKEN as the source's auth asks");
     assert!(send(&locked, "POST", &[("authorization", "Bearer t")], b"{}").is_ok());
 }
@@ -176,17 +132,10 @@ fn refusals() {
 fn the_event_block_replaces_attributes_of_wrapped_requests() {
     let kind = Template::compile(&Value::text("order.placed"), &[]).unwrap();
     let placed = Spec {
-        overrides: EventOverrides {
-            attributes: vec![("type", kind)],
-            extensions: Vec::new(),
-        },
+        overrides: EventOverrides { attributes: vec![("type", kind)], extensions: Vec::new() },
         ..spec()
     };
-    assert!(
-        send(&placed, "POST", &[], b"{}")
-            .unwrap()
-            .contains(r#""type":"order.placed""#)
-    );
+    assert!(send(&placed, "POST", &[], b"{}").unwrap().contains(r#""type":"order.placed""#));
 }
 
 #[test]

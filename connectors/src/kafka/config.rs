@@ -22,11 +22,7 @@ pub struct Security {
 
 impl Default for Security {
     fn default() -> Security {
-        Security {
-            protocol: "plaintext".into(),
-            mechanism: None,
-            credentials: None,
-        }
+        Security { protocol: "plaintext".into(), mechanism: None, credentials: None }
     }
 }
 
@@ -69,10 +65,7 @@ pub(super) const STATISTICS_MS: u32 = 2000;
 /// Whether a setting of `options` is Tidemill's own: then what to do instead.
 pub fn owned(option: &str) -> Option<&'static str> {
     let name = option.trim().to_ascii_lowercase();
-    OWNED
-        .iter()
-        .find(|(owned, _)| *owned == name)
-        .map(|(_, instead)| *instead)
+    OWNED.iter().find(|(owned, _)| *owned == name).map(|(_, instead)| *instead)
 }
 
 /// The client's settings for a source. Refuses owned options, naming them.
@@ -88,10 +81,7 @@ pub(super) fn client(spec: &Spec) -> Result<ClientConfig, SourceError> {
         .set("fetch.wait.max.ms", "100");
     for (name, value) in &spec.options {
         if let Some(instead) = owned(name) {
-            return Err(refused(
-                format!("the option `{name}` is not yours to set"),
-                instead,
-            ));
+            return Err(refused(format!("the option `{name}` is not yours to set"), instead));
         }
         config.set(&**name, &**value);
     }
@@ -111,20 +101,13 @@ pub(super) fn client(spec: &Spec) -> Result<ClientConfig, SourceError> {
         config.set("sasl.mechanism", &**mechanism);
     }
     if let Some((username, password)) = &spec.security.credentials {
-        config
-            .set("sasl.username", &**username)
-            .set("sasl.password", &**password);
+        config.set("sasl.username", &**username).set("sasl.password", &**password);
     }
     Ok(config)
 }
 
 fn refused(message: String, help: &str) -> SourceError {
-    SourceError {
-        code: "kafka-options".into(),
-        message,
-        help: help.to_owned(),
-        permanent: true,
-    }
+    SourceError { code: "kafka-options".into(), message, help: help.to_owned(), permanent: true }
 }
 
 #[cfg(test)]
@@ -132,10 +115,7 @@ mod tests {
     use super::*;
 
     fn with(name: &str, value: &str) -> Spec {
-        Spec {
-            options: vec![(name.into(), value.into())],
-            ..Spec::default()
-        }
+        Spec { options: vec![(name.into(), value.into())], ..Spec::default() }
     }
 
     #[test]
@@ -144,10 +124,7 @@ mod tests {
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
         for (name, instead) in OWNED {
             let error = client(&with(&name.to_uppercase(), "x")).unwrap_err();
-            assert!(
-                error.message.contains(&name.to_uppercase()) && error.permanent,
-                "{error:?}"
-            );
+            assert!(error.message.contains(&name.to_uppercase()) && error.permanent, "{error:?}");
             assert_eq!((&*error.code, &*error.help), ("kafka-options", instead));
         }
     }

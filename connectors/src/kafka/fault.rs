@@ -33,27 +33,17 @@ impl Fault {
 
 /// Reads an error; `reason` is what the client last told about it, if anything.
 pub(super) fn fault(error: &KafkaError, reason: Option<&str>) -> Fault {
-    let setting = matches!(
-        error,
-        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)
-    );
+    let setting = matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_));
     let code = match error.rdkafka_error_code() {
         _ if setting => "kafka-options",
         Some(code) => code_of(code),
         None => "kafka-error",
     };
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-    let lasting = matches!(
-        code,
-        "kafka-auth" | "kafka-tls" | "kafka-denied" | "kafka-position" | "kafka-options"
-    );
+    let lasting =
+        matches!(code, "kafka-auth" | "kafka-tls" | "kafka-denied" | "kafka-position" | "kafka-options");
     let message = reason.map_or_else(|| error.to_string(), str::to_owned);
-    Fault {
-        code,
-        message,
-        help: help_for(code),
-        ends: fatal || lasting,
-    }
+    Fault { code, message, help: help_for(code), ends: fatal || lasting }
 }
 
 fn code_of(code: RDKafkaErrorCode) -> &'static str {
@@ -104,48 +94,16 @@ mod tests {
         use RDKafkaErrorCode as Code;
         let check = |error: KafkaError, code: &str, ends: bool| {
             let fault = fault(&error, Some("why"));
-            assert_eq!(
-                (fault.code, fault.ends, fault.message.as_str()),
-                (code, ends, "why"),
-                "{error}"
-            );
+            assert_eq!((fault.code, fault.ends, fault.message.as_str()), (code, ends, "why"), "{error}");
         };
-        check(
-            KafkaError::MessageConsumption(Code::Authentication),
-            "kafka-auth",
-            true,
-        );
+        check(KafkaError::MessageConsumption(Code::Authentication), "kafka-auth", true);
         check(KafkaError::Global(Code::SSL), "kafka-tls", true);
-        check(
-            KafkaError::MessageConsumption(Code::TopicAuthorizationFailed),
-            "kafka-denied",
-            true,
-        );
-        check(
-            KafkaError::MessageConsumption(Code::AllBrokersDown),
-            "kafka-unreachable",
-            false,
-        );
-        check(
-            KafkaError::MetadataFetch(Code::BrokerTransportFailure),
-            "kafka-unreachable",
-            false,
-        );
-        check(
-            KafkaError::MessageConsumption(Code::UnknownTopicOrPartition),
-            "kafka-topic",
-            false,
-        );
-        check(
-            KafkaError::MessageConsumption(Code::AutoOffsetReset),
-            "kafka-position",
-            true,
-        );
-        check(
-            KafkaError::MessageConsumptionFatal(Code::Fatal),
-            "kafka-error",
-            true,
-        );
+        check(KafkaError::MessageConsumption(Code::TopicAuthorizationFailed), "kafka-denied", true);
+        check(KafkaError::MessageConsumption(Code::AllBrokersDown), "kafka-unreachable", false);
+        check(KafkaError::MetadataFetch(Code::BrokerTransportFailure), "kafka-unreachable", false);
+        check(KafkaError::MessageConsumption(Code::UnknownTopicOrPartition), "kafka-topic", false);
+        check(KafkaError::MessageConsumption(Code::AutoOffsetReset), "kafka-position", true);
+        check(KafkaError::MessageConsumptionFatal(Code::Fatal), "kafka-error", true);
         check(KafkaError::ClientCreation("x".into()), "kafka-options", true);
     }
 }

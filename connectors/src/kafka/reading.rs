@@ -132,20 +132,9 @@ impl<'a> Reading<'a> {
     fn take_off(&mut self) -> Flight {
         let batch = std::mem::take(&mut self.gathered);
         self.full_since = None;
-        let (context, arrivals) = (
-            self.context,
-            arrivals(self.context, batch.events, &batch.positions),
-        );
-        let stored = offer(
-            context.ingress.clone(),
-            context.health.clone(),
-            context.stop.clone(),
-            arrivals,
-        );
-        Flight {
-            stored: Box::pin(stored),
-            positions: batch.positions,
-        }
+        let (context, arrivals) = (self.context, arrivals(self.context, batch.events, &batch.positions));
+        let stored = offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals);
+        Flight { stored: Box::pin(stored), positions: batch.positions }
     }
 
     fn landed(&mut self, positions: Positions) -> Result<(), SourceError> {
@@ -206,10 +195,7 @@ impl<'a> Reading<'a> {
         &self,
         with: impl Fn(&SourceConsumer, &TopicPartitionList) -> KafkaResult<()>,
     ) -> Result<(), SourceError> {
-        let done = self
-            .consumer
-            .assignment()
-            .and_then(|list| with(self.consumer, &list));
+        let done = self.consumer.assignment().and_then(|list| with(self.consumer, &list));
         done.map_err(|error| fault::fault(&error, None).error())
     }
 
@@ -218,10 +204,7 @@ impl<'a> Reading<'a> {
         self.tell_at = None;
         let mut list = TopicPartitionList::new();
         for ((topic, partition), next) in std::mem::take(&mut self.untold) {
-            if list
-                .add_partition_offset(&topic, partition, Offset::Offset(next))
-                .is_err()
-            {
+            if list.add_partition_offset(&topic, partition, Offset::Offset(next)).is_err() {
                 return;
             }
         }

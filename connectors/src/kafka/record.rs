@@ -60,26 +60,14 @@ pub struct Poison {
 
 /// The event a record becomes.
 pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
-    let poison = |message: String| Poison {
-        place: place(record),
-        message,
-    };
+    let poison = |message: String| Poison { place: place(record), message };
     if size(record) > MAX_RECORD {
-        return Err(poison(format!(
-            "it is larger than the limit `record-size` of {MAX_RECORD} bytes"
-        )));
+        return Err(poison(format!("it is larger than the limit `record-size` of {MAX_RECORD} bytes")));
     }
     if mapping.format != Format::Plain {
-        let limits = Limits {
-            event: MAX_RECORD,
-            ..Limits::default()
-        };
-        let read = event::kafka::read(
-            record.key.as_deref(),
-            record.value.as_deref(),
-            &record.headers,
-            limits,
-        );
+        let limits = Limits { event: MAX_RECORD, ..Limits::default() };
+        let read =
+            event::kafka::read(record.key.as_deref(), record.value.as_deref(), &record.headers, limits);
         match (read, mapping.format) {
             (Ok(Some(event)), _) => return Ok(event),
             (Ok(None), Format::CloudEvents) => {
@@ -95,19 +83,12 @@ pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
     if mapping.overrides.is_empty() {
         return Ok(event);
     }
-    mapping
-        .overrides
-        .apply(&event, &raw(record, &event.data))
-        .map_err(|error| poison(error.to_string()))
+    mapping.overrides.apply(&event, &raw(record, &event.data)).map_err(|error| poison(error.to_string()))
 }
 
 /// Bytes of key, value and headers.
 pub(super) fn size(record: &Record) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len) + headers
 }
 
@@ -116,11 +97,8 @@ fn place(record: &Record) -> String {
 }
 
 fn plain(mapping: &Mapping, record: &Record) -> Event {
-    let key: Option<Arc<str>> = record
-        .key
-        .as_deref()
-        .filter(|key| !key.is_empty())
-        .map(|key| text(key).into());
+    let key: Option<Arc<str>> =
+        record.key.as_deref().filter(|key| !key.is_empty()).map(|key| text(key).into());
     let (data, content_type) = payload(record);
     Event {
         id: place(record).into(),
@@ -130,10 +108,7 @@ fn plain(mapping: &Mapping, record: &Record) -> Event {
         time: record.timestamp.map(|at| Time(at).rfc3339().into()),
         datacontenttype: content_type.map(Into::into),
         dataschema: None,
-        extensions: key
-            .into_iter()
-            .map(|key| ("partitionkey".into(), Value::String(key)))
-            .collect(),
+        extensions: key.into_iter().map(|key| ("partitionkey".into(), Value::String(key))).collect(),
         data,
     }
 }
@@ -143,38 +118,26 @@ fn payload(record: &Record) -> (Data, Option<&str>) {
     let Some(value) = record.value.as_deref() else {
         return (Data::None, None);
     };
-    let said = record
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let said = said
-        .and_then(|(_, value)| std::str::from_utf8(value).ok())
-        .map(str::trim);
+    let said = record.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let said = said.and_then(|(_, value)| std::str::from_utf8(value).ok()).map(str::trim);
     let said = said
         .filter(|said| !said.is_empty() && !said.to_ascii_lowercase().starts_with("application/cloudevents"));
     if let Ok(json) = Value::parse(value) {
-        return (
-            Data::Json(json),
-            Some(said.filter(|said| is_json(said)).unwrap_or("application/json")),
-        );
+        return (Data::Json(json), Some(said.filter(|said| is_json(said)).unwrap_or("application/json")));
     }
     let said = said.filter(|said| !is_json(said));
     match std::str::from_utf8(value) {
         Ok(text) => (Data::Json(Value::text(text)), Some(said.unwrap_or("text/plain"))),
-        Err(_) => (
-            Data::Binary(Bytes::copy_from_slice(value)),
-            Some(said.unwrap_or("application/octet-stream")),
-        ),
+        Err(_) => {
+            (Data::Binary(Bytes::copy_from_slice(value)), Some(said.unwrap_or("application/octet-stream")))
+        }
     }
 }
 
 /// What the expressions of the `event` block see. Of a header that stands twice the last counts.
 fn raw(record: &Record, data: &Data) -> Value {
-    let headers: Map = record
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().into(), Value::from(text(value))))
-        .collect();
+    let headers: Map =
+        record.headers.iter().map(|(name, value)| (name.as_str().into(), Value::from(text(value)))).collect();
     Value::object([
         ("key", Value::from(record.key.as_deref().map(text))),
         ("value", data_value(data)),
@@ -205,19 +168,13 @@ mod tests {
             timestamp: Some(1_764_000_000_120),
             key: Some(key.to_vec()),
             value: value.map(<[u8]>::to_vec),
-            headers: headers
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()))
-                .collect(),
+            headers: headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect(),
         }
     }
 
     fn read(format: Format, record: &Record) -> Result<String, String> {
-        let mapping = Mapping {
-            format,
-            broker: "127.0.0.1:9092".into(),
-            overrides: EventOverrides::default(),
-        };
+        let mapping =
+            Mapping { format, broker: "127.0.0.1:9092".into(), overrides: EventOverrides::default() };
         to_event(&mapping, record)
             .map(|event| event.to_value().to_string())
             .map_err(|poison| poison.to_string())
@@ -234,28 +191,19 @@ mod tests {
     fn check(record: &Record, expected: &str) {
         let event = read(Format::Auto, record).unwrap();
         let head = r#"{"specversion":"1.0","id":"orders/2/41","source":"kafka://127.0.0.1:9092/orders","type":"kafka.record","#;
-        let rest = event
-            .strip_prefix(head)
-            .unwrap()
-            .replace(r#""time":"2025-11-24T16:00:00.120Z","#, "");
+        let rest = event.strip_prefix(head).unwrap().replace(r#""time":"2025-11-24T16:00:00.120Z","#, "");
         assert_eq!(rest.trim_end_matches('}'), expected.trim_end_matches('}'));
     }
 
     #[test]
     fn keys_and_values_of_any_kind() {
-        check(
-            &record(b"", &[], Some(b"on")),
-            r#""datacontenttype":"text/plain","data":"on"}"#,
-        );
+        check(&record(b"", &[], Some(b"on")), r#""datacontenttype":"text/plain","data":"on"}"#);
         check(
             &record(b"\xff", &[], Some(b"7")),
             r#""subject":"/w==","datacontenttype":"application/json","partitionkey":"/w==","data":7}"#,
         );
         let bytes = record(b"", &[("Content-Type", "application/avro")], Some(b"\x00\xff"));
-        check(
-            &bytes,
-            r#""datacontenttype":"application/avro","data_base64":"AP8="}"#,
-        );
+        check(&bytes, r#""datacontenttype":"application/avro","data_base64":"AP8="}"#);
         check(
             &record(b"", &[("content-type", "text/csv")], Some(b"a,b")),
             r#""datacontenttype":"text/csv","data":"a,b"}"#,
@@ -282,22 +230,12 @@ mod tests {
             r#""partitionkey":"k","data":{}}"#
         );
         for format in [Format::Auto, Format::CloudEvents] {
-            assert_eq!(
-                read(format, &record(b"k", &BINARY, Some(b"{}"))).as_deref(),
-                Ok(expected)
-            );
-            let structured = record(
-                b"k",
-                &[("content-type", "application/cloudevents+json")],
-                Some(expected.as_bytes()),
-            );
+            assert_eq!(read(format, &record(b"k", &BINARY, Some(b"{}"))).as_deref(), Ok(expected));
+            let structured =
+                record(b"k", &[("content-type", "application/cloudevents+json")], Some(expected.as_bytes()));
             assert_eq!(read(format, &structured).as_deref(), Ok(expected));
         }
-        assert!(
-            read(Format::Plain, &record(b"k", &BINARY, Some(b"{}")))
-                .unwrap()
-                .contains("kafka.record")
-        );
+        assert!(read(Format::Plain, &record(b"k", &BINARY, Some(b"{}"))).unwrap().contains("kafka.record"));
     }
 
     #[test]
@@ -319,17 +257,8 @@ mod tests {
     #[test]
     fn the_event_block_replaces_attributes_of_plain_records() {
         let kind = Template::compile(&Value::text("order.placed"), &[]).unwrap();
-        let overrides = EventOverrides {
-            attributes: vec![("type", kind)],
-            extensions: Vec::new(),
-        };
-        let mapping = Mapping {
-            overrides,
-            ..Mapping::default()
-        };
-        assert_eq!(
-            &*to_event(&mapping, &record(b"k", &[], Some(b"1"))).unwrap().kind,
-            "order.placed"
-        );
+        let overrides = EventOverrides { attributes: vec![("type", kind)], extensions: Vec::new() };
+        let mapping = Mapping { overrides, ..Mapping::default() };
+        assert_eq!(&*to_event(&mapping, &record(b"k", &[], Some(b"1"))).unwrap().kind, "order.placed");
     }
 }

@@ -33,18 +33,8 @@ static NAMES: AtomicU32 = AtomicU32::new(0);
 
 impl Bench {
     fn new(servers: &str) -> Bench {
-        let topic = format!(
-            "t-{}-{}-{}",
-            now().0,
-            std::process::id(),
-            NAMES.fetch_add(1, Ordering::Relaxed)
-        );
-        Bench {
-            servers: servers.into(),
-            topic,
-            ingress: Recorder::new(),
-            health: Board::new(),
-        }
+        let topic = format!("t-{}-{}-{}", now().0, std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed));
+        Bench { servers: servers.into(), topic, ingress: Recorder::new(), health: Board::new() }
     }
 
     /// On a mock cluster; it lives as long as the test keeps it.
@@ -58,10 +48,8 @@ impl Bench {
     /// On the real broker, if one is named.
     async fn real() -> Option<Bench> {
         let bench = Bench::new(&variable("TIDEMILL_TEST_KAFKA")?);
-        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-            .set("bootstrap.servers", &bench.servers)
-            .create()
-            .unwrap();
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &bench.servers).create().unwrap();
         let topic = NewTopic::new(&bench.topic, 2, TopicReplication::Fixed(1));
         let made = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
         assert_eq!(made, [Ok(bench.topic.clone())]);
@@ -74,10 +62,7 @@ impl Bench {
             topics: vec![self.topic.as_str().into()],
             group: format!("g-{}", self.topic).into(),
             start,
-            mapping: Mapping {
-                broker: self.servers.as_str().into(),
-                ..Mapping::default()
-            },
+            mapping: Mapping { broker: self.servers.as_str().into(), ..Mapping::default() },
             options: vec![
                 ("session.timeout.ms".into(), "6000".into()),
                 ("max.poll.interval.ms".into(), "6000".into()),
@@ -115,10 +100,7 @@ impl Bench {
                 let n = *n;
                 async move {
                     let (key, value) = (format!("k{n}"), n.to_string());
-                    let record = FutureRecord::to(&topic)
-                        .partition((n % 2) as i32)
-                        .key(&key)
-                        .payload(&value);
+                    let record = FutureRecord::to(&topic).partition((n % 2) as i32).key(&key).payload(&value);
                     let record = FutureRecord { headers, ..record };
                     producer.send(record, Duration::from_secs(30)).await.unwrap();
                 }
@@ -139,11 +121,7 @@ impl Bench {
         }
         assert_eq!(self.ingress.count(), count);
         for (partition, offset) in last {
-            assert_eq!(
-                self.ingress.position(&partition),
-                Some((offset + 1).to_string()),
-                "of {partition}"
-            );
+            assert_eq!(self.ingress.position(&partition), Some((offset + 1).to_string()), "of {partition}");
         }
         assert_eq!(self.health.poison(), [""; 0]);
     }
@@ -162,27 +140,18 @@ impl Running {
     /// Stops it; ends within the time a consumer may take to close.
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(15), self.task)
-            .await
-            .expect("it stops")
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(15), self.task).await.expect("it stops").unwrap().unwrap();
     }
 
     /// Drops the run wherever it is, as a crash would.
     async fn drop(self) {
         self.task.abort();
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.task)
-            .await
-            .expect("dropping does not wait");
+        let _ =
+            tokio::time::timeout(Duration::from_secs(5), self.task).await.expect("dropping does not wait");
     }
 
     async fn fails(self) -> SourceError {
-        tokio::time::timeout(Duration::from_secs(30), self.task)
-            .await
-            .expect("it ends")
-            .unwrap()
-            .unwrap_err()
+        tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("it ends").unwrap().unwrap_err()
     }
 }
 
@@ -199,17 +168,10 @@ mod battery {
         bench.check_exactly(1000);
         assert_eq!(bench.health.state(), "running");
         assert!(
-            bench
-                .ingress
-                .batches()
-                .iter()
-                .all(|batch| !batch.dedupe && batch.events.len() <= BATCH_RECORDS)
+            bench.ingress.batches().iter().all(|batch| !batch.dedupe && batch.events.len() <= BATCH_RECORDS)
         );
         // The group was told: a consumer of the same group without Tidemill's positions has nothing to read.
-        let group: BaseConsumer = config::client(&bench.spec(Start::Earliest))
-            .unwrap()
-            .create()
-            .unwrap();
+        let group: BaseConsumer = config::client(&bench.spec(Start::Earliest)).unwrap().create().unwrap();
         let told = tokio::task::spawn_blocking(move || {
             let mut list = TopicPartitionList::new();
             list.add_partition_range(&bench.topic, 0, 1);
@@ -245,12 +207,7 @@ mod battery {
         let run = bench.run(bench.spec(Start::Latest));
         bench.until_count(10).await;
         run.stop().await;
-        let values: Vec<_> = bench
-            .ingress
-            .events()
-            .iter()
-            .map(|event| format!("{:?}", event.data))
-            .collect();
+        let values: Vec<_> = bench.ingress.events().iter().map(|event| format!("{:?}", event.data)).collect();
         assert!(
             values.contains(&"Json(10)".to_owned()) && !values.contains(&"Json(9)".to_owned()),
             "{values:?}"
@@ -266,10 +223,7 @@ mod battery {
         bench.ingress.save(&format!("{}/1", bench.topic), "0");
         let run = bench.run(spec);
         // Held for longer than max.poll.interval.ms, told by the client's reports every two seconds.
-        until("five reports", || {
-            bench.health.lags().iter().filter(|lag| **lag > 0).count() >= 5
-        })
-        .await;
+        until("five reports", || bench.health.lags().iter().filter(|lag| **lag > 0).count() >= 5).await;
         assert_eq!(bench.ingress.count(), 0);
         bench.ingress.open();
         bench.until_count(4000).await;
@@ -280,10 +234,7 @@ mod battery {
 
     pub(super) async fn sets_poison_aside(bench: Bench) {
         bench.produce_with(0..4, None).await;
-        let header = |key, value| Header {
-            key,
-            value: Some(value),
-        };
+        let header = |key, value| Header { key, value: Some(value) };
         let good = OwnedHeaders::new()
             .insert(header("ce_specversion", "1.0"))
             .insert(header("ce_id", "7"))
@@ -313,10 +264,7 @@ mod battery {
         let run = bench.run(bench.spec(Start::Earliest));
         bench.until_count(1000).await;
         // Another member takes a partition without reading on, and leaves again.
-        let other: BaseConsumer = config::client(&bench.spec(Start::Earliest))
-            .unwrap()
-            .create()
-            .unwrap();
+        let other: BaseConsumer = config::client(&bench.spec(Start::Earliest)).unwrap().create().unwrap();
         other.subscribe(&[&bench.topic]).unwrap();
         let holds = |other: &BaseConsumer| other.assignment().unwrap().count() == 1;
         until("the other member has a partition", || {
@@ -352,18 +300,9 @@ mod battery {
         let run = bench.run(bench.spec(Start::Timestamp(far)));
         until("the position is saved", || bench.ingress.positions().len() == 2).await;
         run.stop().await;
-        assert_eq!(
-            bench.ingress.position(&format!("{}/0", bench.topic)).as_deref(),
-            Some("5")
-        );
-        let early = Bench {
-            ingress: Recorder::new(),
-            ..bench
-        };
-        let spec = Spec {
-            group: "g-early".into(),
-            ..early.spec(Start::Timestamp(Time(0)))
-        };
+        assert_eq!(bench.ingress.position(&format!("{}/0", bench.topic)).as_deref(), Some("5"));
+        let early = Bench { ingress: Recorder::new(), ..bench };
+        let spec = Spec { group: "g-early".into(), ..early.spec(Start::Timestamp(Time(0))) };
         let run = early.run(spec);
         early.until_count(10).await;
         run.stop().await;
@@ -374,11 +313,7 @@ mod battery {
         bench.produce(0, 10).await;
         bench.ingress.save(&format!("{}/0", bench.topic), "900");
         let error = bench.run(bench.spec(Start::Earliest)).fails().await;
-        assert_eq!(
-            (&*error.code, error.permanent),
-            ("kafka-position", true),
-            "{error:?}"
-        );
+        assert_eq!((&*error.code, error.permanent), ("kafka-position", true), "{error:?}");
         assert_eq!(bench.ingress.count(), 0);
     }
 }
@@ -446,23 +381,10 @@ async fn a_wrong_address_is_told_and_may_be_tried_again() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     drop(taken);
-    let bench = Bench {
-        servers: address,
-        topic: "t".into(),
-        ingress: Recorder::new(),
-        health: Board::new(),
-    };
+    let bench = Bench { servers: address, topic: "t".into(), ingress: Recorder::new(), health: Board::new() };
     let error = bench.run(bench.spec(Start::Earliest)).fails().await;
-    assert_eq!(
-        (&*error.code, error.permanent),
-        ("kafka-unreachable", false),
-        "{error:?}"
-    );
-    assert!(
-        bench.health.trouble().contains(&"kafka-unreachable".to_owned()),
-        "{:?}",
-        bench.health.trouble()
-    );
+    assert_eq!((&*error.code, error.permanent), ("kafka-unreachable", false), "{error:?}");
+    assert!(bench.health.trouble().contains(&"kafka-unreachable".to_owned()), "{:?}", bench.health.trouble());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -472,10 +394,7 @@ async fn a_broker_that_goes_and_comes_back() {
     let run = bench.run(bench.spec(Start::Earliest));
     bench.until_count(10).await;
     cluster.broker_down(1).unwrap();
-    until("the trouble shows", || {
-        bench.health.state().starts_with("kafka-unreachable")
-    })
-    .await;
+    until("the trouble shows", || bench.health.state().starts_with("kafka-unreachable")).await;
     cluster.broker_up(1).unwrap();
     bench.produce(10, 20).await;
     bench.until_count(20).await;
@@ -500,22 +419,13 @@ async fn a_topic_may_come_later() {
     };
     bench.topic = format!("{}-later", bench.topic);
     let mut spec = bench.spec(Start::Latest);
-    spec.options
-        .push(("topic.metadata.refresh.interval.ms".into(), "500".into()));
+    spec.options.push(("topic.metadata.refresh.interval.ms".into(), "500".into()));
     let run = bench.run(spec);
-    until("the topic is missed", || {
-        bench.health.state().starts_with("kafka-topic")
-    })
-    .await;
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &bench.servers)
-        .create()
-        .unwrap();
+    until("the topic is missed", || bench.health.state().starts_with("kafka-topic")).await;
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &bench.servers).create().unwrap();
     let topic = NewTopic::new(&bench.topic, 2, TopicReplication::Fixed(1));
-    assert_eq!(
-        admin.create_topics([&topic], &AdminOptions::new()).await.unwrap(),
-        [Ok(bench.topic.clone())]
-    );
+    assert_eq!(admin.create_topics([&topic], &AdminOptions::new()).await.unwrap(), [Ok(bench.topic.clone())]);
     bench.produce(0, 10).await;
     bench.until_count(10).await;
     until("it runs", || bench.health.state() == "running").await;
@@ -528,16 +438,13 @@ async fn a_topic_may_come_later() {
 async fn a_gap_is_told() {
     let Some(bench) = Bench::real().await else { return };
     bench.produce(0, 20).await;
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &bench.servers)
-        .create()
-        .unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &bench.servers).create().unwrap();
     bench.ingress.save(&format!("{}/0", bench.topic), "2");
     bench.ingress.save(&format!("{}/1", bench.topic), "10");
     {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&bench.topic, 0, Offset::Offset(7))
-            .unwrap();
+        list.add_partition_offset(&bench.topic, 0, Offset::Offset(7)).unwrap();
         admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
     }
     let run = bench.run(bench.spec(Start::Earliest));
@@ -545,11 +452,7 @@ async fn a_gap_is_told() {
     run.stop().await;
     assert_eq!(bench.ingress.events()[0].id.rsplit_once('/').unwrap().1, "7");
     assert_eq!(bench.health.trouble(), ["kafka-gap"]);
-    assert!(
-        bench.health.state().contains("/0: 5 records from 2 on"),
-        "{}",
-        bench.health.state()
-    );
+    assert!(bench.health.state().contains("/0: 5 records from 2 on"), "{}", bench.health.state());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -569,11 +472,7 @@ async fn passwords_are_judged_by_the_broker() {
     };
     for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
         let error = bench.run(with(mechanism, "app", "wrong")).fails().await;
-        assert_eq!(
-            (&*error.code, error.permanent),
-            ("kafka-auth", false),
-            "{error:?}"
-        );
+        assert_eq!((&*error.code, error.permanent), ("kafka-auth", false), "{error:?}");
         assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
     }
     let run = bench.run(with("SCRAM-SHA-512", "scram", "scram-secret"));
@@ -588,41 +487,16 @@ fn bad_options_and_topics_are_refused_before_a_run() {
         let error = check(&spec).unwrap_err();
         assert!(error.permanent && error.message.contains(expected), "{error:?}");
     };
-    let spec = || Spec {
-        topics: vec!["t".into()],
-        group: "g".into(),
-        ..Spec::default()
-    };
-    refused(
-        Spec {
-            topics: vec!["^t.*".into()],
-            ..spec()
-        },
-        "`^t.*`",
-    );
-    refused(
-        Spec {
-            options: vec![("group.id".into(), "x".into())],
-            ..spec()
-        },
-        "`group.id`",
-    );
-    refused(
-        Spec {
-            options: vec![("no.such.option".into(), "x".into())],
-            ..spec()
-        },
-        "no.such.option",
-    );
+    let spec = || Spec { topics: vec!["t".into()], group: "g".into(), ..Spec::default() };
+    refused(Spec { topics: vec!["^t.*".into()], ..spec() }, "`^t.*`");
+    refused(Spec { options: vec![("group.id".into(), "x".into())], ..spec() }, "`group.id`");
+    refused(Spec { options: vec![("no.such.option".into(), "x".into())], ..spec() }, "no.such.option");
     check(&spec()).unwrap();
 }
 
 #[test]
 fn positions_are_read_from_their_rows() {
-    let rows: Vec<(Arc<str>, Arc<str>)> = vec![
-        ("a/b/3".into(), "7".into()),
-        ("x".into(), "1".into()),
-        ("t/0".into(), "?".into()),
-    ];
+    let rows: Vec<(Arc<str>, Arc<str>)> =
+        vec![("a/b/3".into(), "7".into()), ("x".into(), "1".into()), ("t/0".into(), "?".into())];
     assert_eq!(parse(&rows), Positions::from([(("a/b".into(), 3), 7)]));
 }

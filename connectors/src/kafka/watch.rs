@@ -49,10 +49,7 @@ struct State {
 
 impl Watch {
     pub(super) fn new(health: Arc<dyn Health>) -> Watch {
-        Watch {
-            state: Mutex::default(),
-            health,
-        }
+        Watch { state: Mutex::default(), health }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,10 +88,8 @@ impl Watch {
             for mut element in list.elements() {
                 let partition: Partition = (element.topic().into(), element.partition());
                 // A partition without a position is newer than this run: all of it is new.
-                let offset = state
-                    .positions
-                    .get(&partition)
-                    .map_or(Offset::Beginning, |next| Offset::Offset(*next));
+                let offset =
+                    state.positions.get(&partition).map_or(Offset::Beginning, |next| Offset::Offset(*next));
                 element.set_offset(offset)?;
                 state.assigned.insert(partition);
             }
@@ -132,16 +127,9 @@ impl Watch {
         {
             let state = self.state();
             for (topic, partition) in &state.assigned {
-                let seen = statistics
-                    .topics
-                    .get(&**topic)
-                    .and_then(|topic| topic.partitions.get(partition));
+                let seen = statistics.topics.get(&**topic).and_then(|topic| topic.partitions.get(partition));
                 let end = seen.map_or(-1, |partition| partition.hi_offset);
-                let next = state
-                    .positions
-                    .get(&(topic.clone(), *partition))
-                    .copied()
-                    .unwrap_or(0);
+                let next = state.positions.get(&(topic.clone(), *partition)).copied().unwrap_or(0);
                 lag += u64::try_from(end.saturating_sub(next)).unwrap_or(0);
             }
         }
@@ -184,11 +172,9 @@ impl ConsumerContext for Watch {
         };
         match done {
             Ok(()) => tracing::debug!(target: "kafka", count = list.count(), "partitions have changed"),
-            Err(error) => self.health.degraded(
-                "kafka-rebalance",
-                &error.to_string(),
-                "it is tried again by itself",
-            ),
+            Err(error) => {
+                self.health.degraded("kafka-rebalance", &error.to_string(), "it is tried again by itself")
+            }
         }
     }
 
@@ -228,10 +214,7 @@ impl Held {
             drop(consumer);
             let _ = done.send(());
         };
-        std::thread::Builder::new()
-            .name("kafka-close".to_owned())
-            .spawn(drop_it)
-            .ok()?;
+        std::thread::Builder::new().name("kafka-close".to_owned()).spawn(drop_it).ok()?;
         Some(closed)
     }
 }
@@ -270,11 +253,7 @@ pub(super) fn begin(
     }
     let low = offsets(consumer, &partitions, Offset::Beginning)?;
     let high = offsets(consumer, &partitions, Offset::End)?;
-    let unsaved: Vec<Partition> = partitions
-        .iter()
-        .filter(|at| !saved.contains_key(*at))
-        .cloned()
-        .collect();
+    let unsaved: Vec<Partition> = partitions.iter().filter(|at| !saved.contains_key(*at)).cloned().collect();
     let committed = committed(consumer, &unsaved)?;
     let started = match start {
         Start::Earliest => low.clone(),
@@ -293,17 +272,11 @@ pub(super) fn begin(
             }
             Some(next) if *next >= low => {}
             Some(next) => {
-                begin
-                    .gaps
-                    .push(format!("{name}/{number}: {} records from {next} on", low - next));
+                begin.gaps.push(format!("{name}/{number}: {} records from {next} on", low - next));
                 begin.fresh.insert(partition, low);
             }
             None => {
-                let from = committed
-                    .get(&partition)
-                    .or(started.get(&partition))
-                    .copied()
-                    .unwrap_or(high);
+                let from = committed.get(&partition).or(started.get(&partition)).copied().unwrap_or(high);
                 begin.fresh.insert(partition, from.clamp(low, high));
             }
         }
@@ -348,10 +321,7 @@ impl BeginError {
 fn count(consumer: &SourceConsumer, topic: &str) -> KafkaResult<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
-    match found
-        .and_then(rdkafka::metadata::MetadataTopic::error)
-        .map(RDKafkaErrorCode::from)
-    {
+    match found.and_then(rdkafka::metadata::MetadataTopic::error).map(RDKafkaErrorCode::from) {
         None => Ok(found.map_or(0, |found| found.partitions().len() as i32)),
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::LeaderNotAvailable) => Ok(0),
         Some(code) => Err(KafkaError::MetadataFetch(code)),

@@ -58,18 +58,13 @@ pub(super) fn check_name(name: &str) -> Result<(), EventError> {
         return Ok(());
     }
     let shown: String = name.chars().take(40).collect();
-    Err(
-        EventError::attribute(&shown, "has a name that is not lower-case letters and digits")
-            .help("rename it, or put it into `data`"),
-    )
+    Err(EventError::attribute(&shown, "has a name that is not lower-case letters and digits")
+        .help("rename it, or put it into `data`"))
 }
 
 /// Whether a text is an attribute name.
 pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 /// Refuses text that the attribute `name` may not hold.
@@ -101,9 +96,7 @@ fn is_uri_reference(text: &str) -> bool {
 fn is_uri(text: &str) -> bool {
     let scheme = |scheme: &str| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
     };
     is_uri_reference(text) && text.split_once(':').is_some_and(|(head, _)| scheme(head))
 }
@@ -111,14 +104,9 @@ fn is_uri(text: &str) -> bool {
 fn is_media_type(text: &str) -> bool {
     let essence = text.split(';').next().unwrap_or("").trim();
     let token = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_graphic() && !b",/()<>@:\\\"[]?=".contains(&b))
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic() && !b",/()<>@:\\\"[]?=".contains(&b))
     };
-    essence
-        .split_once('/')
-        .is_some_and(|(kind, sub)| token(kind) && token(sub))
+    essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
 }
 
 /// RFC 3339: `YYYY-MM-DDThh:mm:ss[.f](Z|+hh:mm)`, a date that exists.
@@ -138,16 +126,14 @@ fn is_timestamp(text: &str) -> bool {
     if !shape(b"0000-00-00T00:00:00", head) {
         return false;
     }
-    let fraction = rest.first().filter(|b| **b == b'.').map_or(0, |_| {
-        1 + rest.iter().skip(1).take_while(|b| b.is_ascii_digit()).count()
-    });
+    let fraction = rest
+        .first()
+        .filter(|b| **b == b'.')
+        .map_or(0, |_| 1 + rest.iter().skip(1).take_while(|b| b.is_ascii_digit()).count());
     let zone = &rest[fraction..];
     let right = fraction != 1 && (shape(b"Z", zone) || shape(b"+00:00", zone));
     // The fraction may be longer than jiff reads; it does not bear on whether the date exists.
-    right
-        && format!("{}{}", &text[..19], &text[19 + fraction..])
-            .parse::<jiff::Timestamp>()
-            .is_ok()
+    right && format!("{}{}", &text[..19], &text[19 + fraction..]).parse::<jiff::Timestamp>().is_ok()
 }
 
 #[cfg(test)]
@@ -208,12 +194,9 @@ mod tests {
 
     #[test]
     fn names_only_tidemill_sets() {
-        for (name, expected) in [
-            ("tidemillhop", true),
-            ("tidemill", true),
-            ("recovered", true),
-            ("partitionkey", false),
-        ] {
+        for (name, expected) in
+            [("tidemillhop", true), ("tidemill", true), ("recovered", true), ("partitionkey", false)]
+        {
             assert_eq!(is_reserved(name), expected, "{name}");
         }
     }

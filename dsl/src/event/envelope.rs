@@ -23,10 +23,8 @@ impl Event {
     /// Reads one event from its envelope. A null attribute counts as absent.
     pub fn from_value(value: &Value) -> Result<Event, EventError> {
         let Some(map) = value.as_object() else {
-            return Err(
-                EventError::invalid(format!("it is not an object but {}", article(value.kind())))
-                    .help("an event is an object with at least specversion, id, source and type"),
-            );
+            return Err(EventError::invalid(format!("it is not an object but {}", article(value.kind())))
+                .help("an event is an object with at least specversion, id, source and type"));
         };
         let mut draft = Draft::default();
         for (name, member) in map {
@@ -60,11 +58,7 @@ impl Event {
                 map.insert(name.into(), Value::String(text.clone()));
             }
         }
-        map.extend(
-            self.extensions
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
+        map.extend(self.extensions.iter().map(|(name, value)| (name.clone(), value.clone())));
         match &self.data {
             Data::None => {}
             Data::Json(value) => drop(map.insert("data".into(), value.clone())),
@@ -103,16 +97,8 @@ pub(super) struct Draft {
     data: Option<Data>,
 }
 
-const KNOWN: [&str; 8] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-];
+const KNOWN: [&str; 8] =
+    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
 
 impl Draft {
     /// Takes an attribute; one that stands twice, has a bad name, kind or text is refused.
@@ -128,11 +114,7 @@ impl Draft {
             check_extension(name, &value)?;
             self.extensions.insert(name.into(), value).is_some()
         };
-        if twice {
-            Err(EventError::attribute(name, "stands twice"))
-        } else {
-            Ok(())
-        }
+        if twice { Err(EventError::attribute(name, "stands twice")) } else { Ok(()) }
     }
 
     /// Takes the payload; a second one is refused.
@@ -158,11 +140,7 @@ impl Draft {
             .map(|(name, _)| *name)
             .collect();
         if let Some(first) = missing.first() {
-            let names = missing
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
+            let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             return Err(EventError {
                 attribute: Some((*first).into()),
                 ..EventError::invalid(format!("it lacks {names}"))
@@ -210,10 +188,7 @@ mod tests {
         let check = |rest: &str, expected: &str| {
             let text = format!("{{{LEAST}{rest}}}");
             let event = Event::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(
-                String::from_utf8(event.to_json()).unwrap(),
-                format!("{{{LEAST}{expected}}}")
-            );
+            assert_eq!(String::from_utf8(event.to_json()).unwrap(), format!("{{{LEAST}{expected}}}"));
             assert_eq!(Event::from_value(&event.to_value()), Ok(event));
         };
         let same = |rest: &str| check(rest, rest);
@@ -226,10 +201,7 @@ mod tests {
         same(r#","data_base64":"/+8=""#);
         same(r#","tidemillhop":3"#);
         check(r#","subject":null,"data_base64":null,"ext":null"#, "");
-        check(
-            r#","data":1,"subject":"behind""#,
-            r#","subject":"behind","data":1"#,
-        );
+        check(r#","data":1,"subject":"behind""#, r#","subject":"behind","data":1"#);
     }
 
     #[test]
@@ -242,18 +214,9 @@ mod tests {
         check("[]", "not an object but an array");
         check("{}", "lacks `specversion`, `id`, `source`, `type`");
         check(r#"{"specversion":"1.0","id":"1","type":"t"}"#, "lacks `source`");
-        check(
-            r#"{"specversion":"0.3","id":"1","source":"/s","type":"t"}"#,
-            "`specversion` is not \"1.0\"",
-        );
-        check(
-            r#"{"specversion":1.0,"id":"1","source":"/s","type":"t"}"#,
-            "`specversion` is not text",
-        );
-        check(
-            r#"{"specversion":"1.0","id":"","source":"/s","type":"t"}"#,
-            "`id` is empty",
-        );
+        check(r#"{"specversion":"0.3","id":"1","source":"/s","type":"t"}"#, "`specversion` is not \"1.0\"");
+        check(r#"{"specversion":1.0,"id":"1","source":"/s","type":"t"}"#, "`specversion` is not text");
+        check(r#"{"specversion":"1.0","id":"","source":"/s","type":"t"}"#, "`id` is empty");
         let with = |rest: &str, expected: &str| check(&format!("{{{LEAST},{rest}}}"), expected);
         with(r#""time":"yesterday""#, "`time` is no RFC 3339 timestamp");
         with(r#""Ext":"x""#, "`Ext` has a name");
@@ -261,10 +224,7 @@ mod tests {
         with(r#""ext":{}"#, "`ext` is neither");
         with(r#""ext":1.5"#, "`ext` is no integer");
         with(r#""ext":2147483648"#, "`ext` is no integer");
-        with(
-            r#""data":1,"data_base64":"AA==""#,
-            "both `data` and `data_base64`",
-        );
+        with(r#""data":1,"data_base64":"AA==""#, "both `data` and `data_base64`");
         with(r#""data_base64":"!""#, "`data_base64` is no base64");
         with(r#""subject":"a\u0000""#, "control character");
     }

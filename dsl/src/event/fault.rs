@@ -43,13 +43,7 @@ impl std::error::Error for EventError {}
 
 impl EventError {
     pub(super) fn new(refusal: Refusal, message: impl Into<String>) -> EventError {
-        EventError {
-            refusal,
-            index: None,
-            attribute: None,
-            message: message.into(),
-            help: None,
-        }
+        EventError { refusal, index: None, attribute: None, message: message.into(), help: None }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> EventError {
@@ -64,23 +58,14 @@ impl EventError {
     }
 
     pub(super) fn too_large(limit: &str, most: usize, unit: &str) -> EventError {
-        EventError::new(
-            Refusal::TooLarge,
-            format!("it is larger than the limit `{limit}` of {most} {unit}"),
-        )
+        EventError::new(Refusal::TooLarge, format!("it is larger than the limit `{limit}` of {most} {unit}"))
     }
 
     pub(super) fn help(self, help: impl Into<String>) -> EventError {
-        EventError {
-            help: Some(help.into()),
-            ..self
-        }
+        EventError { help: Some(help.into()), ..self }
     }
 
     pub(super) fn in_batch(self, index: usize) -> EventError {
-        EventError {
-            index: Some(index),
-            ..self
-        }
+        EventError { index: Some(index), ..self }
     }
 }

@@ -42,11 +42,8 @@ pub fn mode(content_type: Option<&str>) -> Result<Mode, EventError> {
     if matches!(format, "" | "+json") {
         return Ok(mode);
     }
-    Err(EventError::new(
-        Refusal::Unsupported,
-        format!("the event format of `{essence}` is not read"),
-    )
-    .help(EXPECTED))
+    Err(EventError::new(Refusal::Unsupported, format!("the event format of `{essence}` is not read"))
+        .help(EXPECTED))
 }
 
 /// Reads the events of a request. Header names in any case; `ce-` values are unquoted and percent-decoded once and
@@ -71,10 +68,7 @@ pub fn read<'a>(
             attributes.push((attribute.to_owned(), value));
         }
     }
-    let size: usize = attributes
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let size: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
     let mut events = match mode(content_type.as_deref())? {
         Mode::Structured => vec![structured(body, limits)?],
         Mode::Batch => batch(body, limits)?,
@@ -104,10 +98,7 @@ fn event_size(limits: Limits) -> EventError {
 }
 
 fn no_event(content_type: Option<&str>) -> EventError {
-    let had = content_type.map_or_else(
-        || "no content type".into(),
-        |text| format!("content type `{text}`"),
-    );
+    let had = content_type.map_or_else(|| "no content type".into(), |text| format!("content type `{text}`"));
     EventError::new(
         Refusal::Unsupported,
         format!("it has {had} and no ce- header fields, so it is no CloudEvent"),
@@ -117,28 +108,19 @@ fn no_event(content_type: Option<&str>) -> EventError {
 
 /// One event in the JSON format.
 pub(super) fn structured(body: &[u8], limits: Limits) -> Result<Event, EventError> {
-    if body.len() > limits.event {
-        Err(event_size(limits))
-    } else {
-        Event::parse(body)
-    }
+    if body.len() > limits.event { Err(event_size(limits)) } else { Event::parse(body) }
 }
 
 fn batch(body: &[u8], limits: Limits) -> Result<Vec<Event>, EventError> {
     let value =
         Value::parse(body).map_err(|error| EventError::invalid(format!("the batch is no JSON: {error}")))?;
-    let items = value
-        .as_array()
-        .ok_or_else(|| EventError::invalid("the batch is no array of events"))?;
+    let items = value.as_array().ok_or_else(|| EventError::invalid("the batch is no array of events"))?;
     if items.len() > limits.batch {
         return Err(EventError::too_large("event-batch", limits.batch, "events"));
     }
     let one = |(index, item): (usize, &Value)| {
-        let event = if item.size() > limits.event {
-            Err(event_size(limits))
-        } else {
-            Event::from_value(item)
-        };
+        let event =
+            if item.size() > limits.event { Err(event_size(limits)) } else { Event::from_value(item) };
         event.map_err(|error| error.in_batch(index))
     };
     items.iter().enumerate().map(one).collect()
@@ -163,11 +145,7 @@ fn unescape(inner: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter();
     while let Some(byte) = bytes.next() {
-        out.push(if *byte == b'\\' {
-            *bytes.next().unwrap_or(byte)
-        } else {
-            *byte
-        });
+        out.push(if *byte == b'\\' { *bytes.next().unwrap_or(byte) } else { *byte });
     }
     out
 }
@@ -195,10 +173,7 @@ pub fn binary_headers(event: &Event) -> Vec<(String, String)> {
     let envelope = event.to_value();
     for (name, value) in envelope.as_object().into_iter().flatten() {
         if !matches!(&**name, "data" | "data_base64" | "datacontenttype") {
-            headers.push((
-                format!("ce-{name}"),
-                percent_encode(&super::attribute::text_of(value)),
-            ));
+            headers.push((format!("ce-{name}"), percent_encode(&super::attribute::text_of(value))));
         }
     }
     let stated = event.datacontenttype.as_deref();
@@ -226,12 +201,8 @@ fn percent_encode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const LEAST: [(&str, &str); 4] = [
-        ("ce-specversion", "1.0"),
-        ("ce-id", "1"),
-        ("ce-source", "/s"),
-        ("ce-type", "t"),
-    ];
+    const LEAST: [(&str, &str); 4] =
+        [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
 
     fn request(headers: &[(&str, &[u8])], body: &str) -> Result<Vec<Event>, EventError> {
         read(headers.iter().copied(), body.as_bytes(), Limits::default())
@@ -258,10 +229,7 @@ mod tests {
             assert_eq!(mode(Some(content_type)).ok(), expected, "{content_type}");
         };
         check("application/cloudevents+json", Some(Mode::Structured));
-        check(
-            "Application/CloudEvents+JSON; charset=utf-8",
-            Some(Mode::Structured),
-        );
+        check("Application/CloudEvents+JSON; charset=utf-8", Some(Mode::Structured));
         check("application/cloudevents-batch+json", Some(Mode::Batch));
         check("APPLICATION/CLOUDEVENTS-BATCH+JSON;x=y", Some(Mode::Batch));
         check("application/json", Some(Mode::Binary));
@@ -279,26 +247,10 @@ mod tests {
         let json: (&str, &[u8]) = ("Content-Type", b"application/json");
         check(&[], "", "");
         check(&[json], "", r#","datacontenttype":"application/json""#);
-        check(
-            &[json],
-            "{\"a\":1}",
-            r#","datacontenttype":"application/json","data":{"a":1}"#,
-        );
-        check(
-            &[json],
-            "\"text\"",
-            r#","datacontenttype":"application/json","data":"text""#,
-        );
-        check(
-            &[("content-type", b"text/plain")],
-            "{}",
-            r#","datacontenttype":"text/plain","data":"{}""#,
-        );
-        check(
-            &[("content-type", b"image/x")],
-            "ab",
-            r#","datacontenttype":"image/x","data_base64":"YWI=""#,
-        );
+        check(&[json], "{\"a\":1}", r#","datacontenttype":"application/json","data":{"a":1}"#);
+        check(&[json], "\"text\"", r#","datacontenttype":"application/json","data":"text""#);
+        check(&[("content-type", b"text/plain")], "{}", r#","datacontenttype":"text/plain","data":"{}""#);
+        check(&[("content-type", b"image/x")], "ab", r#","datacontenttype":"image/x","data_base64":"YWI=""#);
         check(
             &[("CE-Subject", b"Euro%20%E2%82%AC%20%F0%9F%98%80")],
             "",
@@ -306,32 +258,16 @@ mod tests {
         );
         check(&[("ce-subject", b"%2520")], "", r#","subject":"%20""#);
         check(&[("ce-subject", b"100%")], "", r#","subject":"100%""#);
-        check(
-            &[("ce-subject", "\u{20ac}".as_bytes())],
-            "",
-            ",\"subject\":\"\u{20ac}\"",
-        );
-        check(
-            &[("ce-subject", br#""a \"b\" \\c""#)],
-            "",
-            r#","subject":"a \"b\" \\c""#,
-        );
-        check(
-            &[("ce-count", b"7"), ("ce-flag", b"true")],
-            "",
-            r#","count":"7","flag":"true""#,
-        );
+        check(&[("ce-subject", "\u{20ac}".as_bytes())], "", ",\"subject\":\"\u{20ac}\"");
+        check(&[("ce-subject", br#""a \"b\" \\c""#)], "", r#","subject":"a \"b\" \\c""#);
+        check(&[("ce-count", b"7"), ("ce-flag", b"true")], "", r#","count":"7","flag":"true""#);
         check(&[("ce-tidemillhop", b"7"), ("CE-Recovered", b"true")], "", "");
         check(
             &[json, ("ce-datacontenttype", b"text/plain")],
             "1",
             r#","datacontenttype":"application/json","data":1"#,
         );
-        check(
-            &[("ce-datacontenttype", b"text/plain")],
-            "1",
-            r#","datacontenttype":"text/plain","data":"1""#,
-        );
+        check(&[("ce-datacontenttype", b"text/plain")], "1", r#","datacontenttype":"text/plain","data":"1""#);
         check(&[("host", b"x"), ("x-ce-y", b"\xff")], "", "");
     }
 
@@ -352,19 +288,12 @@ mod tests {
         check(&[("ce-time", b"now")], "", "`time` is no RFC 3339");
         check(&[("content-type", b"application/json")], "{", "not the JSON");
         check(
-            &[
-                ("content-type", b"a/b"),
-                ("Content-Type", b"application/cloudevents+json"),
-            ],
+            &[("content-type", b"a/b"), ("Content-Type", b"application/cloudevents+json")],
             "",
             "two content-type",
         );
         check(&[("content-type", b"nonsense")], "", "no media type");
-        check(
-            &[("ce-big", "x".repeat(1024 * 1024).as_bytes())],
-            "",
-            "limit `event-size` of 1048576 bytes",
-        );
+        check(&[("ce-big", "x".repeat(1024 * 1024).as_bytes())], "", "limit `event-size` of 1048576 bytes");
     }
 
     #[test]
@@ -373,10 +302,7 @@ mod tests {
         let whole = event(r#","ext":1,"data":[1]"#);
         assert_eq!(show(request(&[structured], &whole)), Ok(format!("[{whole}]")));
         // Header fields repeat attributes at most for intermediaries: the body counts.
-        assert_eq!(
-            show(request(&[structured, ("ce-id", b"other")], &whole)),
-            Ok(format!("[{whole}]"))
-        );
+        assert_eq!(show(request(&[structured, ("ce-id", b"other")], &whole)), Ok(format!("[{whole}]")));
         assert_eq!(
             show(request(&[structured], &event(r#","tidemillhop":9"#))),
             Ok(format!("[{}]", event("")))
@@ -408,11 +334,7 @@ mod tests {
         let kind: (&str, &[u8]) = ("content-type", b"application/cloudevents-batch+json");
         let check = |body: &str, expected: Result<usize, (Refusal, Option<usize>)>| {
             let result = request(&[kind], body);
-            assert_eq!(
-                result.map(|e| e.len()).map_err(|e| (e.refusal, e.index)),
-                expected,
-                "{body:.80}"
-            );
+            assert_eq!(result.map(|e| e.len()).map_err(|e| (e.refusal, e.index)), expected, "{body:.80}");
         };
         let one = event("");
         let many = |n: usize| format!("[{}]", vec![one.as_str(); n].join(","));
@@ -436,11 +358,7 @@ mod tests {
         for headers in [vec![], vec![("content-type", b"application/json".as_slice())]] {
             let error = request(&headers, "{}").expect_err("no event");
             assert_eq!(error.refusal, Refusal::Unsupported);
-            assert!(
-                error
-                    .help
-                    .is_some_and(|help| help.contains(STRUCTURED) && help.contains(BATCH))
-            );
+            assert!(error.help.is_some_and(|help| help.contains(STRUCTURED) && help.contains(BATCH)));
         }
     }
 
@@ -456,22 +374,14 @@ mod tests {
             let sent = Event::parse(event(rest).as_bytes()).unwrap();
             let headers = binary_headers(&sent);
             assert!(
-                headers
-                    .iter()
-                    .all(|(_, value)| value.bytes().all(|b| (b' '..=b'~').contains(&b))),
+                headers.iter().all(|(_, value)| value.bytes().all(|b| (b' '..=b'~').contains(&b))),
                 "{rest}"
             );
             let (body, _) = sent.data.write(sent.datacontenttype.as_deref());
-            let read = read(
-                headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())),
-                &body,
-                Limits::default(),
-            )
-            .unwrap();
-            let expected = Event {
-                datacontenttype: read[0].datacontenttype.clone(),
-                ..sent
-            };
+            let read =
+                read(headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())), &body, Limits::default())
+                    .unwrap();
+            let expected = Event { datacontenttype: read[0].datacontenttype.clone(), ..sent };
             assert_eq!(read, [expected], "{rest}");
         }
     }

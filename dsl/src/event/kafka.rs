@@ -18,9 +18,7 @@ pub fn read(
     limits: Limits,
 ) -> Result<Option<Event>, EventError> {
     let named = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-    let content_type = named("content-type")
-        .map(|(name, value)| text(name, value))
-        .transpose()?;
+    let content_type = named("content-type").map(|(name, value)| text(name, value)).transpose()?;
     let value = value.unwrap_or_default();
     let mut event = match mode(content_type)? {
         Mode::Structured => structured(value, limits)?,
@@ -29,14 +27,8 @@ pub fn read(
         Mode::Binary => binary(value, headers, limits)?,
     };
     event.strip_reserved();
-    if let Some(key) = key
-        .and_then(|key| std::str::from_utf8(key).ok())
-        .filter(|key| !key.is_empty())
-    {
-        event
-            .extensions
-            .entry("partitionkey".into())
-            .or_insert_with(|| Value::text(key));
+    if let Some(key) = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| !key.is_empty()) {
+        event.extensions.entry("partitionkey".into()).or_insert_with(|| Value::text(key));
     }
     Ok(Some(event))
 }
@@ -73,33 +65,19 @@ mod tests {
         headers: &[(&str, &str)],
         value: Option<&str>,
     ) -> Result<Option<String>, String> {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()))
-            .collect();
-        read(
-            key.map(str::as_bytes),
-            value.map(str::as_bytes),
-            &headers,
-            Limits::default(),
-        )
-        .map(|event| event.map(|event| event.to_value().to_string()))
-        .map_err(|error| error.to_string())
+        let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+        read(key.map(str::as_bytes), value.map(str::as_bytes), &headers, Limits::default())
+            .map(|event| event.map(|event| event.to_value().to_string()))
+            .map_err(|error| error.to_string())
     }
 
-    const LEAST: [(&str, &str); 4] = [
-        ("ce_specversion", "1.0"),
-        ("ce_id", "1"),
-        ("ce_source", "/s"),
-        ("ce_type", "t"),
-    ];
+    const LEAST: [(&str, &str); 4] =
+        [("ce_specversion", "1.0"), ("ce_id", "1"), ("ce_source", "/s"), ("ce_type", "t")];
 
     #[test]
     fn records() {
         let least = |rest: &str| {
-            Ok(Some(format!(
-                r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{rest}}}"#
-            )))
+            Ok(Some(format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{rest}}}"#)))
         };
         let with = |more: &[(&'static str, &'static str)]| [LEAST.as_slice(), more].concat();
         let check = |key, headers: &[(&str, &str)], value, expected: Result<Option<String>, String>| {
@@ -107,12 +85,7 @@ mod tests {
         };
         check(None, &LEAST, None, least(""));
         check(Some("k"), &LEAST, Some(""), least(r#","partitionkey":"k""#));
-        check(
-            Some("k"),
-            &with(&[("ce_partitionkey", "p")]),
-            None,
-            least(r#","partitionkey":"p""#),
-        );
+        check(Some("k"), &with(&[("ce_partitionkey", "p")]), None, least(r#","partitionkey":"p""#));
         check(
             None,
             &with(&[("content-type", "application/json")]),
@@ -120,31 +93,11 @@ mod tests {
             least(r#","datacontenttype":"application/json","data":[1]"#),
         );
         // Values are plain UTF-8 here, never percent-decoded.
-        check(
-            None,
-            &with(&[("ce_subject", "a%20b")]),
-            None,
-            least(r#","subject":"a%20b""#),
-        );
-        check(
-            None,
-            &with(&[("ce_tidemillhop", "3"), ("CE_Recovered", "1")]),
-            None,
-            least(""),
-        );
+        check(None, &with(&[("ce_subject", "a%20b")]), None, least(r#","subject":"a%20b""#));
+        check(None, &with(&[("ce_tidemillhop", "3"), ("CE_Recovered", "1")]), None, least(""));
         let whole = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":7}"#;
-        check(
-            None,
-            &[("Content-Type", "application/cloudevents+json")],
-            Some(whole),
-            least(r#","data":7"#),
-        );
-        check(
-            None,
-            &[("content-type", "application/json")],
-            Some("{}"),
-            Ok(None),
-        );
+        check(None, &[("Content-Type", "application/cloudevents+json")], Some(whole), least(r#","data":7"#));
+        check(None, &[("content-type", "application/json")], Some("{}"), Ok(None));
         check(None, &[], None, Ok(None));
         check(None, &[("ce_id", "1")], None, Ok(None));
     }
@@ -155,31 +108,11 @@ mod tests {
             let error = record(None, headers, Some(value)).expect_err("a refusal");
             assert!(error.contains(expected), "{headers:?}: {error}");
         };
-        check(
-            &[("content-type", "application/cloudevents+json")],
-            "{}",
-            "lacks `specversion`",
-        );
-        check(
-            &[("content-type", "application/cloudevents-batch+json")],
-            "[]",
-            "one event, not a batch",
-        );
-        check(
-            &[("content-type", "application/cloudevents+avro")],
-            "",
-            "is not read",
-        );
+        check(&[("content-type", "application/cloudevents+json")], "{}", "lacks `specversion`");
+        check(&[("content-type", "application/cloudevents-batch+json")], "[]", "one event, not a batch");
+        check(&[("content-type", "application/cloudevents+avro")], "", "is not read");
         check(&[("ce_specversion", "1.0")], "", "lacks `id`, `source`, `type`");
-        check(
-            &[LEAST.as_slice(), &[("CE_id", "2")]].concat(),
-            "",
-            "`id` stands twice",
-        );
-        check(
-            &[LEAST.as_slice(), &[("content-type", "application/json")]].concat(),
-            "{",
-            "not the JSON",
-        );
+        check(&[LEAST.as_slice(), &[("CE_id", "2")]].concat(), "", "`id` stands twice");
+        check(&[LEAST.as_slice(), &[("content-type", "application/json")]].concat(), "{", "not the JSON");
     }
 }

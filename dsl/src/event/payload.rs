@@ -24,15 +24,11 @@ impl Data {
             .is_none_or(|name| matches!(&*name, "utf-8" | "utf8" | "us-ascii" | "ascii"));
         if is_json(content_type) {
             if !utf8 {
-                return Err(
-                    EventError::invalid("its data is JSON in a charset other than UTF-8")
-                        .help("send it in UTF-8"),
-                );
+                return Err(EventError::invalid("its data is JSON in a charset other than UTF-8")
+                    .help("send it in UTF-8"));
             }
             let value = Value::parse(body).map_err(|error| {
-                EventError::invalid(format!(
-                    "its data is not the JSON that its content type says: {error}"
-                ))
+                EventError::invalid(format!("its data is not the JSON that its content type says: {error}"))
             })?;
             return Ok(Data::Json(value));
         }
@@ -58,20 +54,13 @@ impl Data {
 }
 
 fn text(body: &[u8]) -> Data {
-    std::str::from_utf8(body).map_or_else(
-        |_| Data::Binary(Bytes::copy_from_slice(body)),
-        |text| Data::Json(Value::text(text)),
-    )
+    std::str::from_utf8(body)
+        .map_or_else(|_| Data::Binary(Bytes::copy_from_slice(body)), |text| Data::Json(Value::text(text)))
 }
 
 /// The media type without parameters, in lower case.
 pub(super) fn essence(content_type: &str) -> String {
-    content_type
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim()
-        .to_ascii_lowercase()
+    content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
 /// Whether a content type says JSON.
@@ -108,29 +97,17 @@ mod tests {
     #[test]
     fn payloads_by_content_type() {
         let check = |content_type: Option<&str>, body: &[u8], expected: Option<Data>| {
-            assert_eq!(
-                Data::read(content_type, body).ok(),
-                expected,
-                "{content_type:?} {body:?}"
-            );
+            assert_eq!(Data::read(content_type, body).ok(), expected, "{content_type:?} {body:?}");
         };
         let text = |text: &str| Some(Data::Json(Value::text(text)));
         let bytes = |bytes: &'static [u8]| Some(Data::Binary(Bytes::from_static(bytes)));
         check(None, b"", Some(Data::None));
         check(Some("application/json"), b"", Some(Data::None));
-        check(
-            None,
-            b"{\"a\":1}",
-            Some(Data::Json(Value::object([("a", Value::from(1))]))),
-        );
+        check(None, b"{\"a\":1}", Some(Data::Json(Value::object([("a", Value::from(1))]))));
         check(None, b"hello", text("hello"));
         check(None, b"\xff", bytes(b"\xff"));
         check(Some("application/json"), b"7", Some(Data::Json(Value::from(7))));
-        check(
-            Some("APPLICATION/vnd.x+JSON; charset=\"UTF-8\""),
-            b"7",
-            Some(Data::Json(Value::from(7))),
-        );
+        check(Some("APPLICATION/vnd.x+JSON; charset=\"UTF-8\""), b"7", Some(Data::Json(Value::from(7))));
         check(Some("application/json"), b"{", None);
         check(Some("application/json; charset=utf-16"), b"7", None);
         check(Some("text/plain"), b"7", text("7"));

@@ -58,9 +58,7 @@ pub(super) fn value_at(whole: &Jv, at: usize) -> Jv {
 
 pub(super) fn entry_at(whole: &Jv, at: usize) -> (Jv, Jv) {
     let key = match &whole.v {
-        Value::Object(map) => map
-            .get_index(at)
-            .map_or(Value::Null, |(key, _)| Value::String(key.clone())),
+        Value::Object(map) => map.get_index(at).map_or(Value::Null, |(key, _)| Value::String(key.clone())),
         _ => Value::from(at as u64),
     };
     (Jv::input(key), value_at(whole, at))
@@ -68,12 +66,7 @@ pub(super) fn entry_at(whole: &Jv, at: usize) -> (Jv, Jv) {
 
 pub(super) fn children<T: 'static>(whole: Jv, item: fn(&Jv, usize) -> T) -> BoxIter<'static, ValR<T, Jv>> {
     match len(&whole.v) {
-        Some(end) => Box::new(Children {
-            whole,
-            at: 0,
-            end,
-            item,
-        }),
+        Some(end) => Box::new(Children { whole, at: 0, end, item }),
         None => box_once(fail(format_args!("Cannot iterate over {}", iterated(&whole.v)))),
     }
 }
@@ -113,17 +106,9 @@ pub(super) fn set(whole: Jv, index: &Value, new: Jv) -> ValR<Jv> {
     let depth = whole.depth.max(new.depth + 1);
     match (whole.v, index) {
         (v @ (Value::Object(_) | Value::Null), Value::String(key)) => {
-            let mut map = if let Value::Object(map) = v {
-                map
-            } else {
-                Arc::new(Map::new())
-            };
+            let mut map = if let Value::Object(map) = v { map } else { Arc::new(Map::new()) };
             if !limits::build(16)
-                || !limits::step(if Arc::strong_count(&map) > 1 {
-                    map.len() / 4
-                } else {
-                    0
-                })
+                || !limits::step(if Arc::strong_count(&map) > 1 { map.len() / 4 } else { 0 })
             {
                 return broken();
             }
@@ -131,20 +116,12 @@ pub(super) fn set(whole: Jv, index: &Value, new: Jv) -> ValR<Jv> {
             Ok(Jv::made(Value::Object(map), depth))
         }
         (v @ (Value::Array(_) | Value::Null), Value::Number(number)) => {
-            let mut items = if let Value::Array(items) = v {
-                items
-            } else {
-                Arc::default()
-            };
+            let mut items = if let Value::Array(items) = v { items } else { Arc::default() };
             let Some(at) = position(items.len(), number) else {
                 return fail("Out of bounds negative array index");
             };
             let grown = (at + 1).saturating_sub(items.len());
-            let copied = if Arc::strong_count(&items) > 1 {
-                items.len() / 4
-            } else {
-                0
-            };
+            let copied = if Arc::strong_count(&items) > 1 { items.len() / 4 } else { 0 };
             if !limits::build(grown.saturating_mul(8)) || !limits::step(copied) {
                 return broken();
             }
@@ -194,11 +171,7 @@ fn bounds(len: usize, start: Bound, end: Bound) -> Result<(usize, usize), Fail> 
     };
     let total = len as f64;
     let from_end = |at: f64| {
-        if at < 0.0 {
-            (at + total).max(0.0)
-        } else {
-            at.min(total)
-        }
+        if at < 0.0 { (at + total).max(0.0) } else { at.min(total) }
     };
     let start = from_end(bound(start, 0.0)?).floor() as usize;
     let end = from_end(bound(end, total)?).ceil() as usize;
@@ -241,20 +214,13 @@ pub(super) fn set_slice(whole: Jv, start: Bound, end: Bound, new: Option<Jv>) ->
         Value::Array(items) => items,
         Value::Null => Arc::default(),
         other => {
-            return fail(format_args!(
-                "Cannot update field at object index of {}",
-                other.kind()
-            ));
+            return fail(format_args!("Cannot update field at object index of {}", other.kind()));
         }
     };
     let (start, end) = bounds(items.len(), start, end)?;
     let (new, depth) = match new {
         None => (Arc::default(), 0),
-        Some(Jv {
-            v: Value::Array(new),
-            depth,
-            ..
-        }) => (new, depth),
+        Some(Jv { v: Value::Array(new), depth, .. }) => (new, depth),
         Some(_) => return fail("A slice of an array can only be assigned another array"),
     };
     if !limits::build(new.len() * 8) || !limits::step(items.len() / 4) {
@@ -268,11 +234,7 @@ pub(super) fn set_slice(whole: Jv, start: Bound, end: Bound, new: Option<Jv>) ->
 pub(super) fn get_path(whole: &Jv, path: &[Value]) -> ValR<Jv> {
     use jaq_core::ValT as _;
     path.iter().try_fold(whole.clone(), |jv, step| {
-        if jv.v.is_null() {
-            Ok(jv)
-        } else {
-            jv.index(&Jv::input(step.clone()))
-        }
+        if jv.v.is_null() { Ok(jv) } else { jv.index(&Jv::input(step.clone())) }
     })
 }
 
@@ -288,11 +250,7 @@ pub(super) fn set_path(whole: Jv, path: &[Value], new: Jv) -> ValR<Jv> {
     if !limits::step(1) {
         return broken();
     }
-    let new = if rest.is_empty() {
-        new
-    } else {
-        set_path(get_path(&whole, &path[..1])?, rest, new)?
-    };
+    let new = if rest.is_empty() { new } else { set_path(get_path(&whole, &path[..1])?, rest, new)? };
     set(whole, first, new)
 }
 
@@ -316,11 +274,7 @@ pub(super) fn delete_path(whole: Jv, path: &[Value]) -> ValR<Jv> {
                 let (start, end) = (range.get("start").cloned(), range.get("end").cloned());
                 set_slice(whole, start.as_ref(), end.as_ref(), None)
             }
-            (v, index) => fail(format_args!(
-                "Cannot delete field at {} index of {}",
-                index.kind(),
-                v.kind()
-            )),
+            (v, index) => fail(format_args!("Cannot delete field at {} index of {}", index.kind(), v.kind())),
         };
     }
     let child = get_path(&whole, &path[..1])?;

@@ -54,12 +54,7 @@ pub(super) fn check<'s>(
         calls: BTreeSet::new(),
     };
     let term = checker.term(term, &[])?;
-    Ok(Program {
-        term,
-        vars: checker.vars,
-        calls: checker.calls,
-        levels: checker.deepest,
-    })
+    Ok(Program { term, vars: checker.vars, calls: checker.calls, levels: checker.deepest })
 }
 
 /// A name that is visible at some place of the program.
@@ -101,10 +96,7 @@ impl<'s> Checker<'s, '_> {
     pub(super) fn term(&mut self, term: Tm<'s>, tail: &[usize]) -> Checked<Tm<'s>> {
         self.level += 1;
         if self.level > MAX_TERMS {
-            return Err(error(
-                format!("expression is nested deeper than {MAX_TERMS} terms"),
-                None,
-            ));
+            return Err(error(format!("expression is nested deeper than {MAX_TERMS} terms"), None));
         }
         self.deepest = self.deepest.max(self.level);
         let term = self.inner(term, tail);
@@ -135,10 +127,7 @@ impl<'s> Checker<'s, '_> {
             Term::IfThenElse(branches, otherwise) => {
                 let branch = |(condition, then)| Ok((self.term(condition, &[])?, self.term(then, tail)?));
                 let branches = branches.into_iter().map(branch).collect::<Checked<_>>()?;
-                Term::IfThenElse(
-                    branches,
-                    otherwise.map(|other| self.boxed(*other, tail)).transpose()?,
-                )
+                Term::IfThenElse(branches, otherwise.map(|other| self.boxed(*other, tail)).transpose()?)
             }
             Term::Def(defs, body) => self.definitions(defs, *body, tail)?,
             Term::Call(name, args) => self.call(name, args, tail)?,
@@ -179,10 +168,7 @@ impl<'s> Checker<'s, '_> {
         for (key, value) in members {
             let member = match (key, value) {
                 (Term::Var("$__loc__"), None) => (text_of("__loc__"), Some(self.variable("$__loc__")?)),
-                (key, value) => (
-                    self.term(key, &[])?,
-                    value.map(|value| self.term(value, &[])).transpose()?,
-                ),
+                (key, value) => (self.term(key, &[])?, value.map(|value| self.term(value, &[])).transpose()?),
             };
             checked.push(member);
         }
@@ -250,22 +236,16 @@ impl<'s> Checker<'s, '_> {
     fn pattern(&mut self, pattern: Pattern<&'s str>) -> Checked<Pattern<&'s str>> {
         self.level += 1;
         if self.level > MAX_TERMS {
-            return Err(error(
-                format!("expression is nested deeper than {MAX_TERMS} terms"),
-                None,
-            ));
+            return Err(error(format!("expression is nested deeper than {MAX_TERMS} terms"), None));
         }
         let pattern = match pattern {
             Pattern::Var(name) => {
                 self.scope.push(Name::Var(name));
                 Pattern::Var(name)
             }
-            Pattern::Arr(items) => Pattern::Arr(
-                items
-                    .into_iter()
-                    .map(|item| self.pattern(item))
-                    .collect::<Checked<_>>()?,
-            ),
+            Pattern::Arr(items) => {
+                Pattern::Arr(items.into_iter().map(|item| self.pattern(item)).collect::<Checked<_>>()?)
+            }
             Pattern::Obj(members) => {
                 let member = |(key, value)| Ok((self.term(key, &[])?, self.pattern(value)?));
                 Pattern::Obj(members.into_iter().map(member).collect::<Checked<_>>()?)
@@ -285,16 +265,9 @@ impl<'s> Checker<'s, '_> {
         args: Vec<Tm<'s>>,
         tail: &[usize],
     ) -> Checked<Tm<'s>> {
-        let fits = if name == "reduce" {
-            args.len() == 2
-        } else {
-            matches!(args.len(), 2 | 3)
-        };
+        let fits = if name == "reduce" { args.len() == 2 } else { matches!(args.len(), 2 | 3) };
         if !fits {
-            let message = format!(
-                "{name} takes {} filters",
-                if name == "reduce" { "2" } else { "2 or 3" }
-            );
+            let message = format!("{name} takes {} filters", if name == "reduce" { "2" } else { "2 or 3" });
             return Err(error(message, self.offset(name)));
         }
         let source = self.boxed(source, &[])?;
@@ -308,11 +281,7 @@ impl<'s> Checker<'s, '_> {
         if let Some(update) = args.next() {
             let update = self.term(update, &[])?;
             let many = name == "reduce" && !is_single(&update);
-            checked.push(if many {
-                self.added(LAST, vec![update])
-            } else {
-                update
-            });
+            checked.push(if many { self.added(LAST, vec![update]) } else { update });
         }
         if let Some(project) = args.next() {
             checked.push(self.term(project, tail)?);
@@ -323,11 +292,7 @@ impl<'s> Checker<'s, '_> {
 }
 
 pub(super) fn error(message: impl Into<String>, offset: Option<usize>) -> ExprError {
-    ExprError {
-        message: message.into(),
-        offset,
-        help: None,
-    }
+    ExprError { message: message.into(), offset, help: None }
 }
 
 pub(super) fn text_of(text: &str) -> Tm<'_> {

@@ -13,11 +13,7 @@ type Out = Result<Value, Fail>;
 
 /// An array made here, counted against the memory of the evaluation.
 fn array(items: Vec<Value>) -> Out {
-    if limits::build(items.len() * 8) {
-        Ok(items.into())
-    } else {
-        broken()
-    }
+    if limits::build(items.len() * 8) { Ok(items.into()) } else { broken() }
 }
 
 // The table of functions wants one form for all.
@@ -63,8 +59,7 @@ pub(super) fn is_normal(v: &Value) -> Out {
 }
 
 fn need_number(v: &Value) -> Result<f64, Fail> {
-    v.as_f64()
-        .map_or_else(|| fail(format_args!("{} number required", shown(v))), Ok)
+    v.as_f64().map_or_else(|| fail(format_args!("{} number required", shown(v))), Ok)
 }
 
 pub(super) fn keys_unsorted(v: &Value) -> Out {
@@ -92,21 +87,13 @@ pub(super) fn has(v: &Value, key: &Value) -> Out {
             let at = at.as_f64();
             Ok((at >= 0.0 && at < items.len() as f64).into())
         }
-        (v, key) => fail(format_args!(
-            "Cannot check whether {} has a {} key",
-            v.kind(),
-            key.kind()
-        )),
+        (v, key) => fail(format_args!("Cannot check whether {} has a {} key", v.kind(), key.kind())),
     }
 }
 
 pub(super) fn contains(v: &Value, part: &Value) -> Out {
     if std::mem::discriminant(v) != std::mem::discriminant(part) {
-        return fail(format_args!(
-            "{} and {} cannot have their containment checked",
-            shown(v),
-            shown(part)
-        ));
+        return fail(format_args!("{} and {} cannot have their containment checked", shown(v), shown(part)));
     }
     Ok(holds(v, part).into())
 }
@@ -116,9 +103,9 @@ fn holds(v: &Value, part: &Value) -> bool {
         return false;
     }
     match (v, part) {
-        (Value::Object(map), Value::Object(part)) => part
-            .iter()
-            .all(|(key, part)| map.get(key).is_some_and(|v| holds(v, part))),
+        (Value::Object(map), Value::Object(part)) => {
+            part.iter().all(|(key, part)| map.get(key).is_some_and(|v| holds(v, part)))
+        }
         (Value::Array(items), Value::Array(part)) => {
             part.iter().all(|part| items.iter().any(|item| holds(item, part)))
         }
@@ -162,9 +149,7 @@ pub(super) fn flatten(v: &Value, depth: &Value) -> Out {
 fn flatten_into(v: &Value, depth: f64, flat: &mut Vec<Value>) {
     match v {
         Value::Array(items) if depth > 0.0 && limits::step(1) => {
-            items
-                .iter()
-                .for_each(|item| flatten_into(item, depth - 1.0, flat));
+            items.iter().for_each(|item| flatten_into(item, depth - 1.0, flat));
         }
         other if limits::step(1) => flat.push(other.clone()),
         _ => {}
@@ -182,10 +167,7 @@ pub(super) fn reverse(v: &Value) -> Out {
 
 pub(super) fn sort(v: &Value) -> Out {
     let Value::Array(items) = v else {
-        return fail(format_args!(
-            "{} cannot be sorted, as it is not an array",
-            shown(v)
-        ));
+        return fail(format_args!("{} cannot be sorted, as it is not an array", shown(v)));
     };
     if !limits::step(items.len()) {
         return broken();
@@ -198,26 +180,16 @@ pub(super) fn sort(v: &Value) -> Out {
 pub(super) fn to_entries(v: &Value) -> Out {
     let pair = |key: Value, value: &Value| Value::object([("key", key), ("value", value.clone())]);
     let (entries, count): (Vec<Value>, usize) = match v {
-        Value::Object(map) => (
-            map.iter()
-                .map(|(key, value)| pair(Value::String(key.clone()), value))
-                .collect(),
-            map.len(),
-        ),
+        Value::Object(map) => {
+            (map.iter().map(|(key, value)| pair(Value::String(key.clone()), value)).collect(), map.len())
+        }
         Value::Array(items) => {
             let numbered = (0u64..).zip(items.iter());
-            (
-                numbered.map(|(at, value)| pair(at.into(), value)).collect(),
-                items.len(),
-            )
+            (numbered.map(|(at, value)| pair(at.into(), value)).collect(), items.len())
         }
         _ => return fail(format_args!("{} has no keys", shown(v))),
     };
-    if limits::build(count * 40) {
-        array(entries)
-    } else {
-        broken()
-    }
+    if limits::build(count * 40) { array(entries) } else { broken() }
 }
 
 pub(super) fn from_entries(v: &Value) -> Out {
@@ -268,12 +240,10 @@ pub(super) fn bsearch(v: &Value, target: &Value) -> Out {
     let Value::Array(items) = v else {
         return fail(format_args!("{} cannot be searched from", shown(v)));
     };
-    Ok(
-        match items.binary_search_by(|item| order::compare(item, target)) {
-            Ok(at) => (at as i64).into(),
-            Err(at) => (-1 - at as i64).into(),
-        },
-    )
+    Ok(match items.binary_search_by(|item| order::compare(item, target)) {
+        Ok(at) => (at as i64).into(),
+        Err(at) => (-1 - at as i64).into(),
+    })
 }
 
 /// The events of a value in streaming form.
@@ -289,14 +259,8 @@ fn stream_into(v: &Value, path: &mut Vec<Value>, events: &mut Vec<Value>) {
         return;
     }
     let children: Vec<(Value, &Value)> = match v {
-        Value::Array(items) => (0u64..)
-            .zip(items.iter())
-            .map(|(at, item)| (at.into(), item))
-            .collect(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, item)| (Value::String(key.clone()), item))
-            .collect(),
+        Value::Array(items) => (0u64..).zip(items.iter()).map(|(at, item)| (at.into(), item)).collect(),
+        Value::Object(map) => map.iter().map(|(key, item)| (Value::String(key.clone()), item)).collect(),
         _ => Vec::new(),
     };
     if children.is_empty() {
@@ -315,11 +279,7 @@ fn stream_into(v: &Value, path: &mut Vec<Value>, events: &mut Vec<Value>) {
 }
 
 pub(super) fn to_array(v: &Value) -> Out {
-    if let Value::Array(_) = v {
-        Ok(v.clone())
-    } else {
-        array(vec![v.clone()])
-    }
+    if let Value::Array(_) = v { Ok(v.clone()) } else { array(vec![v.clone()]) }
 }
 
 pub(super) fn set_at(v: Jv, path: &Value, new: Jv) -> Result<Jv, Fail> {

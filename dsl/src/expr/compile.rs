@@ -46,14 +46,10 @@ const MAIN: &str = "_main";
 pub(super) fn compile(text: &str, known: &[&str], short: bool) -> Result<Program, ExprError> {
     measure(text)?;
     let lines = Arena::default();
-    let tokens = Lexer::new(text)
-        .lex()
-        .map_err(|errors| lex_error(text, &errors))?;
+    let tokens = Lexer::new(text).lex().map_err(|errors| lex_error(text, &errors))?;
     count_operators(&tokens, &mut (0, 0))?;
     let parser = Parser::new(&tokens);
-    let term = parser
-        .parse(Parser::term)
-        .map_err(|errors| parse_error(text, &errors))?;
+    let term = parser.parse(Parser::term).map_err(|errors| parse_error(text, &errors))?;
     let program = check::check(term, text, known, &lines)?;
     let vars = program.vars.iter().map(|name| Arc::from(&name[1..])).collect();
     let levels = program.levels;
@@ -62,32 +58,17 @@ pub(super) fn compile(text: &str, known: &[&str], short: bool) -> Result<Program
         Some(plan) => Body::Plan(plan),
         None => Body::Filter(filter(program)?),
     };
-    Ok(Program {
-        text: text.into(),
-        vars,
-        body,
-        levels,
-    })
+    Ok(Program { text: text.into(), vars, body, levels })
 }
 
 /// Refuses text that is too long or too deep for the parser, before it runs.
 fn measure(text: &str) -> Result<(), ExprError> {
-    let refuse = |message: String| {
-        Err(ExprError {
-            message,
-            offset: None,
-            help: None,
-        })
-    };
+    let refuse = |message: String| Err(ExprError { message, offset: None, help: None });
     if text.len() > MAX_TEXT {
-        return refuse(format!(
-            "expression is longer than {MAX_TEXT} bytes (expression size)"
-        ));
+        return refuse(format!("expression is longer than {MAX_TEXT} bytes (expression size)"));
     }
     if scan::bracket_depth(text) > MAX_BRACKETS {
-        return refuse(format!(
-            "brackets are nested deeper than {MAX_BRACKETS} (expression nesting)"
-        ));
+        return refuse(format!("brackets are nested deeper than {MAX_BRACKETS} (expression nesting)"));
     }
     Ok(())
 }
@@ -115,11 +96,7 @@ fn count_operators(
         }
         if *all > MAX_OPERATORS || *prefixes > MAX_PREFIXES {
             let message = "expression has too many names and operators (expression size)".to_owned();
-            return Err(ExprError {
-                message,
-                offset: None,
-                help: None,
-            });
+            return Err(ExprError { message, offset: None, help: None });
         }
     }
     Ok(())
@@ -127,21 +104,12 @@ fn count_operators(
 
 fn filter(program: check::Program) -> Result<jaq_core::Filter<Data>, ExprError> {
     let needed = prelude::needed(&program.calls);
-    let main = parse::Def {
-        name: MAIN,
-        args: Vec::new(),
-        body: program.term,
-    };
+    let main = parse::Def { name: MAIN, args: Vec::new(), body: program.term };
     let loader = Loader::new(needed.defs.into_iter().chain([main]));
     let arena = Arena::default();
-    let broken = |what: &str| ExprError {
-        message: format!("cannot be compiled: {what}"),
-        offset: None,
-        help: None,
-    };
-    let modules = loader
-        .load(&arena, File { code: MAIN, path: () })
-        .map_err(|_| broken("loading failed"))?;
+    let broken =
+        |what: &str| ExprError { message: format!("cannot be compiled: {what}"), offset: None, help: None };
+    let modules = loader.load(&arena, File { code: MAIN, path: () }).map_err(|_| broken("loading failed"))?;
     let functions = natives::functions(|name, arity| needed.natives.contains(&(name, arity)));
     jaq_core::Compiler::default()
         .with_funs(functions)
@@ -149,40 +117,24 @@ fn filter(program: check::Program) -> Result<jaq_core::Filter<Data>, ExprError> 
         .compile(modules)
         .map_err(|errors| {
             let names = errors.iter().flat_map(|(_, errors)| errors);
-            let names: Vec<String> = names
-                .map(|(name, kind)| format!("unknown {} `{name}`", kind.as_str()))
-                .collect();
+            let names: Vec<String> =
+                names.map(|(name, kind)| format!("unknown {} `{name}`", kind.as_str())).collect();
             broken(&names.join(", "))
         })
 }
 
 fn lex_error(text: &str, errors: &[lex::Error<&str>]) -> ExprError {
     let Some((expected, found)) = errors.first() else {
-        return ExprError {
-            message: "syntax error".to_owned(),
-            offset: None,
-            help: None,
-        };
+        return ExprError { message: "syntax error".to_owned(), offset: None, help: None };
     };
-    let found_text = found
-        .chars()
-        .next()
-        .map_or("the end".to_owned(), |found| format!("`{found}`"));
+    let found_text = found.chars().next().map_or("the end".to_owned(), |found| format!("`{found}`"));
     let message = format!("syntax error: expected {}, found {found_text}", expected.as_str());
-    ExprError {
-        message,
-        offset: offset_in(text, found),
-        help: None,
-    }
+    ExprError { message, offset: offset_in(text, found), help: None }
 }
 
 fn parse_error(text: &str, errors: &[parse::TError<&str>]) -> ExprError {
     let Some((expected, found)) = errors.first() else {
-        return ExprError {
-            message: "syntax error".to_owned(),
-            offset: None,
-            help: None,
-        };
+        return ExprError { message: "syntax error".to_owned(), offset: None, help: None };
     };
     let (found_text, offset) = match found {
         Some(token) => {
@@ -192,9 +144,5 @@ fn parse_error(text: &str, errors: &[parse::TError<&str>]) -> ExprError {
         None => ("the end".to_owned(), Some(text.len())),
     };
     let message = format!("syntax error: expected {}, found {found_text}", expected.as_str());
-    ExprError {
-        message,
-        offset,
-        help: None,
-    }
+    ExprError { message, offset, help: None }
 }

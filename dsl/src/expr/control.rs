@@ -72,9 +72,7 @@ fn guard() -> Native<Data> {
 }
 
 fn weight(jv: &Jv) -> u32 {
-    jv.v.as_i64()
-        .and_then(|levels| usize::try_from(levels).ok())
-        .map_or(u32::MAX / 2, limits::call_weight)
+    jv.v.as_i64().and_then(|levels| usize::try_from(levels).ok()).map_or(u32::MAX / 2, limits::call_weight)
 }
 
 /// Results that may only be asked for at a bounded depth of recursion.
@@ -193,11 +191,7 @@ pub(super) fn infinite(_: Cv<'_, Data>) -> Outs<'_> {
 
 /// Passes its input on after using fuel for each of its elements.
 pub(super) fn charge_all(cv: Cv<'_, Data>) -> Outs<'_> {
-    let elements = if let Value::Array(items) = &cv.1.v {
-        items.len()
-    } else {
-        0
-    };
+    let elements = if let Value::Array(items) = &cv.1.v { items.len() } else { 0 };
     let paid = limits::step(elements) && charge(&cv.1.v);
     box_once(if paid { Ok(cv.1) } else { Err(halt()) })
 }

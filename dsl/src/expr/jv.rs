@@ -62,26 +62,14 @@ impl Jv {
 
     /// A value that is a part of this one.
     pub(super) fn child(&self, v: Value) -> Jv {
-        let depth = if is_leaf(&v) {
-            0
-        } else {
-            self.depth.saturating_sub(1)
-        };
-        let jv = Jv {
-            v,
-            depth,
-            steps: self.steps,
-        };
+        let depth = if is_leaf(&v) { 0 } else { self.depth.saturating_sub(1) };
+        let jv = Jv { v, depth, steps: self.steps };
         if self.v.is_null() { jv.one_step_on() } else { jv }
     }
 
     /// The slice `v` of this one.
     pub(super) fn slice(&self, v: Jv) -> Jv {
-        Jv {
-            steps: self.steps,
-            ..v
-        }
-        .one_step_on()
+        Jv { steps: self.steps, ..v }.one_step_on()
     }
 
     /// The same value at the end of a longer path.
@@ -89,10 +77,7 @@ impl Jv {
         if self.steps >= MAX_STEPS {
             limits::break_off(Limit::Path);
         }
-        Jv {
-            steps: self.steps.saturating_add(1),
-            ..self
-        }
+        Jv { steps: self.steps.saturating_add(1), ..self }
     }
 }
 
@@ -132,11 +117,7 @@ pub(super) fn broken<T>() -> Result<T, Fail> {
 /// For messages: large values are shortened.
 impl fmt::Display for Jv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if fits(&self.v, &mut 4096) {
-            fmt::Display::fmt(&self.v, f)
-        } else {
-            f.write_str(&shown(&self.v))
-        }
+        if fits(&self.v, &mut 4096) { fmt::Display::fmt(&self.v, f) } else { f.write_str(&shown(&self.v)) }
     }
 }
 
@@ -166,11 +147,7 @@ impl From<f64> for Jv {
 
 impl From<String> for Jv {
     fn from(text: String) -> Jv {
-        if limits::build(text.len()) {
-            Jv::of(text.into(), 0)
-        } else {
-            Jv::input(Value::Null)
-        }
+        if limits::build(text.len()) { Jv::of(text.into(), 0) } else { Jv::input(Value::Null) }
     }
 }
 
@@ -178,10 +155,7 @@ impl From<String> for Jv {
 impl From<Range<Option<Jv>>> for Jv {
     fn from(range: Range<Option<Jv>>) -> Jv {
         let bound = |jv: Option<Jv>| jv.map_or(Value::Null, |jv| jv.v);
-        Jv::of(
-            Value::object([("start", bound(range.start)), ("end", bound(range.end))]),
-            1,
-        )
+        Jv::of(Value::object([("start", bound(range.start)), ("end", bound(range.end))]), 1)
     }
 }
 
@@ -304,10 +278,7 @@ impl jaq_core::ValT for Jv {
                 Ok(Jv::made(map.into(), depth + 1))
             }
             _ => opt.fail(self, |jv| {
-                Exn::from(Error::str(format_args!(
-                    "Cannot iterate over {}",
-                    iterated(&jv.v)
-                )))
+                Exn::from(Error::str(format_args!("Cannot iterate over {}", iterated(&jv.v))))
             }),
         }
     }

@@ -99,8 +99,7 @@ impl Expr {
 
     /// Evaluates to exactly one result; none and more than one are expression faults.
     pub fn eval(&self, input: &Value, args: &dyn Arguments) -> Result<Value, Fault> {
-        self.eval_opt(input, args)?
-            .ok_or_else(|| self.fault("has no result where a value is needed"))
+        self.eval_opt(input, args)?.ok_or_else(|| self.fault("has no result where a value is needed"))
     }
 
     /// Evaluates to no or one result; more are an expression fault.
@@ -125,10 +124,9 @@ impl Expr {
 
     fn run(&self, input: &Value, args: &dyn Arguments, limit: usize) -> Result<Vec<Value>, Fault> {
         let outcome = limits::within(self.0.levels, || match &self.0.body {
-            Body::Plan(plan) => plan
-                .run(input, args)
-                .map(|value| vec![value])
-                .map_err(|error| error_text(&error.into_val())),
+            Body::Plan(plan) => {
+                plan.run(input, args).map(|value| vec![value]).map_err(|error| error_text(&error.into_val()))
+            }
             Body::Filter(filter) => {
                 let vars = self.0.vars.iter().map(|name| match args.get(name) {
                     Some(value) => Ok(Jv::input(value)),
@@ -150,9 +148,8 @@ impl Expr {
                 Ok(results)
             }
         });
-        let results = outcome
-            .map_err(|limit| self.fault(&limit.message()))?
-            .map_err(|why| self.fault(&why))?;
+        let results =
+            outcome.map_err(|limit| self.fault(&limit.message()))?.map_err(|why| self.fault(&why))?;
         if !matches!(&self.0.body, Body::Plan(plan) if plan.is_path()) {
             accept(&results).map_err(|why| self.fault(&format!("has a result that {why}")))?;
         }
@@ -174,11 +171,7 @@ const SHOWN_TEXT: usize = 120;
 const SHOWN_ERROR: usize = 500;
 
 fn more_than(limit: usize) -> String {
-    if limit == 1 {
-        "has more than one result".to_owned()
-    } else {
-        format!("has more than {limit} results")
-    }
+    if limit == 1 { "has more than one result".to_owned() } else { format!("has more than {limit} results") }
 }
 
 /// The text of an error value: a string as it is, anything else as JSON.
@@ -197,9 +190,7 @@ fn error_text(error: &Jv) -> String {
 /// Checks results against the limits on what may leave an evaluation.
 fn accept<'a>(results: impl IntoIterator<Item = &'a Value>) -> Result<(), String> {
     let mut left = MAX_RESULT;
-    results
-        .into_iter()
-        .try_for_each(|result| accept_one(result, 0, &mut left))
+    results.into_iter().try_for_each(|result| accept_one(result, 0, &mut left))
 }
 
 fn accept_one(value: &Value, level: usize, left: &mut usize) -> Result<(), String> {
@@ -216,12 +207,8 @@ fn accept_one(value: &Value, level: usize, left: &mut usize) -> Result<(), Strin
         return Err(format!("is nested deeper than {MAX_DEPTH} (JSON depth)"));
     }
     match value {
-        Value::Array(items) => items
-            .iter()
-            .try_for_each(|item| accept_one(item, level + 1, left)),
-        Value::Object(map) => map
-            .values()
-            .try_for_each(|item| accept_one(item, level + 1, left)),
+        Value::Array(items) => items.iter().try_for_each(|item| accept_one(item, level + 1, left)),
+        Value::Object(map) => map.values().try_for_each(|item| accept_one(item, level + 1, left)),
         _ => Ok(()),
     }
 }

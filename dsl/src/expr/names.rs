@@ -45,30 +45,17 @@ impl<'s> Checker<'s, '_> {
         for arg in args.iter().filter_map(|arg| arg.strip_prefix('$')) {
             let var = args.iter().find(|other| other.strip_prefix('$') == Some(arg));
             if let Some(var) = var.filter(|_| called.contains(&(arg, 0)) && !args.contains(&arg)) {
-                let filter = Def {
-                    name: arg,
-                    args: Vec::new(),
-                    body: Term::Var(*var),
-                };
+                let filter = Def { name: arg, args: Vec::new(), body: Term::Var(*var) };
                 body = Term::Def(vec![filter], Box::new(body));
             }
         }
         let before = self.scope.len();
-        self.scope.push(Name::Def {
-            name,
-            arity,
-            id,
-            open: true,
-            takes_filters,
-        });
+        self.scope.push(Name::Def { name, arity, id, open: true, takes_filters });
         for arg in &args {
             self.scope.push(if arg.starts_with('$') {
                 Name::Var(arg)
             } else {
-                Name::Argument {
-                    name: arg,
-                    guarded: recursive,
-                }
+                Name::Argument { name: arg, guarded: recursive }
             });
         }
         let tail: Vec<usize> = tail.iter().copied().chain([id]).collect();
@@ -76,44 +63,25 @@ impl<'s> Checker<'s, '_> {
         let body = self.term(body, &tail)?;
         self.start = outer;
         self.scope.truncate(before);
-        self.scope.push(Name::Def {
-            name,
-            arity,
-            id,
-            open: false,
-            takes_filters,
-        });
+        self.scope.push(Name::Def { name, arity, id, open: false, takes_filters });
         let tick = self.added(TICK, Vec::new());
-        Ok(Def {
-            name,
-            args,
-            body: binary(tick, BinaryOp::Pipe(None), body),
-        })
+        Ok(Def { name, args, body: binary(tick, BinaryOp::Pipe(None), body) })
     }
 
     pub(super) fn call(&mut self, name: &'s str, args: Vec<Tm<'s>>, tail: &[usize]) -> Checked<Tm<'s>> {
         let arity = args.len();
         let found = self.scope.iter().rev().find_map(|entry| match entry {
             Name::Argument { name: other, guarded } if *other == name && arity == 0 => Some(*guarded),
-            Name::Def {
-                name: other,
-                arity: count,
-                id,
-                open,
-                takes_filters,
-            } if *other == name && *count == arity => Some(*open && (*takes_filters || !tail.contains(id))),
+            Name::Def { name: other, arity: count, id, open, takes_filters }
+                if *other == name && *count == arity =>
+            {
+                Some(*open && (*takes_filters || !tail.contains(id)))
+            }
             _ => None,
         });
-        let levels = if found.is_none() {
-            limits::PRELUDE_LEVELS
-        } else {
-            0
-        };
+        let levels = if found.is_none() { limits::PRELUDE_LEVELS } else { 0 };
         self.level += levels;
-        let args = args
-            .into_iter()
-            .map(|arg| self.term(arg, &[]))
-            .collect::<Checked<Vec<_>>>()?;
+        let args = args.into_iter().map(|arg| self.term(arg, &[])).collect::<Checked<Vec<_>>>()?;
         self.level -= levels;
         let call = Term::Call(name, args);
         match found {
@@ -140,11 +108,8 @@ impl<'s> Checker<'s, '_> {
         for (name, arity) in prelude::all() {
             all.push((name, arity));
         }
-        let counts: BTreeSet<usize> = all
-            .iter()
-            .filter(|(other, _)| *other == name)
-            .map(|(_, count)| *count)
-            .collect();
+        let counts: BTreeSet<usize> =
+            all.iter().filter(|(other, _)| *other == name).map(|(_, count)| *count).collect();
         let help = if counts.is_empty() {
             closest(name, all.iter().map(|(name, _)| *name)).map(|other| format!("did you mean `{other}`?"))
         } else {
@@ -152,18 +117,11 @@ impl<'s> Checker<'s, '_> {
             Some(format!("`{name}` takes {} arguments", counts.join(" or ")))
         };
         let message = format!("unknown function `{name}/{arity}`");
-        ExprError {
-            message,
-            offset: self.offset(name),
-            help,
-        }
+        ExprError { message, offset: self.offset(name), help }
     }
 
     pub(super) fn variable(&mut self, name: &'s str) -> Checked<Tm<'s>> {
-        let local = self
-            .scope
-            .iter()
-            .any(|entry| matches!(entry, Name::Var(other) if *other == name));
+        let local = self.scope.iter().any(|entry| matches!(entry, Name::Var(other) if *other == name));
         if local {
             return Ok(Term::Var(name));
         }
@@ -185,21 +143,14 @@ impl<'s> Checker<'s, '_> {
             let names: Vec<String> = known.iter().map(|name| format!("${name}")).collect();
             (!names.is_empty()).then(|| format!("variables here: {}", names.join(", ")))
         });
-        Err(ExprError {
-            message: format!("unknown variable `{name}`"),
-            offset: self.offset(name),
-            help,
-        })
+        Err(ExprError { message: format!("unknown variable `{name}`"), offset: self.offset(name), help })
     }
 
     /// `$__loc__`: an object with the file and the line it stands in.
     fn location(&self, name: &str) -> Tm<'s> {
         let before = self.offset(name).map_or("", |offset| &self.text[..offset]);
         let line = self.number(before.matches('\n').count() + 1);
-        Term::Obj(vec![
-            (text_of("file"), Some(text_of("<top-level>"))),
-            (text_of("line"), Some(line)),
-        ])
+        Term::Obj(vec![(text_of("file"), Some(text_of("<top-level>"))), (text_of("line"), Some(line))])
     }
 
     fn number(&self, number: usize) -> Tm<'s> {
@@ -208,10 +159,7 @@ impl<'s> Checker<'s, '_> {
     }
 
     pub(super) fn break_out(&self, label: &'s str) -> Checked<Tm<'s>> {
-        let known = self
-            .scope
-            .iter()
-            .any(|entry| matches!(entry, Name::Label(other) if *other == label));
+        let known = self.scope.iter().any(|entry| matches!(entry, Name::Label(other) if *other == label));
         if known {
             return Ok(Term::Break(label));
         }
@@ -228,10 +176,7 @@ impl<'s> Checker<'s, '_> {
 fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let near = 1 + name.chars().count() / 4;
     let distances = names.map(|other| (distance(name, other), other));
-    distances
-        .filter(|(distance, _)| *distance <= near)
-        .min()
-        .map(|(_, other)| other)
+    distances.filter(|(distance, _)| *distance <= near).min().map(|(_, other)| other)
 }
 
 /// The number of letters to insert, delete or replace to get from `a` to `b`.

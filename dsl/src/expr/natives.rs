@@ -59,11 +59,7 @@ fn match_all(mut cv: Cv<'_, Data>) -> Outs<'_> {
 
 fn set_path(mut cv: Cv<'_, Data>) -> Outs<'_> {
     let (new, path) = (cv.0.pop_var(), cv.0.pop_var());
-    let deep = path
-        .v
-        .as_array()
-        .map_or(0, <[Value]>::len)
-        .min(usize::from(limits::MAX_BOUND)) as u16;
+    let deep = path.v.as_array().map_or(0, <[Value]>::len).min(usize::from(limits::MAX_BOUND)) as u16;
     let bound = cv.1.bound().max(new.bound() + deep);
     bome(collect::set_at(cv.1, &path.v, new).map(|jv| Jv::made(jv.v, bound)))
 }
@@ -76,9 +72,7 @@ fn delete_paths(mut cv: Cv<'_, Data>) -> Outs<'_> {
 /// `range(from; upto; by)`: one step of fuel a number.
 fn range(mut cv: Cv<'_, Data>) -> Outs<'_> {
     let (by, upto, from) = (cv.0.pop_var(), cv.0.pop_var(), cv.0.pop_var());
-    let numbers = [&by, &upto, &from]
-        .iter()
-        .all(|jv| matches!(jv.v, Value::Number(_)));
+    let numbers = [&by, &upto, &from].iter().all(|jv| matches!(jv.v, Value::Number(_)));
     if !numbers {
         return bome(fail("Range bounds must be numeric"));
     }
@@ -180,13 +174,8 @@ const OF_VALUES: &[(&str, usize, RunPtr<Data>)] = table! {
 };
 
 /// Functions of jaq-core that are taken as they are: its name, ours.
-const OF_CORE: [(&str, &str); 5] = [
-    ("path", "path"),
-    ("first", "first"),
-    ("last", "last"),
-    ("limit", "_limit"),
-    ("skip", "_skip"),
-];
+const OF_CORE: [(&str, &str); 5] =
+    [("path", "path"), ("first", "first"), ("last", "last"), ("limit", "_limit"), ("skip", "_skip")];
 
 /// Functions of jaq-std that are taken as they are and have another name here.
 const RENAMED: [(&str, &str); 4] = [
@@ -260,41 +249,27 @@ const OF_STD: [&str; 59] = [
 ];
 
 fn std_name(name: &str) -> Option<&'static str> {
-    let renamed = RENAMED
-        .iter()
-        .find(|(theirs, _)| *theirs == name)
-        .map(|(_, ours)| *ours);
+    let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
     renamed.or_else(|| OF_STD.iter().find(|other| **other == name).copied())
 }
 
 fn core_name(name: &str) -> Option<&'static str> {
-    OF_CORE
-        .iter()
-        .find(|(theirs, _)| *theirs == name)
-        .map(|(_, ours)| *ours)
+    OF_CORE.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)
 }
 
 /// The native functions that `wanted` (name, number of arguments) asks for.
 pub(super) fn functions(wanted: impl Fn(&str, usize) -> bool) -> Vec<Fun<Data>> {
-    let mut funs: Vec<Fun<Data>> = control::functions()
-        .into_iter()
-        .filter(|fun| wanted(fun.0, fun.1.len()))
-        .collect();
+    let mut funs: Vec<Fun<Data>> =
+        control::functions().into_iter().filter(|fun| wanted(fun.0, fun.1.len())).collect();
     let values = OF_VALUES.iter().filter(|(name, arity, _)| wanted(name, *arity));
     funs.extend(values.map(|(name, arity, run)| (*name, v(*arity), Native::<Data>::new(*run))));
-    if OF_CORE
-        .iter()
-        .any(|(_, ours)| (0..3).any(|arity| wanted(ours, arity)))
-    {
+    if OF_CORE.iter().any(|(_, ours)| (0..3).any(|arity| wanted(ours, arity))) {
         let core = jaq_core::funs::<Data>()
             .filter_map(|(name, args, native)| Some((core_name(name)?, args, native)));
         funs.extend(core.filter(|fun| wanted(fun.0, fun.1.len())));
     }
     let std_names = OF_STD.iter().chain(RENAMED.iter().map(|(_, ours)| ours));
-    if std_names
-        .into_iter()
-        .any(|ours| (0..4).any(|arity| wanted(ours, arity)))
-    {
+    if std_names.into_iter().any(|ours| (0..4).any(|arity| wanted(ours, arity))) {
         let std =
             jaq_std::funs::<Data>().filter_map(|(name, args, native)| Some((std_name(name)?, args, native)));
         funs.extend(std.filter(|fun| wanted(fun.0, fun.1.len())));
@@ -304,18 +279,13 @@ pub(super) fn functions(wanted: impl Fn(&str, usize) -> bool) -> Vec<Fun<Data>> 
 
 /// Whether a native function has exactly one output for each combination of its arguments.
 pub(super) fn is_single(name: &str, arity: usize) -> bool {
-    let table = OF_VALUES
-        .iter()
-        .any(|(other, args, _)| *other == name && *args == arity && name != "range");
+    let table = OF_VALUES.iter().any(|(other, args, _)| *other == name && *args == arity && name != "range");
     table || OF_STD.contains(&name)
 }
 
 /// Names and numbers of arguments of all native functions.
 pub(super) fn signatures() -> Vec<(&'static str, usize)> {
-    functions(|_, _| true)
-        .into_iter()
-        .map(|(name, args, _)| (name, args.len()))
-        .collect()
+    functions(|_, _| true).into_iter().map(|(name, args, _)| (name, args.len())).collect()
 }
 
 /// One filter as the only argument.

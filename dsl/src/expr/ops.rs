@@ -24,10 +24,7 @@ fn arithmetic(
         return broken();
     }
     let whole = a.as_i64().zip(b.as_i64()).and_then(|(a, b)| exact(a, b));
-    let number = whole.map_or_else(
-        || Number::from_any_f64(double(a.as_f64(), b.as_f64())),
-        Number::from,
-    );
+    let number = whole.map_or_else(|| Number::from_any_f64(double(a.as_f64(), b.as_f64())), Number::from);
     Ok(Jv::input(number.into()))
 }
 
@@ -176,11 +173,7 @@ impl Rem for Jv {
         let whole = |number: &Number| number.as_i64().unwrap_or(number.as_f64() as i64);
         let (a, b) = (whole(a), whole(b));
         if b == 0 {
-            return refuse(
-                &self.v,
-                &other.v,
-                "divided (remainder) because the divisor is zero",
-            );
+            return refuse(&self.v, &other.v, "divided (remainder) because the divisor is zero");
         }
         Ok(Jv::input(a.checked_rem(b).unwrap_or(0).into()))
     }

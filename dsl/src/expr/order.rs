@@ -19,10 +19,7 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
         (Value::Number(a), Value::Number(b)) => a == b,
         (Value::String(a), Value::String(b)) => a.len() == b.len() && limits::step(a.len() / 256) && a == b,
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b.iter())
-                    .all(|(a, b)| limits::step(1) && equal(a, b))
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| limits::step(1) && equal(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
             let same = |(key, a): (&_, &Value)| limits::step(1) && b.get(key).is_some_and(|b| equal(a, b));
@@ -55,10 +52,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
 fn compare_objects(a: &Map, b: &Map) -> Ordering {
     let sorted = |map: &Map| {
         limits::step(map.len());
-        let mut entries: Vec<_> = map
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+        let mut entries: Vec<_> = map.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         entries
     };
@@ -66,10 +60,7 @@ fn compare_objects(a: &Map, b: &Map) -> Ordering {
     let keys = a.iter().map(|(key, _)| key).cmp(b.iter().map(|(key, _)| key));
     keys.then_with(|| {
         let values = a.iter().zip(b.iter()).map(|((_, a), (_, b))| compare(a, b));
-        values
-            .into_iter()
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
+        values.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     })
 }
 

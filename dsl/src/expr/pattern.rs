@@ -26,16 +26,10 @@ thread_local! {
 /// All matches of a pattern as jq's match objects, or (`only_test`) whether there is one.
 pub(super) fn matches(v: &Value, pattern: &Value, flags: &Value, only_test: &Value) -> Result<Value, Fail> {
     let Value::String(text) = v else {
-        return fail(format_args!(
-            "{} cannot be matched, as it is not a string",
-            shown(v)
-        ));
+        return fail(format_args!("{} cannot be matched, as it is not a string", shown(v)));
     };
     let Value::String(pattern) = pattern else {
-        return fail(format_args!(
-            "{} cannot be matched, as it is not a string",
-            shown(pattern)
-        ));
+        return fail(format_args!("{} cannot be matched, as it is not a string", shown(pattern)));
     };
     let flags = match flags {
         Value::Null => "",
@@ -51,11 +45,7 @@ pub(super) fn matches(v: &Value, pattern: &Value, flags: &Value, only_test: &Val
     }
     let (global, skip_empty) = (flags.contains('g'), flags.contains('n'));
     let names: Vec<Option<&str>> = regex.capture_names().skip(1).collect();
-    let mut places = Places {
-        text,
-        byte: 0,
-        count: 0,
-    };
+    let mut places = Places { text, byte: 0, count: 0 };
     let mut found = Vec::new();
     for captures in regex.captures_iter(text) {
         let whole = captures.get_match();
@@ -85,10 +75,7 @@ fn match_object(captures: &Captures, names: &[Option<&str>], places: &mut Places
         });
         Value::object([
             ("offset", offset),
-            (
-                "length",
-                group.map_or(Value::from(0u64), |group| place(group.as_str())),
-            ),
+            ("length", group.map_or(Value::from(0u64), |group| place(group.as_str()))),
             ("string", group.map(|group| group.as_str()).into()),
             ("name", (*name).into()),
         ])
@@ -122,9 +109,7 @@ fn compiled(pattern: &str, flags: &str) -> Result<Regex, Fail> {
         return Ok(regex);
     }
     if pattern.len() > MAX_PATTERN {
-        return fail(format_args!(
-            "pattern is longer than {MAX_PATTERN} bytes (regular expression size)"
-        ));
+        return fail(format_args!("pattern is longer than {MAX_PATTERN} bytes (regular expression size)"));
     }
     if !limits::step(1000) {
         return broken();
@@ -150,8 +135,6 @@ fn compiled(pattern: &str, flags: &str) -> Result<Regex, Fail> {
             });
             Ok(regex)
         }
-        Err(error) => fail(format_args!(
-            "{pattern} (at offset 0) is not a valid regex: {error}"
-        )),
+        Err(error) => fail(format_args!("{pattern} (at offset 0) is not a valid regex: {error}")),
     }
 }

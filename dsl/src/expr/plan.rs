@@ -72,15 +72,10 @@ impl Plan {
             }
             Term::BinOp(l, op, r) => Plan::operation(Plan::boxed(l)?, op, Plan::boxed(r)?)?,
             Term::IfThenElse(branches, otherwise) => {
-                let last = otherwise
-                    .as_deref()
-                    .map_or(Some(Plan::Path(Root::Input, Vec::new())), Plan::of)?;
+                let last =
+                    otherwise.as_deref().map_or(Some(Plan::Path(Root::Input, Vec::new())), Plan::of)?;
                 branches.iter().rev().try_fold(last, |last, (condition, then)| {
-                    Some(Plan::If(
-                        Plan::boxed(condition)?,
-                        Plan::boxed(then)?,
-                        Box::new(last),
-                    ))
+                    Some(Plan::If(Plan::boxed(condition)?, Plan::boxed(then)?, Box::new(last)))
                 })?
             }
             Term::Call(name, args) if args.is_empty() => match *name {
@@ -121,11 +116,7 @@ impl Plan {
             };
             Some((name, value))
         };
-        members
-            .iter()
-            .map(member)
-            .collect::<Option<_>>()
-            .map(Plan::Object)
+        members.iter().map(member).collect::<Option<_>>().map(Plan::Object)
     }
 
     fn text(parts: &[StrPart<&str, Term<&str>>]) -> Option<Plan> {
@@ -204,11 +195,7 @@ impl Plan {
             }
             Plan::Logic(goes_on, l, r) => {
                 let left = l.run(input, args)?.is_truthy();
-                let value = if left == *goes_on {
-                    r.run(input, args)?.is_truthy()
-                } else {
-                    left
-                };
+                let value = if left == *goes_on { r.run(input, args)?.is_truthy() } else { left };
                 value.into()
             }
             Plan::Alternative(l, r) => match l.run(input, args)? {

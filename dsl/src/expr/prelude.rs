@@ -35,11 +35,7 @@ pub(super) const ASSIGN: &str = "!assign";
 
 static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
     let parsed = jaq_core::load::parse(include_str!("prelude.jq"), |parser| parser.defs());
-    let mut prelude = Prelude {
-        defs: Vec::new(),
-        index: BTreeMap::new(),
-        natives: BTreeMap::new(),
-    };
+    let mut prelude = Prelude { defs: Vec::new(), index: BTreeMap::new(), natives: BTreeMap::new() };
     for (name, arity) in natives::signatures() {
         prelude.natives.entry(name).or_default().push(arity);
     }
@@ -81,16 +77,9 @@ pub(super) fn exists(name: &str, arity: usize) -> bool {
 
 /// The names and numbers of arguments of all functions users can call.
 pub(super) fn all() -> impl Iterator<Item = Signature<'static>> {
-    let natives = PRELUDE
-        .natives
-        .iter()
-        .flat_map(|(name, arities)| arities.iter().map(|arity| (*name, *arity)));
-    PRELUDE
-        .index
-        .keys()
-        .copied()
-        .chain(natives)
-        .filter(|(name, _)| !name.starts_with(['_', '!']))
+    let natives =
+        PRELUDE.natives.iter().flat_map(|(name, arities)| arities.iter().map(|arity| (*name, *arity)));
+    PRELUDE.index.keys().copied().chain(natives).filter(|(name, _)| !name.starts_with(['_', '!']))
 }
 
 /// Everything that a program with these calls needs.
@@ -111,8 +100,5 @@ pub(super) fn needed(calls: &BTreeSet<Signature<'_>>) -> Needed {
             found.extend(&PRELUDE.defs[at].natives);
         }
     }
-    Needed {
-        defs: defs.into_iter().map(|at| PRELUDE.defs[at].def.clone()).collect(),
-        natives: found,
-    }
+    Needed { defs: defs.into_iter().map(|at| PRELUDE.defs[at].def.clone()).collect(), natives: found }
 }

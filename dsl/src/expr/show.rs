@@ -28,11 +28,7 @@ pub(super) fn fits(v: &Value, left: &mut usize) -> bool {
 
 /// The kind and the shortened text of a value, as in jq's messages: `number (1)`.
 pub(super) fn shown(v: &Value) -> String {
-    let text = if fits(v, &mut 64) {
-        v.to_string()
-    } else {
-        short_text(v)
-    };
+    let text = if fits(v, &mut 64) { v.to_string() } else { short_text(v) };
     let mut end = text.len();
     if end > 11 {
         end = (0..=8).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);

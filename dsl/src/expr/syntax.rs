@@ -13,13 +13,13 @@ type Tm<'s> = Term<&'s str>;
 pub(super) fn is_single(term: &Tm) -> bool {
     match term {
         Term::Id | Term::Num(_) | Term::Var(_) | Term::Arr(_) | Term::BinOp(_, BinaryOp::Update, _) => true,
-        Term::Str(_, parts) => parts
-            .iter()
-            .all(|part| !matches!(part, StrPart::Term(term) if !is_single(term))),
+        Term::Str(_, parts) => {
+            parts.iter().all(|part| !matches!(part, StrPart::Term(term) if !is_single(term)))
+        }
         Term::Neg(term) => is_single(term),
-        Term::Obj(members) => members
-            .iter()
-            .all(|(key, value)| is_single(key) && value.as_ref().is_none_or(is_single)),
+        Term::Obj(members) => {
+            members.iter().all(|(key, value)| is_single(key) && value.as_ref().is_none_or(is_single))
+        }
         Term::BinOp(
             l,
             BinaryOp::Pipe(_) | BinaryOp::Math(_) | BinaryOp::Cmp(_) | BinaryOp::And | BinaryOp::Or,
@@ -27,9 +27,7 @@ pub(super) fn is_single(term: &Tm) -> bool {
         ) => is_single(l) && is_single(r),
         Term::BinOp(_, BinaryOp::Assign | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt, r) => is_single(r),
         Term::IfThenElse(branches, otherwise) => {
-            branches
-                .iter()
-                .all(|(condition, then)| is_single(condition) && is_single(then))
+            branches.iter().all(|(condition, then)| is_single(condition) && is_single(then))
                 && otherwise.as_deref().is_none_or(is_single)
         }
         Term::Path(base, path) => {

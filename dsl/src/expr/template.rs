@@ -47,20 +47,13 @@ impl Template {
         let text = whole(text).unwrap_or(text.trim());
         match Expr::compile(text, known) {
             Ok(expr) => Ok(Template(Arc::new(Node::Whole(expr)))),
-            Err(error) => Err(TemplateError {
-                pointer: String::new(),
-                error,
-            }),
+            Err(error) => Err(TemplateError { pointer: String::new(), error }),
         }
     }
 
     /// The value, when it holds no expression.
     pub fn constant(&self) -> Option<&Value> {
-        if let Node::Constant(value) = &*self.0 {
-            Some(value)
-        } else {
-            None
-        }
+        if let Node::Constant(value) = &*self.0 { Some(value) } else { None }
     }
 
     /// Evaluates all expressions; each must have exactly one result.
@@ -68,9 +61,7 @@ impl Template {
         let value = self.0.eval(input, args)?;
         match &*self.0 {
             Node::Constant(_) | Node::Whole(_) => Ok(value),
-            _ => accept([&value])
-                .map(|()| value)
-                .map_err(|why| Fault::expression(format!("result {why}"))),
+            _ => accept([&value]).map(|()| value).map_err(|why| Fault::expression(format!("result {why}"))),
         }
     }
 
@@ -104,16 +95,11 @@ impl Node {
                 })
             }
             Value::Object(map) => {
-                let below = map
-                    .iter()
-                    .map(|(key, item)| Ok((key.clone(), Node::below(key, item, known, pointer)?)));
+                let below =
+                    map.iter().map(|(key, item)| Ok((key.clone(), Node::below(key, item, known, pointer)?)));
                 let below: Vec<(Arc<str>, Node)> = below.collect::<Result<_, _>>()?;
                 let constant = below.iter().all(|(_, node)| node.is_constant());
-                Ok(if constant {
-                    Node::Constant(value.clone())
-                } else {
-                    Node::Object(below)
-                })
+                Ok(if constant { Node::Constant(value.clone()) } else { Node::Object(below) })
             }
             _ => Ok(Node::Constant(value.clone())),
         }
@@ -132,10 +118,7 @@ impl Node {
         let compile = |jq: &str| {
             Expr::compile(jq, known)
                 .map(Node::Whole)
-                .map_err(|error| TemplateError {
-                    pointer: pointer.to_owned(),
-                    error,
-                })
+                .map_err(|error| TemplateError { pointer: pointer.to_owned(), error })
         };
         if let Some(jq) = whole(text) {
             return compile(jq);
@@ -148,11 +131,7 @@ impl Node {
             Piece::Literal(text) => Ok(Node::Constant(text.into())),
             Piece::Expression(jq) => compile(jq),
         };
-        pieces
-            .into_iter()
-            .map(node)
-            .collect::<Result<_, _>>()
-            .map(Node::Text)
+        pieces.into_iter().map(node).collect::<Result<_, _>>().map(Node::Text)
     }
 
     fn is_constant(&self) -> bool {

@@ -23,11 +23,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A string made here, counted against the memory of the evaluation.
 pub(super) fn text(text: impl Into<String>) -> Out {
     let text = text.into();
-    if limits::build(text.len()) {
-        Ok(text.into())
-    } else {
-        broken()
-    }
+    if limits::build(text.len()) { Ok(text.into()) } else { broken() }
 }
 
 fn need_text<'a>(v: &'a Value, what: &str) -> Result<&'a str, Fail> {
@@ -43,11 +39,7 @@ pub(super) fn split(text: &str, separator: &str) -> Out {
         (text, "") => text.chars().map(|found| Value::from(found.to_string())).collect(),
         (text, separator) => text.split(separator).map(Value::from).collect(),
     };
-    if limits::build(pieces.len() * 8) {
-        Ok(pieces.into())
-    } else {
-        broken()
-    }
+    if limits::build(pieces.len() * 8) { Ok(pieces.into()) } else { broken() }
 }
 
 pub(super) fn split_text(v: &Value, separator: &Value) -> Out {
@@ -78,10 +70,7 @@ pub(super) fn indices(v: &Value, needle: &Value) -> Out {
         (Value::Array(items), Value::Array(needle)) => {
             let matches =
                 |window: &[Value]| window.iter().zip(needle.iter()).all(|(a, b)| order::equal(a, b));
-            let windows = items
-                .windows(needle.len())
-                .enumerate()
-                .take_while(|_| limits::step(1));
+            let windows = items.windows(needle.len()).enumerate().take_while(|_| limits::step(1));
             Ok(windows
                 .filter(|(_, window)| matches(window))
                 .map(|(at, _)| Value::from(at as u64))
@@ -89,29 +78,16 @@ pub(super) fn indices(v: &Value, needle: &Value) -> Out {
                 .into())
         }
         (Value::Array(items), needle) => {
-            let equal = items
-                .iter()
-                .enumerate()
-                .filter(|(_, item)| limits::step(1) && order::equal(item, needle));
-            Ok(equal
-                .map(|(at, _)| Value::from(at as u64))
-                .collect::<Vec<_>>()
-                .into())
+            let equal =
+                items.iter().enumerate().filter(|(_, item)| limits::step(1) && order::equal(item, needle));
+            Ok(equal.map(|(at, _)| Value::from(at as u64)).collect::<Vec<_>>().into())
         }
-        (v, needle) => fail(format_args!(
-            "Cannot determine indices of {} in {}",
-            shown(needle),
-            shown(v)
-        )),
+        (v, needle) => fail(format_args!("Cannot determine indices of {} in {}", shown(needle), shown(v))),
     }
 }
 
 pub(super) fn to_text(v: &Value) -> Out {
-    if let Value::String(_) = v {
-        Ok(v.clone())
-    } else {
-        to_json(v)
-    }
+    if let Value::String(_) = v { Ok(v.clone()) } else { to_json(v) }
 }
 
 pub(super) fn to_json(v: &Value) -> Out {
@@ -168,10 +144,7 @@ pub(super) fn implode(v: &Value) -> Out {
     let Some(items) = v.as_array() else {
         return fail("implode input must be an array");
     };
-    let code = |item: &Value| {
-        item.as_i64()
-            .and_then(|code| char::from_u32(u32::try_from(code).ok()?))
-    };
+    let code = |item: &Value| item.as_i64().and_then(|code| char::from_u32(u32::try_from(code).ok()?));
     match items.iter().map(code).collect::<Option<String>>() {
         Some(joined) => text(joined),
         None => fail("implode input must be an array of code points"),
@@ -312,13 +285,8 @@ pub(super) fn uri_decode(v: &Value) -> Out {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex
-            .filter(|_| *byte == b'%')
-            .map(|hex| u8::from_str_radix(hex, 16))
-        {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| *byte == b'%').map(|hex| u8::from_str_radix(hex, 16)) {
             Some(Ok(byte)) => {
                 out.push(byte);
                 at += 3;
@@ -336,10 +304,7 @@ pub(super) fn uri_decode(v: &Value) -> Out {
 /// One row: `quote` writes a string, `missing` stands for null.
 fn row(v: &Value, format: &str, separator: &str, quote: fn(&str) -> String) -> Out {
     let Some(items) = v.as_array() else {
-        return fail(format_args!(
-            "{} cannot be {format}-formatted, only array",
-            shown(v)
-        ));
+        return fail(format_args!("{} cannot be {format}-formatted, only array", shown(v)));
     };
     let mut cells = Vec::with_capacity(items.len());
     for item in items {
@@ -359,10 +324,7 @@ pub(super) fn csv(v: &Value) -> Out {
 
 pub(super) fn tsv(v: &Value) -> Out {
     row(v, "tsv", "\t", |cell| {
-        cell.replace('\\', "\\\\")
-            .replace('\t', "\\t")
-            .replace('\n', "\\n")
-            .replace('\r', "\\r")
+        cell.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
     })
 }
 

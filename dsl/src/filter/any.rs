@@ -14,12 +14,7 @@ pub(super) fn holds(filters: &[Filter], event: &Event) -> bool {
 /// Judges filters up to the first that passes; the others are skipped.
 pub(super) fn explain(filters: &[Filter], path: &str, event: Option<&Event>, out: &mut Vec<Clause>) -> bool {
     let at = out.len();
-    out.push(Clause::new(
-        path,
-        "at least one filter passes",
-        None,
-        Verdict::Skip,
-    ));
+    out.push(Clause::new(path, "at least one filter passes", None, Verdict::Skip));
     let mut pass = false;
     for (index, filter) in filters.iter().enumerate() {
         pass |= filter.write_clauses(&format!("{path}/{index}"), event.filter(|_| !pass), out);
@@ -32,11 +27,8 @@ pub(super) fn explain(filters: &[Filter], path: &str, event: Option<&Event>, out
 
 /// The values an attribute must have one of, when every branch says some.
 pub(super) fn pins(filters: &[Filter], attribute: &str) -> Option<Vec<Arc<str>>> {
-    let mut values = filters
-        .iter()
-        .map(|filter| filter.pins(attribute))
-        .collect::<Option<Vec<_>>>()?
-        .concat();
+    let mut values =
+        filters.iter().map(|filter| filter.pins(attribute)).collect::<Option<Vec<_>>>()?.concat();
     values.sort_unstable();
     values.dedup();
     Some(values)

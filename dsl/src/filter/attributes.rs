@@ -23,10 +23,7 @@ impl Attributes {
 
     /// The text of an attribute.
     pub fn get(&self, name: &str) -> Option<&Arc<str>> {
-        self.0
-            .iter()
-            .find(|(attribute, _)| &**attribute == name)
-            .map(|(_, text)| text)
+        self.0.iter().find(|(attribute, _)| &**attribute == name).map(|(_, text)| text)
     }
 
     /// The pairs, in the order they were written.
@@ -35,9 +32,7 @@ impl Attributes {
     }
 
     pub(super) fn hold(&self, event: &Event, test: Test) -> bool {
-        self.0
-            .iter()
-            .all(|(name, text)| event.attribute(name).is_some_and(|actual| test(&actual, text)))
+        self.0.iter().all(|(name, text)| event.attribute(name).is_some_and(|actual| test(&actual, text)))
     }
 
     pub(super) fn explain(

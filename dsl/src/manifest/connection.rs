@@ -160,19 +160,13 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Connection> {
     let mut reader = open(place, sink, "a Kafka connection")?;
     let kafka = read_kafka(&mut reader);
     reader.finish();
-    Some(Connection {
-        meta: head.meta,
-        kind: ConnectionKind::Kafka(kafka?),
-        raw: head.raw,
-    })
+    Some(Connection { meta: head.meta, kind: ConnectionKind::Kafka(kafka?), raw: head.raw })
 }
 
 /// The fields that a Kafka connection and a Kafka source share.
 pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaConnection> {
     let sink = reader.sink();
-    let brokers = reader
-        .need("brokers")
-        .and_then(|place| read::list(&place, sink, broker));
+    let brokers = reader.need("brokers").and_then(|place| read::list(&place, sink, broker));
     let security = match reader.map("security", "security") {
         Some(security) => read_security(security),
         None => Some(KafkaSecurity::default()),
@@ -181,11 +175,7 @@ pub(super) fn read_kafka(reader: &mut Reader) -> Option<KafkaConnection> {
         Some(place) => read_options(&place, sink),
         None => Some(Vec::new()),
     };
-    Some(KafkaConnection {
-        brokers: brokers?,
-        security: security?,
-        options: options?,
-    })
+    Some(KafkaConnection { brokers: brokers?, security: security?, options: options? })
 }
 
 fn broker(place: &Place, sink: &Sink) -> Option<Arc<str>> {
@@ -198,9 +188,7 @@ fn broker(place: &Place, sink: &Sink) -> Option<Arc<str>> {
 
 fn read_security(mut reader: Reader) -> Option<KafkaSecurity> {
     let sink = reader.sink();
-    let protocol = reader
-        .need("protocol")
-        .and_then(|place| place.choice(sink, &Protocol::WORDS));
+    let protocol = reader.need("protocol").and_then(|place| place.choice(sink, &Protocol::WORDS));
     let mechanism = reader.take("mechanism");
     let credentials = reader.take("credentials");
     let place = reader.place().clone();
@@ -211,12 +199,7 @@ fn read_security(mut reader: Reader) -> Option<KafkaSecurity> {
         let word = protocol.as_str();
         match found {
             None if sasl => {
-                return read::wrong(
-                    &place,
-                    sink,
-                    codes::SECURITY,
-                    &format!("protocol {word} lacks `{key}`"),
-                );
+                return read::wrong(&place, sink, codes::SECURITY, &format!("protocol {word} lacks `{key}`"));
             }
             Some(place) if !sasl => {
                 let message = format!("protocol {word} takes no `{key}`");
@@ -227,18 +210,11 @@ fn read_security(mut reader: Reader) -> Option<KafkaSecurity> {
         }
     }
     if !sasl {
-        return Some(KafkaSecurity {
-            protocol,
-            ..KafkaSecurity::default()
-        });
+        return Some(KafkaSecurity { protocol, ..KafkaSecurity::default() });
     }
     let mechanism = mechanism.and_then(|place| place.choice(sink, &Mechanism::WORDS));
     let credentials = credentials.and_then(|place| read::secret(&place, sink));
-    Some(KafkaSecurity {
-        protocol,
-        mechanism: Some(mechanism?),
-        credentials: Some(credentials?),
-    })
+    Some(KafkaSecurity { protocol, mechanism: Some(mechanism?), credentials: Some(credentials?) })
 }
 
 fn read_options(place: &Place, sink: &Sink) -> Option<Vec<(Arc<str>, Arc<str>)>> {
@@ -278,11 +254,8 @@ pub struct Queue {
 pub(super) fn read_queue(head: Head, spec: Place, sink: &Sink) -> Option<Queue> {
     let mut reader = open(spec, sink, "the spec of a Queue")?;
     let via = reader.need_map("via", "via").and_then(|mut via| {
-        let found = read::one_of(
-            &mut via,
-            &["embedded", "kafka", "rabbitmq", "nats"],
-            "where the queue is kept",
-        );
+        let found =
+            read::one_of(&mut via, &["embedded", "kafka", "rabbitmq", "nats"], "where the queue is kept");
         via.finish();
         found
     });
@@ -301,10 +274,5 @@ pub(super) fn read_queue(head: Head, spec: Place, sink: &Sink) -> Option<Queue> 
         Some(buffer) => Some(buffer?),
         None => None,
     };
-    Some(Queue {
-        meta: head.meta,
-        buffer,
-        retention: retention.unwrap_or(Some(week))?,
-        raw: head.raw,
-    })
+    Some(Queue { meta: head.meta, buffer, retention: retention.unwrap_or(Some(week))?, raw: head.raw })
 }

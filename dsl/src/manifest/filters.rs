@@ -32,10 +32,7 @@ fn read_filter(place: &Place, sink: &Sink) -> Option<Filter> {
         "any" => read::list(inner, sink, read_filter).map(Filter::Any),
         "not" => read_filter(inner, sink).map(|filter| Filter::Not(Box::new(filter))),
         "sql" => {
-            let found = inner.key_error(
-                codes::LATER_SQL,
-                "the sql dialect is not supported by this release",
-            );
+            let found = inner.key_error(codes::LATER_SQL, "the sql dialect is not supported by this release");
             sink.push(read::explained(found));
             None
         }
@@ -53,10 +50,8 @@ fn attributes(place: &Place, sink: &Sink) -> Option<Attributes> {
         sink.push(place.error(shared::EMPTY, "a filter tests at least one attribute"));
         return None;
     }
-    let read: Vec<Option<_>> = entries
-        .into_iter()
-        .map(|(name, place)| attribute(name, &place, sink))
-        .collect();
+    let read: Vec<Option<_>> =
+        entries.into_iter().map(|(name, place)| attribute(name, &place, sink)).collect();
     Some(Attributes::new(read.into_iter().collect::<Option<Vec<_>>>()?))
 }
 

@@ -119,20 +119,14 @@ const KINDS: [&str; 7] = ["http", "process", "builtin", "python", "node", "shell
 
 pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Function> {
     let mut reader = open(spec, sink, "the spec of a Function")?;
-    let timeout = reader
-        .take("timeout")
-        .map_or(Some(DEFAULT_CALL_TIMEOUT), |place| read::duration(&place, sink));
-    let limits = reader
-        .take("limits")
-        .map_or(Some(FunctionLimits::default()), |place| read_limits(place, sink));
+    let timeout =
+        reader.take("timeout").map_or(Some(DEFAULT_CALL_TIMEOUT), |place| read::duration(&place, sink));
+    let limits =
+        reader.take("limits").map_or(Some(FunctionLimits::default()), |place| read_limits(place, sink));
     let input = reader.take("input").map(|place| schema(place, sink));
     let output = reader.take("output").map(|place| schema(place, sink));
     for key in ["onSuccess", "onFailure"] {
-        reader.refuse(
-            key,
-            codes::LATER_DESTINATIONS,
-            &format!("`{key}` is not supported by this release"),
-        );
+        reader.refuse(key, codes::LATER_DESTINATIONS, &format!("`{key}` is not supported by this release"));
     }
     let kind = read::one_of(&mut reader, &KINDS, "the kind of function");
     reader.finish();
@@ -142,14 +136,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Function> {
         "http" => read_http(place, sink),
         "process" => process::read(place, sink, &mut limits),
         "builtin" => place
-            .choice(
-                sink,
-                &[
-                    ("echo", Builtin::Echo),
-                    ("sleep", Builtin::Sleep),
-                    ("fail", Builtin::Fail),
-                ],
-            )
+            .choice(sink, &[("echo", Builtin::Echo), ("sleep", Builtin::Sleep), ("fail", Builtin::Fail)])
             .map(FunctionKind::Builtin),
         later => {
             let message = format!("functions of kind {later} are not supported by this release");
@@ -173,19 +160,11 @@ fn read_limits(place: Place, sink: &Sink) -> Option<FunctionLimits> {
     let mut reader = Reader::open(place, sink, "limits")?;
     let many = || 1..=1_000_000;
     let limits = FunctionLimits {
-        concurrency: reader
-            .take("concurrency")
-            .and_then(|place| read::count(&place, sink, many())),
-        queue: reader
-            .take("queue")
-            .and_then(|place| read::count(&place, sink, 0..=1_000_000)),
-        queue_age: reader
-            .take("queueAge")
-            .and_then(|place| read::duration(&place, sink)),
+        concurrency: reader.take("concurrency").and_then(|place| read::count(&place, sink, many())),
+        queue: reader.take("queue").and_then(|place| read::count(&place, sink, 0..=1_000_000)),
+        queue_age: reader.take("queueAge").and_then(|place| read::duration(&place, sink)),
         memory: reader.take("memory").and_then(|place| read::size(&place, sink)),
-        cpu: reader
-            .take("cpu")
-            .and_then(|place| read::fraction(&place, sink, 0.01..=1024.0)),
+        cpu: reader.take("cpu").and_then(|place| read::fraction(&place, sink, 0.01..=1024.0)),
     };
     reader.finish();
     Some(limits)
@@ -207,12 +186,7 @@ fn schema(place: Place, sink: &Sink) -> Option<Schema> {
     };
     match Schema::compile(&place.node.to_value()) {
         Ok(schema) => Some(schema),
-        Err(why) => read::wrong(
-            &place,
-            sink,
-            shared::SCHEMA,
-            &format!("the schema is not valid: {why}"),
-        ),
+        Err(why) => read::wrong(&place, sink, shared::SCHEMA, &format!("the schema is not valid: {why}")),
     }
 }
 
@@ -246,34 +220,21 @@ fn read_http(place: Place, sink: &Sink) -> Option<FunctionKind> {
             read::wrong(&place, sink, codes::METHOD, &message)
         }
     });
-    let headers = reader
-        .take("headers")
-        .map_or(Some(Vec::new()), |place| settings(&place, sink, check_header));
+    let headers =
+        reader.take("headers").map_or(Some(Vec::new()), |place| settings(&place, sink, check_header));
     let auth = reader.take("auth").map(|place| read_auth(place, sink));
-    reader.refuse(
-        "sign",
-        codes::LATER_SIGN,
-        "signing of calls is not supported by this release",
-    );
+    reader.refuse("sign", codes::LATER_SIGN, "signing of calls is not supported by this release");
     reader.finish();
     let auth = match auth {
         Some(auth) => Some(auth?),
         None => None,
     };
-    Some(FunctionKind::Http {
-        url: url?,
-        method: method?,
-        headers: headers?,
-        auth,
-    })
+    Some(FunctionKind::Http { url: url?, method: method?, headers: headers?, auth })
 }
 
 fn check_header(name: &str, value: &Setting) -> Option<String> {
     let lower = name.to_ascii_lowercase();
-    if name.is_empty()
-        || !name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b))
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b))
     {
         return Some(format!("`{name}` is no name of a header field"));
     }
@@ -281,9 +242,9 @@ fn check_header(name: &str, value: &Setting) -> Option<String> {
         return Some(format!("the header `{name}` cannot be set here"));
     }
     match value {
-        Setting::Text(text) if text.chars().any(|c| c.is_control() && c != '\t') => Some(format!(
-            "the value of the header `{name}` has a line break or control character"
-        )),
+        Setting::Text(text) if text.chars().any(|c| c.is_control() && c != '\t') => {
+            Some(format!("the value of the header `{name}` has a line break or control character"))
+        }
         _ => None,
     }
 }
@@ -302,9 +263,7 @@ fn read_auth(place: Place, sink: &Sink) -> Option<CallAuth> {
         "bearer" => read::secret(&place, sink).map(|secret| CallAuth::Bearer { secret }),
         later => {
             let message = format!("{later} authentication of calls is not supported by this release");
-            let found = place
-                .key_error(codes::LATER_AUTH, message)
-                .help("calls know basic and bearer");
+            let found = place.key_error(codes::LATER_AUTH, message).help("calls know basic and bearer");
             sink.push(found);
             None
         }

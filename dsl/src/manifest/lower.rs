@@ -66,10 +66,7 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
             "limit",
             Value::object([
                 ("attempt", Value::object([("count", Value::from(retries))])),
-                (
-                    "duration",
-                    Value::text(format!("PT{}S", retry.max_age.as_secs().max(1))),
-                ),
+                ("duration", Value::text(format!("PT{}S", retry.max_age.as_secs().max(1)))),
             ]),
         ),
     ];
@@ -83,27 +80,15 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
     }
     let count = Value::object([
         ("set", Value::text("${ . }")),
-        (
-            "export",
-            Value::object([("as", Value::text("${ {attempt: (($context.attempt // 0) + 1)} }"))]),
-        ),
+        ("export", Value::object([("as", Value::text("${ {attempt: (($context.attempt // 0) + 1)} }"))])),
     ]);
-    let body = if counted {
-        vec![task("count", count), task("call", call)]
-    } else {
-        vec![task("call", call)]
-    };
-    Value::object([
-        ("try", Value::array(body)),
-        ("catch", Value::object([("retry", Value::object(policy))])),
-    ])
+    let body =
+        if counted { vec![task("count", count), task("call", call)] } else { vec![task("call", call)] };
+    Value::object([("try", Value::array(body)), ("catch", Value::object([("retry", Value::object(policy))]))])
 }
 
 fn millis(count: u128) -> Value {
-    Value::object([(
-        "milliseconds",
-        Value::from(u64::try_from(count).unwrap_or(u64::MAX)),
-    )])
+    Value::object([("milliseconds", Value::from(u64::try_from(count).unwrap_or(u64::MAX)))])
 }
 
 /// An expression that gives the delay of the attempt just failed, times `share`. Every backoff but the linear one
@@ -125,9 +110,7 @@ fn looked_up(backoff: &Backoff, retries: u32, share: f64) -> Value {
     }
     let list = table.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
     let last = table.len();
-    Value::text(format!(
-        "${{ {{milliseconds: [{list}][([$context.attempt, {last}] | min) - 1]}} }}"
-    ))
+    Value::text(format!("${{ {{milliseconds: [{list}][([$context.attempt, {last}] | min) - 1]}} }}"))
 }
 
 fn permanent() -> String {
@@ -142,12 +125,7 @@ mod tests {
     use crate::program::{Kind, Program};
 
     fn lowered(preset: &str) -> String {
-        function_workflow(
-            "default",
-            "charge",
-            Some("3"),
-            &RetryPolicy::preset(preset).unwrap(),
-        )
+        function_workflow("default", "charge", Some("3"), &RetryPolicy::preset(preset).unwrap())
     }
 
     #[test]
@@ -182,17 +160,8 @@ mod tests {
                 r#""duration":"PT86400S""#,
             ],
         );
-        check(
-            "webhook",
-            &["[5000,300000,1800000,7200000,18000000,36000000][", r#""count":7"#],
-        );
-        check(
-            "aws",
-            &[
-                r#""count":184"#,
-                "[100,200,400,800,1600,3200,6400,12800,25600,42000][",
-            ],
-        );
+        check("webhook", &["[5000,300000,1800000,7200000,18000000,36000000][", r#""count":7"#]);
+        check("aws", &[r#""count":184"#, "[100,200,400,800,1600,3200,6400,12800,25600,42000]["]);
     }
 
     struct Failed {
@@ -220,16 +189,8 @@ mod tests {
     #[test]
     fn what_is_lowered_waits_as_the_policy_says() {
         let seconds = Duration::from_secs;
-        let linear = Backoff::Linear {
-            initial: seconds(1),
-            step: seconds(10),
-            max: seconds(60),
-        };
-        let own = RetryPolicy {
-            attempts: Some(50),
-            backoff: linear,
-            ..RetryPolicy::day()
-        };
+        let linear = Backoff::Linear { initial: seconds(1), step: seconds(10), max: seconds(60) };
+        let own = RetryPolicy { attempts: Some(50), backoff: linear, ..RetryPolicy::day() };
         let presets = ["fast", "day", "webhook", "aws"].map(|name| RetryPolicy::preset(name).unwrap());
         for policy in presets.into_iter().chain([own]) {
             let program = compiled(&policy);
@@ -238,32 +199,18 @@ mod tests {
             };
             let retry = attempts.retry.as_ref().unwrap();
             let eval = |template: &Template, attempt: u32| {
-                let failed = Failed {
-                    attempt: attempt.into(),
-                    status: 500,
-                };
+                let failed = Failed { attempt: attempt.into(), status: 500 };
                 crate::duration::parse_value(&template.eval(&Value::Null, &failed).unwrap()).unwrap()
             };
             for attempt in [1, 2, 3, 7, 9, 10, 11, 40, 49] {
                 let Some(least) = policy.delay(attempt, 0) else {
                     continue;
                 };
-                assert_eq!(
-                    eval(retry.delay.as_ref().unwrap(), attempt),
-                    least,
-                    "{policy:?} {attempt}"
-                );
-                let most = retry
-                    .jitter
-                    .as_ref()
-                    .map_or(Duration::ZERO, |(_, to)| eval(to, attempt));
+                assert_eq!(eval(retry.delay.as_ref().unwrap(), attempt), least, "{policy:?} {attempt}");
+                let most = retry.jitter.as_ref().map_or(Duration::ZERO, |(_, to)| eval(to, attempt));
                 assert_eq!(most, least.mul_f64(policy.jitter), "{policy:?} {attempt}");
             }
-            let count = retry
-                .count
-                .as_ref()
-                .and_then(Template::constant)
-                .and_then(Value::as_i64);
+            let count = retry.count.as_ref().and_then(Template::constant).and_then(Value::as_i64);
             assert_eq!(count, Some(i64::from(policy.retries())));
         }
     }
@@ -274,19 +221,10 @@ mod tests {
         let Kind::Try(attempts) = &program.task(program.list(program.root).tasks[0]).kind else {
             panic!("no try")
         };
-        let except = attempts
-            .retry
-            .as_ref()
-            .and_then(|retry| retry.except_when.clone())
-            .unwrap();
-        for (status, expected) in [
-            (400, true),
-            (404, true),
-            (422, true),
-            (408, false),
-            (429, false),
-            (503, false),
-        ] {
+        let except = attempts.retry.as_ref().and_then(|retry| retry.except_when.clone()).unwrap();
+        for (status, expected) in
+            [(400, true), (404, true), (422, true), (408, false), (429, false), (503, false)]
+        {
             let denied = except.eval(&Value::Null, &Failed { attempt: 1, status }).unwrap();
             assert_eq!(denied, Value::Bool(expected), "{status}");
         }

@@ -24,12 +24,7 @@ pub struct Metadata {
 impl Metadata {
     /// Stands in while a manifest without a proper name is read for its other mistakes.
     pub(super) fn unnamed(namespace: &str) -> Metadata {
-        Metadata {
-            name: "".into(),
-            namespace: namespace.into(),
-            labels: Vec::new(),
-            annotations: Vec::new(),
-        }
+        Metadata { name: "".into(), namespace: namespace.into(), labels: Vec::new(), annotations: Vec::new() }
     }
 }
 
@@ -49,21 +44,12 @@ pub(super) fn read(manifest: &mut Reader, namespace: &str, names_namespace: bool
         && name != namespace
     {
         let message = format!("a Namespace stands in itself: `{namespace}` is not `{name}`");
-        sink.push(
-            place
-                .error(shared::WRONG_VALUE, message)
-                .help("leave `namespace` out"),
-        );
+        sink.push(place.error(shared::WRONG_VALUE, message).help("leave `namespace` out"));
     }
     let labels = texts(reader.take("labels"), sink);
     let annotations = texts(reader.take("annotations"), sink);
     reader.finish();
-    Some(Metadata {
-        name: name?,
-        namespace: namespace?,
-        labels: labels?,
-        annotations: annotations?,
-    })
+    Some(Metadata { name: name?, namespace: namespace?, labels: labels?, annotations: annotations? })
 }
 
 /// A map of texts; absent is empty.
@@ -71,9 +57,6 @@ fn texts(place: Option<Place>, sink: &Sink) -> Option<Vec<(Arc<str>, Arc<str>)>>
     let Some(place) = place else {
         return Some(Vec::new());
     };
-    let read = place
-        .entries(sink)?
-        .into_iter()
-        .map(|(key, value)| Some((key, value.text(sink)?)));
+    let read = place.entries(sink)?.into_iter().map(|(key, value)| Some((key, value.text(sink)?)));
     read.collect::<Vec<_>>().into_iter().collect()
 }

@@ -63,13 +63,7 @@ pub(super) fn duration(place: &Place, sink: &Sink) -> Option<Duration> {
 
 /// A size in bytes, above zero; a bare number is bytes.
 pub(super) fn size(place: &Place, sink: &Sink) -> Option<u64> {
-    let number = matches!(
-        &place.node.kind,
-        NodeKind::Scalar {
-            value: Value::Number(_),
-            ..
-        }
-    );
+    let number = matches!(&place.node.kind, NodeKind::Scalar { value: Value::Number(_), .. });
     let size = if number {
         place.integer(sink).map(|bytes| u64::try_from(bytes).unwrap_or(0))
     } else {
@@ -78,11 +72,7 @@ pub(super) fn size(place: &Place, sink: &Sink) -> Option<u64> {
             Err(error) => wrong(place, sink, codes::SIZE, &error.to_string()),
         }
     };
-    if size == Some(0) {
-        wrong(place, sink, codes::SIZE, "the size is not above zero")
-    } else {
-        size
-    }
+    if size == Some(0) { wrong(place, sink, codes::SIZE, "the size is not above zero") } else { size }
 }
 
 /// A rate.
@@ -110,23 +100,14 @@ pub(super) fn integer(place: &Place, sink: &Sink, range: RangeInclusive<i64>) ->
 
 /// A number within a range, fractions included.
 pub(super) fn fraction(place: &Place, sink: &Sink, range: RangeInclusive<f64>) -> Option<f64> {
-    let NodeKind::Scalar {
-        value: Value::Number(number),
-        ..
-    } = &place.node.kind
-    else {
+    let NodeKind::Scalar { value: Value::Number(number), .. } = &place.node.kind else {
         return place.wrong(sink, "a number");
     };
     let number = number.as_f64();
     if range.contains(&number) {
         return Some(number);
     }
-    wrong(
-        place,
-        sink,
-        codes::RANGE,
-        &format!("{number} is not within {} to {}", range.start(), range.end()),
-    )
+    wrong(place, sink, codes::RANGE, &format!("{number} is not within {} to {}", range.start(), range.end()))
 }
 
 /// `{secret: NAME}`.
@@ -144,12 +125,7 @@ pub(super) fn secret_name(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if (1..=63).contains(&name.len()) && name.bytes().all(good) && !name.starts_with('.') {
         return Some(name);
     }
-    wrong(
-        place,
-        sink,
-        shared::WRONG_NAME,
-        &format!("`{name}` is no name of a secret"),
-    )
+    wrong(place, sink, shared::WRONG_NAME, &format!("`{name}` is no name of a secret"))
 }
 
 /// A value in which strings may hold `${ }`; expressions have no variables here.
@@ -158,11 +134,7 @@ pub(super) fn template(place: &Place, sink: &Sink) -> Option<Template> {
         Ok(template) => Some(template),
         Err(error) => {
             let node = place.node.pointer(&error.pointer).unwrap_or(place.node);
-            let at = Place {
-                node,
-                key: node.span,
-                pointer: format!("{}{}", place.pointer, error.pointer),
-            };
+            let at = Place { node, key: node.span, pointer: format!("{}{}", place.pointer, error.pointer) };
             let found = at.error_at(sink, error.error.offset, shared::EXPR_SYNTAX, error.error.message);
             sink.push(match error.error.help {
                 Some(help) => found.help(help),
@@ -179,26 +151,13 @@ pub(super) fn one_of<'a>(
     keys: &[&'static str],
     what: &str,
 ) -> Option<(&'static str, Place<'a>)> {
-    let mut found: Vec<_> = keys
-        .iter()
-        .filter_map(|key| Some((*key, reader.take(key)?)))
-        .collect();
-    let list = keys
-        .iter()
-        .map(|key| format!("`{key}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut found: Vec<_> = keys.iter().filter_map(|key| Some((*key, reader.take(key)?))).collect();
+    let list = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let sink = reader.sink();
     if let Some((second, place)) = found.get(1) {
-        let message = format!(
-            "{what} is already given by `{}`, `{second}` cannot stand beside it",
-            found[0].0
-        );
-        sink.push(
-            place
-                .key_error(codes::ONE_KIND, message)
-                .help(format!("keep one of {list}")),
-        );
+        let message =
+            format!("{what} is already given by `{}`, `{second}` cannot stand beside it", found[0].0);
+        sink.push(place.key_error(codes::ONE_KIND, message).help(format!("keep one of {list}")));
         return None;
     }
     let one = found.pop();
@@ -212,19 +171,12 @@ pub(super) fn one_of<'a>(
 /// An absolute http or https URL without credentials and fragment.
 pub(super) fn url(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     let text = place.text(sink)?;
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or(""));
     let clean = !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#' || c == '\\');
     match authority {
         Some(authority) if clean && !authority.contains('@') && is_authority(authority) => Some(text),
-        _ => wrong(
-            place,
-            sink,
-            codes::URL,
-            &format!("`{text}` is no absolute http or https URL"),
-        ),
+        _ => wrong(place, sink, codes::URL, &format!("`{text}` is no absolute http or https URL")),
     }
 }
 
@@ -238,11 +190,7 @@ pub(super) fn address(text: &str) -> Option<(&str, Option<u16>)> {
         Some(rest) => {
             let (host, tail) = rest.split_once(']')?;
             host.parse::<std::net::Ipv6Addr>().ok()?;
-            (
-                host,
-                tail.strip_prefix(':')
-                    .or(if tail.is_empty() { Some("-") } else { None })?,
-            )
+            (host, tail.strip_prefix(':').or(if tail.is_empty() { Some("-") } else { None })?)
         }
         None => text.rsplit_once(':').unwrap_or((text, "-")),
     };

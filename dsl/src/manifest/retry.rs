@@ -66,17 +66,11 @@ impl Backoff {
             }
             Backoff::Exponential { initial, factor, max } => {
                 let millis = initial.as_millis() as f64 * factor.powi(before.min(10_000) as i32);
-                if millis >= max.as_millis() as f64 {
-                    *max
-                } else {
-                    Duration::from_millis(millis as u64)
-                }
+                if millis >= max.as_millis() as f64 { *max } else { Duration::from_millis(millis as u64) }
             }
-            Backoff::Schedule(delays) => delays
-                .get(before as usize)
-                .or(delays.last())
-                .copied()
-                .unwrap_or(Duration::ZERO),
+            Backoff::Schedule(delays) => {
+                delays.get(before as usize).or(delays.last()).copied().unwrap_or(Duration::ZERO)
+            }
         }
     }
 }
@@ -112,32 +106,17 @@ impl ErrorClass {
 }
 
 /// The names of the presets.
-const PRESETS: [(&str, &str); 5] = [
-    ("fast", "fast"),
-    ("day", "day"),
-    ("webhook", "webhook"),
-    ("aws", "aws"),
-    ("none", "none"),
-];
+const PRESETS: [(&str, &str); 5] =
+    [("fast", "fast"), ("day", "day"), ("webhook", "webhook"), ("aws", "aws"), ("none", "none")];
 
 impl RetryPolicy {
     /// A preset by its name: fast (3 tries, 10 to 20 s apart), day (1 s doubling to 512 s, over 24 h), webhook (5 s,
     /// 5 min, 30 min, 2 h, 5 h, 10 h, 10 h), aws (185 tries within 24 h), none (one try).
     pub fn preset(name: &str) -> Option<RetryPolicy> {
         let seconds = Duration::from_secs;
-        let doubling = |max| Backoff::Exponential {
-            initial: seconds(1),
-            factor: 2.0,
-            max: seconds(max),
-        };
-        let policy = |attempts, max_age, backoff, jitter| {
-            Some(RetryPolicy {
-                attempts,
-                max_age,
-                backoff,
-                jitter,
-            })
-        };
+        let doubling = |max| Backoff::Exponential { initial: seconds(1), factor: 2.0, max: seconds(max) };
+        let policy =
+            |attempts, max_age, backoff, jitter| Some(RetryPolicy { attempts, max_age, backoff, jitter });
         match name {
             "fast" => policy(Some(3), HOUR, Backoff::Constant(seconds(10)), 1.0),
             "day" => policy(None, DAY, doubling(512), 0.0),
@@ -171,8 +150,7 @@ impl RetryPolicy {
     /// The same, limited by age too: `age` is the time since the first try. A retry that would begin after
     /// `max_age` is not made.
     pub fn next(&self, attempt: u32, age: Duration, hash: u64) -> Option<Duration> {
-        self.delay(attempt, hash)
-            .filter(|delay| age.saturating_add(*delay) <= self.max_age)
+        self.delay(attempt, hash).filter(|delay| age.saturating_add(*delay) <= self.max_age)
     }
 
     /// Retries that can happen when every try fails at once and nothing is added by jitter; at most 100,000.
@@ -180,9 +158,8 @@ impl RetryPolicy {
         let mut age = Duration::ZERO;
         let mut count = 0;
         while count < 100_000 {
-            let Some(delay) = self
-                .delay(count + 1, 0)
-                .filter(|delay| age.saturating_add(*delay) <= self.max_age)
+            let Some(delay) =
+                self.delay(count + 1, 0).filter(|delay| age.saturating_add(*delay) <= self.max_age)
             else {
                 break;
             };
@@ -214,17 +191,13 @@ pub(super) fn read(place: Place, sink: &Sink) -> Option<RetryPolicy> {
             "retry states neither `preset` nor `attempts`, `maxAge` or `backoff`",
         );
     }
-    let mut policy = preset
-        .and_then(RetryPolicy::preset)
-        .unwrap_or_else(RetryPolicy::day);
+    let mut policy = preset.and_then(RetryPolicy::preset).unwrap_or_else(RetryPolicy::day);
     let mut good = true;
     if let Some(place) = max_age {
         good &= read_age(&place, sink).map(|age| policy.max_age = age).is_some();
     }
     if let Some(place) = backoff {
-        good &= read_backoff(place, sink)
-            .map(|backoff| policy.backoff = backoff)
-            .is_some();
+        good &= read_backoff(place, sink).map(|backoff| policy.backoff = backoff).is_some();
         if preset.is_none()
             && let Backoff::Schedule(delays) = &policy.backoff
         {
@@ -233,14 +206,10 @@ pub(super) fn read(place: Place, sink: &Sink) -> Option<RetryPolicy> {
     }
     if let Some(place) = attempts {
         let most = i64::from(u32::MAX);
-        good &= read::count(&place, sink, 1..=most)
-            .map(|count| policy.attempts = Some(count))
-            .is_some();
+        good &= read::count(&place, sink, 1..=most).map(|count| policy.attempts = Some(count)).is_some();
     }
     if let Some(place) = jitter {
-        good &= read::fraction(&place, sink, 0.0..=1.0)
-            .map(|jitter| policy.jitter = jitter)
-            .is_some();
+        good &= read::fraction(&place, sink, 0.0..=1.0).map(|jitter| policy.jitter = jitter).is_some();
     }
     good.then_some(policy)
 }
@@ -265,11 +234,7 @@ fn delay(place: &Place, sink: &Sink) -> Option<Duration> {
 
 fn read_backoff(place: Place, sink: &Sink) -> Option<Backoff> {
     let mut reader = Reader::open(place, sink, "backoff")?;
-    let kind = read::one_of(
-        &mut reader,
-        &["constant", "linear", "exponential", "schedule"],
-        "the backoff",
-    );
+    let kind = read::one_of(&mut reader, &["constant", "linear", "exponential", "schedule"], "the backoff");
     reader.finish();
     let (kind, place) = kind?;
     match kind {
@@ -282,11 +247,7 @@ fn read_backoff(place: Place, sink: &Sink) -> Option<Backoff> {
 fn read_growing(linear: bool, place: Place, sink: &Sink) -> Option<Backoff> {
     let mut reader = Reader::open(place, sink, if linear { "linear" } else { "exponential" })?;
     let initial = reader.need("initial").and_then(|place| delay(&place, sink));
-    let step = if linear {
-        reader.need("step").map(|place| delay(&place, sink))
-    } else {
-        None
-    };
+    let step = if linear { reader.need("step").map(|place| delay(&place, sink)) } else { None };
     let factor = if linear { None } else { reader.take("factor") };
     let factor = factor.map_or(Some(2.0), |place| read::fraction(&place, sink, 1.1..=1000.0));
     let max_place = reader.take("max");
@@ -300,17 +261,9 @@ fn read_growing(linear: bool, place: Place, sink: &Sink) -> Option<Backoff> {
     }
     let max = max.max(initial);
     Some(if linear {
-        Backoff::Linear {
-            initial,
-            step: step??,
-            max,
-        }
+        Backoff::Linear { initial, step: step??, max }
     } else {
-        Backoff::Exponential {
-            initial,
-            factor: factor?,
-            max,
-        }
+        Backoff::Exponential { initial, factor: factor?, max }
     })
 }
 
@@ -347,10 +300,7 @@ mod tests {
         let fast = preset("fast");
         assert_eq!(fast.delay(1, 0), Some(Duration::from_secs(10)));
         let most = fast.delay(1, u64::MAX).unwrap();
-        assert!(
-            most > Duration::from_millis(19_990) && most < Duration::from_secs(20),
-            "{most:?}"
-        );
+        assert!(most > Duration::from_millis(19_990) && most < Duration::from_secs(20), "{most:?}");
         assert_eq!(fast.delay(1, 77), fast.delay(1, 77));
         assert_eq!(fast.delay(3, 0), None);
     }
@@ -359,9 +309,7 @@ mod tests {
     fn age_ends_retries() {
         let day = preset("day");
         let check = |age: u64, expected: Option<u64>| {
-            let next = day
-                .next(50, Duration::from_secs(age), 0)
-                .map(|delay| delay.as_secs());
+            let next = day.next(50, Duration::from_secs(age), 0).map(|delay| delay.as_secs());
             assert_eq!(next, expected, "{age}");
         };
         check(0, Some(512));
@@ -374,34 +322,13 @@ mod tests {
     fn delays_grow() {
         let seconds = Duration::from_secs;
         let check = |backoff: Backoff, expected: [u64; 4]| {
-            assert_eq!(
-                [1, 2, 3, 4].map(|n| backoff.delay(n).as_secs()),
-                expected,
-                "{backoff:?}"
-            );
+            assert_eq!([1, 2, 3, 4].map(|n| backoff.delay(n).as_secs()), expected, "{backoff:?}");
             assert!(backoff.delay(u32::MAX) <= seconds(600));
         };
         check(Backoff::Constant(seconds(5)), [5, 5, 5, 5]);
-        check(
-            Backoff::Linear {
-                initial: seconds(1),
-                step: seconds(10),
-                max: seconds(25),
-            },
-            [1, 11, 21, 25],
-        );
-        check(
-            Backoff::Exponential {
-                initial: seconds(2),
-                factor: 3.0,
-                max: seconds(50),
-            },
-            [2, 6, 18, 50],
-        );
-        check(
-            Backoff::Schedule(vec![seconds(5), seconds(300)]),
-            [5, 300, 300, 300],
-        );
+        check(Backoff::Linear { initial: seconds(1), step: seconds(10), max: seconds(25) }, [1, 11, 21, 25]);
+        check(Backoff::Exponential { initial: seconds(2), factor: 3.0, max: seconds(50) }, [2, 6, 18, 50]);
+        check(Backoff::Schedule(vec![seconds(5), seconds(300)]), [5, 300, 300, 300]);
     }
 
     #[test]

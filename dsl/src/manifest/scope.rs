@@ -66,14 +66,8 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Namespace> {
         retention.finish();
     }
     if let Some(mut egress) = reader.map("egress", "egress") {
-        let allow = egress
-            .need("allow")
-            .and_then(|place| place.list(sink))
-            .unwrap_or_default();
-        namespace.egress = allow
-            .iter()
-            .filter_map(|place| egress_entry(place, sink))
-            .collect();
+        let allow = egress.need("allow").and_then(|place| place.list(sink)).unwrap_or_default();
+        namespace.egress = allow.iter().filter_map(|place| egress_entry(place, sink)).collect();
         egress.finish();
     }
     reader.finish();
@@ -87,15 +81,9 @@ fn read_quotas(reader: &mut Reader) -> Quotas {
         executions_per_second: reader
             .take("executionsPerSecond")
             .and_then(|place| read::fraction(&place, sink, 0.001..=1_000_000.0)),
-        running: reader
-            .take("running")
-            .and_then(|place| read::count(&place, sink, many)),
-        stored_bytes: reader
-            .take("storedBytes")
-            .and_then(|place| read::size(&place, sink)),
-        buffer_bytes: reader
-            .take("bufferBytes")
-            .and_then(|place| read::size(&place, sink)),
+        running: reader.take("running").and_then(|place| read::count(&place, sink, many)),
+        stored_bytes: reader.take("storedBytes").and_then(|place| read::size(&place, sink)),
+        buffer_bytes: reader.take("bufferBytes").and_then(|place| read::size(&place, sink)),
     }
 }
 
@@ -103,12 +91,7 @@ fn keep(place: Option<Place>, sink: &Sink) -> Duration {
     let stated = place.and_then(|place| {
         let duration = read::duration(&place, sink)?;
         if duration < DAY {
-            return read::wrong(
-                &place,
-                sink,
-                codes::DURATION,
-                "the retention is shorter than 24 hours",
-            );
+            return read::wrong(&place, sink, codes::DURATION, "the retention is shorter than 24 hours");
         }
         Some(duration)
     });
@@ -123,27 +106,14 @@ fn egress_entry(place: &Place, sink: &Sink) -> Option<Arc<str>> {
         _ => false,
     };
     let host = || {
-        let labels = text
-            .strip_prefix("*.")
-            .unwrap_or(&text)
-            .split('.')
-            .collect::<Vec<_>>();
-        labels
-            .iter()
-            .all(|label| crate::ids::is_label(&label.to_ascii_lowercase()))
+        let labels = text.strip_prefix("*.").unwrap_or(&text).split('.').collect::<Vec<_>>();
+        labels.iter().all(|label| crate::ids::is_label(&label.to_ascii_lowercase()))
     };
-    let good = text
-        .split_once('/')
-        .map_or_else(|| text.parse::<IpAddr>().is_ok() || host(), range);
+    let good = text.split_once('/').map_or_else(|| text.parse::<IpAddr>().is_ok() || host(), range);
     if good {
         Some(text)
     } else {
-        read::wrong(
-            place,
-            sink,
-            codes::EGRESS,
-            &format!("`{text}` is neither a range nor a host"),
-        )
+        read::wrong(place, sink, codes::EGRESS, &format!("`{text}` is neither a range nor a host"))
     }
 }
 
@@ -169,14 +139,7 @@ pub(super) fn read_binding(head: Head, spec: Place, sink: &Sink) -> Option<RoleB
     let mut reader = open(spec, sink, "the spec of a RoleBinding")?;
     let words = RoleBinding::ROLES.map(|role| (role, role));
     let role = reader.need("role").and_then(|place| place.choice(sink, &words));
-    let subjects = reader
-        .need("subjects")
-        .and_then(|place| read::list(&place, sink, read::some_text));
+    let subjects = reader.need("subjects").and_then(|place| read::list(&place, sink, read::some_text));
     reader.finish();
-    Some(RoleBinding {
-        meta: head.meta,
-        role: role?.into(),
-        subjects: subjects?,
-        raw: head.raw,
-    })
+    Some(RoleBinding { meta: head.meta, role: role?.into(), subjects: subjects?, raw: head.raw })
 }

@@ -43,11 +43,7 @@ impl fmt::Debug for SecretOrigin {
 
 pub(super) fn read(mut head: Head, spec: Place, sink: &Sink) -> Option<SecretManifest> {
     let mut reader = open(spec, sink, "the spec of a Secret")?;
-    let origin = read::one_of(
-        &mut reader,
-        &["env", "file", "value"],
-        "where the value comes from",
-    );
+    let origin = read::one_of(&mut reader, &["env", "file", "value"], "where the value comes from");
     reader.finish();
     let (key, place) = origin?;
     let origin = match key {
@@ -67,9 +63,5 @@ pub(super) fn read(mut head: Head, spec: Place, sink: &Sink) -> Option<SecretMan
     if key == "value" {
         head.raw.spec = Value::object([("value", Value::text("***"))]);
     }
-    Some(SecretManifest {
-        meta: head.meta,
-        origin,
-        raw: head.raw,
-    })
+    Some(SecretManifest { meta: head.meta, origin, raw: head.raw })
 }

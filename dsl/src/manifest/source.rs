@@ -83,11 +83,8 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
     let mut reader = open(spec, sink, "the spec of a Source")?;
     let enabled = reader.flag("enabled", true);
     let description = reader.text("description");
-    let event = reader
-        .take("event")
-        .map_or(Some(EventOverrides::default()), |place| {
-            overrides::read(place, sink)
-        });
+    let event =
+        reader.take("event").map_or(Some(EventOverrides::default()), |place| overrides::read(place, sink));
     let limits = reader.map("limits", "limits").map(|mut limits| {
         let read = SourceLimits {
             rate: limits.take("rate").and_then(|place| read::rate(&place, sink)),
@@ -101,11 +98,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
     let kind = read::one_of(&mut reader, &KINDS, "the kind of source");
     reader.finish();
     let (kind, place) = kind?;
-    let connection = place
-        .node
-        .get("connection")
-        .map(|node| node.span)
-        .unwrap_or_default();
+    let connection = place.node.get("connection").map(|node| node.span).unwrap_or_default();
     let kind = match kind {
         "http" => http::read(place, sink, &head.meta).map(SourceKind::Http),
         "cron" => cron::read(place, sink).map(SourceKind::Cron),
@@ -117,10 +110,9 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
         }
     }?;
     let connection = match &kind {
-        SourceKind::Kafka(KafkaSource {
-            connection: super::Link::Named(name),
-            ..
-        }) => Some((name.clone(), connection)),
+        SourceKind::Kafka(KafkaSource { connection: super::Link::Named(name), .. }) => {
+            Some((name.clone(), connection))
+        }
         _ => None,
     };
     let limits = limits.unwrap_or_default();

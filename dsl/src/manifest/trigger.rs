@@ -75,11 +75,8 @@ pub enum Integration {
 }
 
 impl Integration {
-    const WORDS: [(&'static str, Integration); 3] = [
-        ("oneWay", Integration::OneWay),
-        ("twoWay", Integration::TwoWay),
-        ("proxy", Integration::Proxy),
-    ];
+    const WORDS: [(&'static str, Integration); 3] =
+        [("oneWay", Integration::OneWay), ("twoWay", Integration::TwoWay), ("proxy", Integration::Proxy)];
 
     /// As manifests and the API spell it.
     pub fn as_str(self) -> &'static str {
@@ -137,14 +134,9 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
     let enabled = reader.flag("enabled", true);
     let source = reader.take("source");
     let integration = reader.take("integration");
-    let filters = reader
-        .take("filters")
-        .map_or(Some(Vec::new()), |place| filters::read_filters(&place, sink));
-    reader.refuse(
-        "data",
-        codes::LATER_PATTERN,
-        "content patterns are not supported by this release",
-    );
+    let filters =
+        reader.take("filters").map_or(Some(Vec::new()), |place| filters::read_filters(&place, sink));
+    reader.refuse("data", codes::LATER_PATTERN, "content patterns are not supported by this release");
     let target = reader.need("target");
     let input = optional(reader.take("input"), |place| read::template(&place, sink));
     let tags = optional(reader.take("tags"), |place| read_tags(&place, sink));
@@ -181,10 +173,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
         places,
     };
     if trigger.source.is_none() {
-        trigger
-            .check_integration(None)
-            .into_iter()
-            .for_each(|found| sink.push(found));
+        trigger.check_integration(None).into_iter().for_each(|found| sink.push(found));
     }
     Some(trigger)
 }
@@ -198,9 +187,7 @@ fn optional<'a, T>(place: Option<Place<'a>>, read: impl FnOnce(Place<'a>) -> Opt
 fn read_tags(place: &Place, sink: &Sink) -> Option<Vec<(Arc<str>, Template)>> {
     let good = |name: &str| {
         (1..=63).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
     };
     let read = place.entries(sink)?.into_iter().map(|(name, place)| {
         if !good(&name) {
@@ -225,10 +212,7 @@ impl Trigger {
 
     /// How source, rule and firing are joined: as the source implies, else as stated, else oneWay.
     pub fn integration_with(&self, source: Option<&Source>) -> Integration {
-        source
-            .map(|source| source.kind.integration())
-            .or(self.integration)
-            .unwrap_or(Integration::OneWay)
+        source.map(|source| source.kind.integration()).or(self.integration).unwrap_or(Integration::OneWay)
     }
 
     /// The policy by which failed deliveries are tried again: as stated, else `day` for functions. A workflow is not

@@ -39,11 +39,7 @@ pub(super) struct Anchor {
 pub(super) fn anchors(rule: &MatchRule) -> Vec<Anchor> {
     let mut found = Vec::new();
     if let Some(source) = &rule.source {
-        found.push(Anchor {
-            test: Test::Exact,
-            attribute: "".into(),
-            values: vec![source.clone()],
-        });
+        found.push(Anchor { test: Test::Exact, attribute: "".into(), values: vec![source.clone()] });
     }
     rule.filters.iter().for_each(|filter| gather(filter, &mut found));
     found.sort_by(|a, b| rank(a).cmp(&rank(b)));
@@ -64,12 +60,7 @@ fn rank(anchor: &Anchor) -> (Test, bool, &str, usize) {
         Test::Exact => anchor.values.len(),
         Test::Prefix | Test::Suffix => usize::MAX - anchor.values.first().map_or(0, |text| text.len()),
     };
-    (
-        anchor.test,
-        &*anchor.attribute != "type",
-        &anchor.attribute,
-        narrow,
-    )
+    (anchor.test, &*anchor.attribute != "type", &anchor.attribute, narrow)
 }
 
 fn gather(filter: &Filter, found: &mut Vec<Anchor>) {
@@ -79,11 +70,7 @@ fn gather(filter: &Filter, found: &mut Vec<Anchor>) {
             let pinned = ["type", "source", "subject"].into_iter();
             found.extend(pinned.filter_map(|name| {
                 let values = filter.pins(name)?;
-                Some(Anchor {
-                    test: Test::Exact,
-                    attribute: name.into(),
-                    values,
-                })
+                Some(Anchor { test: Test::Exact, attribute: name.into(), values })
             }));
             return;
         }
@@ -138,12 +125,7 @@ impl Branch {
         let at = self.ways.iter().position(same).unwrap_or(self.ways.len());
         if at == self.ways.len() {
             let (test, attribute) = (anchor.test, anchor.attribute.clone());
-            self.ways.push(Way {
-                test,
-                attribute,
-                lengths: Vec::new(),
-                branches: IndexMap::new(),
-            });
+            self.ways.push(Way { test, attribute, lengths: Vec::new(), branches: IndexMap::new() });
         }
         &mut self.ways[at]
     }

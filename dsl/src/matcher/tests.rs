@@ -20,15 +20,8 @@ impl Dice {
     }
 }
 
-const TYPES: [&str; 7] = [
-    "a",
-    "ab",
-    "abc",
-    "b",
-    "io.serverlessworkflow.task.started.v1",
-    "\u{e9}a",
-    "a\u{e9}",
-];
+const TYPES: [&str; 7] =
+    ["a", "ab", "abc", "b", "io.serverlessworkflow.task.started.v1", "\u{e9}a", "a\u{e9}"];
 const TEXTS: [&str; 6] = ["in/a", "in/", "a", "\u{e9}", "in/a.csv", ".csv"];
 const NAMES: [&str; 4] = ["type", "subject", "source", "ext"];
 const SOURCES: [&str; 3] = ["", "orders", "uploads"];
@@ -37,11 +30,7 @@ fn attributes(dice: &mut Dice) -> Attributes {
     let mut pairs: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     for _ in 0..=dice.roll(2) {
         let name = dice.pick(&NAMES);
-        let text = if name == "type" {
-            dice.pick(&TYPES)
-        } else {
-            dice.pick(&TEXTS)
-        };
+        let text = if name == "type" { dice.pick(&TYPES) } else { dice.pick(&TEXTS) };
         if pairs.iter().all(|(known, _)| &**known != name) {
             pairs.push((name.into(), text.into()));
         }
@@ -74,9 +63,7 @@ fn event(dice: &mut Dice) -> Event {
     event.source = dice.pick(&TEXTS).into();
     event.subject = (dice.roll(3) != 0).then(|| dice.pick(&TEXTS).into());
     if dice.roll(2) == 0 {
-        event
-            .extensions
-            .insert("ext".into(), Value::text(dice.pick(&TEXTS)));
+        event.extensions.insert("ext".into(), Value::text(dice.pick(&TEXTS)));
     }
     event
 }
@@ -89,10 +76,7 @@ fn posted(kind: &str) -> Event {
 
 fn exact(pairs: &[(&str, &str)]) -> Filter {
     Filter::Exact(Attributes::new(
-        pairs
-            .iter()
-            .map(|(name, text)| (Arc::from(*name), Arc::from(*text)))
-            .collect(),
+        pairs.iter().map(|(name, text)| (Arc::from(*name), Arc::from(*text))).collect(),
     ))
 }
 
@@ -110,12 +94,7 @@ fn equals_judging_each_rule_over_a_million_random_pairs() {
                 .filter(|(_, rule)| rule.matches(binding, &event))
                 .map(|(number, _)| *number)
                 .collect();
-            assert_eq!(
-                matcher.matches(binding, &event),
-                naive,
-                "{binding:?} {:?}",
-                event.to_value()
-            );
+            assert_eq!(matcher.matches(binding, &event), naive, "{binding:?} {:?}", event.to_value());
             pairs += rules.len() as u64;
             matched += naive.len() as u64;
         }
@@ -141,10 +120,7 @@ fn a_rule_explained_agrees_with_a_rule_judged() {
             },
             None => true,
         };
-        let fails = clauses
-            .iter()
-            .filter(top)
-            .any(|clause| clause.verdict == Verdict::Fail);
+        let fails = clauses.iter().filter(top).any(|clause| clause.verdict == Verdict::Fail);
         assert_eq!(rule.matches(binding, &event), !fails, "{rule:?} {clauses:?}");
     }
 }
@@ -152,39 +128,19 @@ fn a_rule_explained_agrees_with_a_rule_judged() {
 #[test]
 fn rules_that_pin_other_values_cost_nothing() {
     let many = |of: &dyn Fn(usize) -> MatchRule| Matcher::new((0..10_000).map(|n| (n, of(n))).collect());
-    let with = |filters: Vec<Filter>| MatchRule {
-        source: None,
-        filters,
-        enabled: true,
-    };
+    let with = |filters: Vec<Filter>| MatchRule { source: None, filters, enabled: true };
     let check = |matcher: Matcher, binding: &str, event: &Event, expected: &[usize]| {
         assert_eq!(matcher.matches(binding, event), expected);
         assert_eq!(matcher.candidates(binding, event), expected.len());
     };
     let event = posted("type-77");
-    check(
-        many(&|n| with(vec![exact(&[("type", &format!("type-{n}"))])])),
-        "",
-        &event,
-        &[77],
-    );
+    check(many(&|n| with(vec![exact(&[("type", &format!("type-{n}"))])])), "", &event, &[77]);
     let either = |n: usize| {
         let one = |kind: String| exact(&[("type", &kind)]);
-        with(vec![Filter::Any(vec![
-            one(format!("type-{n}")),
-            one(format!("other-{n}")),
-        ])])
+        with(vec![Filter::Any(vec![one(format!("type-{n}")), one(format!("other-{n}"))])])
     };
     check(many(&either), "", &event, &[77]);
-    check(
-        many(&|n| MatchRule {
-            source: Some(format!("s{n}").into()),
-            ..with(vec![])
-        }),
-        "s5",
-        &event,
-        &[5],
-    );
+    check(many(&|n| MatchRule { source: Some(format!("s{n}").into()), ..with(vec![]) }), "s5", &event, &[5]);
     let mut upload = posted("uploaded");
     upload.subject = Some("bucket-123/in/a.csv".into());
     let prefixed = |n: usize| {
@@ -193,10 +149,7 @@ fn rules_that_pin_other_values_cost_nothing() {
     };
     check(many(&prefixed), "", &upload, &[123]);
     let suffixed = |n: usize| {
-        with(vec![Filter::Suffix(Attributes::new(vec![(
-            "subject".into(),
-            format!(".{n}").into(),
-        )]))])
+        with(vec![Filter::Suffix(Attributes::new(vec![("subject".into(), format!(".{n}").into())]))])
     };
     check(many(&suffixed), "", &upload, &[]);
 }
@@ -205,31 +158,15 @@ fn rules_that_pin_other_values_cost_nothing() {
 fn lifecycle_events_need_their_type_stated() {
     let kind = "io.serverlessworkflow.workflow.completed.v1";
     let check = |filters: Vec<Filter>, expected: bool| {
-        let matcher = Matcher::new(vec![(
-            4,
-            MatchRule {
-                source: None,
-                filters,
-                enabled: true,
-            },
-        )]);
+        let matcher = Matcher::new(vec![(4, MatchRule { source: None, filters, enabled: true })]);
         let found = matcher.matches("", &posted(kind));
         assert_eq!(found, if expected { vec![4] } else { vec![] });
-        assert_eq!(
-            matcher.matches("", &posted("io.serverlessworkflows")).len(),
-            usize::from(!expected)
-        );
+        assert_eq!(matcher.matches("", &posted("io.serverlessworkflows")).len(), usize::from(!expected));
     };
     check(vec![], false);
     check(vec![exact(&[("specversion", "1.0")])], false);
     check(vec![exact(&[("type", kind)])], true);
-    check(
-        vec![Filter::Any(vec![
-            exact(&[("type", kind)]),
-            exact(&[("type", "x")]),
-        ])],
-        true,
-    );
+    check(vec![Filter::Any(vec![exact(&[("type", kind)]), exact(&[("type", "x")])])], true);
     let prefix = Attributes::new(vec![("type".into(), "io.serverlessworkflow".into())]);
     check(vec![Filter::Prefix(prefix)], false);
     check(vec![Filter::Not(Box::new(exact(&[("type", "x")])))], false);

@@ -113,20 +113,15 @@ impl From<&Value> for serde_json::Value {
             },
             Value::String(text) => text.as_ref().into(),
             Value::Array(items) => items.iter().map(serde_json::Value::from).collect(),
-            Value::Object(map) => map
-                .iter()
-                .map(|(key, item)| (key.to_string(), serde_json::Value::from(item)))
-                .collect(),
+            Value::Object(map) => {
+                map.iter().map(|(key, item)| (key.to_string(), serde_json::Value::from(item))).collect()
+            }
         }
     }
 }
 
 fn as_u64(number: &Number) -> Option<u64> {
-    if number.is_integer() {
-        number.to_string().parse().ok()
-    } else {
-        None
-    }
+    if number.is_integer() { number.to_string().parse().ok() } else { None }
 }
 
 impl Serialize for Value {

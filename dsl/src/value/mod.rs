@@ -85,56 +85,32 @@ impl Value {
 
     /// The text of a string.
     pub fn as_str(&self) -> Option<&str> {
-        if let Value::String(text) = self {
-            Some(text)
-        } else {
-            None
-        }
+        if let Value::String(text) = self { Some(text) } else { None }
     }
 
     /// The truth value of a boolean.
     pub fn as_bool(&self) -> Option<bool> {
-        if let Value::Bool(value) = self {
-            Some(*value)
-        } else {
-            None
-        }
+        if let Value::Bool(value) = self { Some(*value) } else { None }
     }
 
     /// The value of a number that is integral and within `i64`.
     pub fn as_i64(&self) -> Option<i64> {
-        if let Value::Number(number) = self {
-            number.as_i64()
-        } else {
-            None
-        }
+        if let Value::Number(number) = self { number.as_i64() } else { None }
     }
 
     /// The nearest `f64` of a number.
     pub fn as_f64(&self) -> Option<f64> {
-        if let Value::Number(number) = self {
-            Some(number.as_f64())
-        } else {
-            None
-        }
+        if let Value::Number(number) = self { Some(number.as_f64()) } else { None }
     }
 
     /// The elements of an array.
     pub fn as_array(&self) -> Option<&[Value]> {
-        if let Value::Array(items) = self {
-            Some(items)
-        } else {
-            None
-        }
+        if let Value::Array(items) = self { Some(items) } else { None }
     }
 
     /// The members of an object.
     pub fn as_object(&self) -> Option<&Map> {
-        if let Value::Object(map) = self {
-            Some(map)
-        } else {
-            None
-        }
+        if let Value::Object(map) = self { Some(map) } else { None }
     }
 
     /// Whether this is `null`.
@@ -161,12 +137,7 @@ impl Value {
 
     /// An object of these members; the last of two equal keys counts.
     pub fn object<K: Into<Arc<str>>>(members: impl IntoIterator<Item = (K, Value)>) -> Value {
-        Value::Object(Arc::new(
-            members
-                .into_iter()
-                .map(|(key, value)| (key.into(), value))
-                .collect(),
-        ))
+        Value::Object(Arc::new(members.into_iter().map(|(key, value)| (key.into(), value)).collect()))
     }
 
     /// An array of these elements.
@@ -216,11 +187,7 @@ mod tests {
     fn pointers_follow_rfc_6901() {
         let value = read(r#"{"a":[{"b":1}],"x/y":2,"m~n":3,"":4}"#);
         let check = |pointer: &str, expected: Option<i64>| {
-            assert_eq!(
-                value.pointer(pointer).and_then(Value::as_i64),
-                expected,
-                "{pointer}"
-            );
+            assert_eq!(value.pointer(pointer).and_then(Value::as_i64), expected, "{pointer}");
         };
         check("/a/0/b", Some(1));
         check("/x~1y", Some(2));
@@ -242,10 +209,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        assert_eq!(
-            Value::from("\u{1}\u{7f}\n\"\\é").to_string(),
-            r#""\u0001\u007f\n\"\\é""#
-        );
+        assert_eq!(Value::from("\u{1}\u{7f}\n\"\\é").to_string(), r#""\u0001\u007f\n\"\\é""#);
     }
 
     #[test]

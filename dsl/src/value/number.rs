@@ -265,26 +265,14 @@ impl Decimal {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let written = exponent.trim_start_matches('+').parse::<i64>();
-        let written = written.unwrap_or(if exponent.starts_with('-') {
-            i64::MIN / 4
-        } else {
-            i64::MAX / 4
-        });
+        let written = written.unwrap_or(if exponent.starts_with('-') { i64::MIN / 4 } else { i64::MAX / 4 });
         let all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
         let leading = all.iter().take_while(|digit| **digit == b'0').count();
-        let trailing = all[leading..]
-            .iter()
-            .rev()
-            .take_while(|digit| **digit == b'0')
-            .count();
+        let trailing = all[leading..].iter().rev().take_while(|digit| **digit == b'0').count();
         let digits = all[leading..all.len() - trailing].to_vec();
         let exponent = written.saturating_add(whole.len() as i64 - leading as i64);
         let exponent = if digits.is_empty() { 0 } else { exponent };
-        Decimal {
-            negative,
-            digits,
-            exponent,
-        }
+        Decimal { negative, digits, exponent }
     }
 
     fn of_f64(value: f64) -> Decimal {
@@ -305,10 +293,7 @@ impl Decimal {
             return None;
         }
         let sign = if self.negative { -1i128 } else { 1 };
-        let whole = self
-            .digits
-            .iter()
-            .fold(0i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
+        let whole = self.digits.iter().fold(0i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
         let scale = 10i128.pow((self.exponent - len) as u32);
         i64::try_from(sign * whole * scale).ok()
     }
@@ -323,10 +308,7 @@ impl Decimal {
         if a != b || a == 0 {
             return a.cmp(&b);
         }
-        let size = self
-            .exponent
-            .cmp(&other.exponent)
-            .then_with(|| self.digits.cmp(&other.digits));
+        let size = self.exponent.cmp(&other.exponent).then_with(|| self.digits.cmp(&other.digits));
         if a < 0 { size.reverse() } else { size }
     }
 }
@@ -366,9 +348,7 @@ mod tests {
 
     #[test]
     fn text_outside_the_grammar_is_no_number() {
-        for text in [
-            "", "-", "01", "+1", "1.", ".5", "1e", "1e+", "0x10", "NaN", "1 ", "--1",
-        ] {
+        for text in ["", "-", "01", "+1", "1.", ".5", "1e", "1e+", "0x10", "NaN", "1 ", "--1"] {
             assert!(Number::parse(text).is_none(), "{text}");
         }
     }
@@ -396,25 +376,14 @@ mod tests {
                 assert_eq!(number(a) == number(b), i == j, "{a} against {b}");
             }
         }
-        for (a, b) in [
-            ("1", "1.0"),
-            ("-0", "0"),
-            ("1e2", "100"),
-            ("1e400", "10e399"),
-            ("0.5", "5e-1"),
-        ] {
+        for (a, b) in [("1", "1.0"), ("-0", "0"), ("1e2", "100"), ("1e400", "10e399"), ("0.5", "5e-1")] {
             assert_eq!(number(a), number(b));
         }
     }
 
     #[test]
     fn negation_covers_the_edges() {
-        let negated = |text| {
-            Number::parse(text)
-                .unwrap_or_else(|| panic!("{text}"))
-                .negated()
-                .to_string()
-        };
+        let negated = |text| Number::parse(text).unwrap_or_else(|| panic!("{text}")).negated().to_string();
         assert_eq!(negated("-9223372036854775808"), "9223372036854775808");
         assert_eq!(negated("1e400"), "-1e400");
         assert_eq!(negated("0"), "0");

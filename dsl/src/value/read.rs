@@ -27,12 +27,7 @@ pub struct JsonError {
 pub(super) fn parse(json: &[u8]) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(json)
         .map_err(|error| locate(json, error.valid_up_to(), "text is not UTF-8".to_owned()))?;
-    let mut reader = Reader {
-        text,
-        bytes: json,
-        at: 0,
-        depth: 0,
-    };
+    let mut reader = Reader { text, bytes: json, at: 0, depth: 0 };
     let value = reader.whole();
     value.map_err(|message| locate(json, reader.at, message))
 }
@@ -176,10 +171,7 @@ impl Reader<'_> {
                 Some(b'\\') => text.push(self.escape()?),
                 Some(0..=0x1f) => return Err("control character in a string".to_owned()),
                 Some(_) => {
-                    let run = self.bytes[self.at..]
-                        .iter()
-                        .take_while(|byte| plain(byte))
-                        .count();
+                    let run = self.bytes[self.at..].iter().take_while(|byte| plain(byte)).count();
                     text.push_str(&self.text[self.at..self.at + run]);
                     self.at += run;
                 }
@@ -241,18 +233,10 @@ impl Reader<'_> {
 
 fn locate(json: &[u8], offset: usize, message: String) -> JsonError {
     let before = &json[..offset.min(json.len())];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let line = before.split(|byte| *byte == b'\n').count();
     let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
-    JsonError {
-        message,
-        offset,
-        line,
-        column,
-    }
+    JsonError { message, offset, line, column }
 }
 
 #[cfg(test)]
@@ -266,24 +250,15 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_their_place() {
-        check_error(
-            "",
-            "expected a value, found the end of the text at line 1, column 1",
-        );
-        check_error(
-            "{\"a\": 1,\n  b}",
-            "expected a string as key, found `b` at line 2, column 3",
-        );
+        check_error("", "expected a value, found the end of the text at line 1, column 1");
+        check_error("{\"a\": 1,\n  b}", "expected a string as key, found `b` at line 2, column 3");
         check_error("[1 2]", "expected a comma or `]`, found `2` at line 1, column 4");
         check_error("[1,]", "expected a value, found `]` at line 1, column 4");
         check_error("{\"a\" 1}", "expected `:`, found `1` at line 1, column 6");
         check_error("1 2", "unexpected `2` after the value at line 1, column 3");
         check_error("\"a", "string is not closed at line 1, column 3");
         check_error("\"\\x\"", "unknown escape in a string at line 1, column 2");
-        check_error(
-            "\"\\u12g4\"",
-            "`\\u` needs four hexadecimal digits at line 1, column 2",
-        );
+        check_error("\"\\u12g4\"", "`\\u` needs four hexadecimal digits at line 1, column 2");
         check_error("\"a\nb\"", "control character in a string at line 1, column 3");
         check_error("01", "unexpected `1` after the value at line 1, column 2");
         check_error("-", "number is not complete at line 1, column 1");
@@ -305,11 +280,8 @@ mod tests {
 
     #[test]
     fn escapes_and_repeated_keys() {
-        let read = |json: &str| {
-            parse(json.as_bytes())
-                .unwrap_or_else(|error| panic!("{json}: {error}"))
-                .to_string()
-        };
+        let read =
+            |json: &str| parse(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}")).to_string();
         assert_eq!(read(r#""\u00e9\ud83d\ude00\ud800\/\t""#), "\"é😀\u{fffd}/\\t\"");
         assert_eq!(read(r#"{"a":1,"b":2,"a":3}"#), r#"{"a":3,"b":2}"#);
         assert_eq!(read(" [ ] "), "[]");

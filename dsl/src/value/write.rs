@@ -76,11 +76,6 @@ pub(super) fn size(value: &Value) -> usize {
         Value::Number(number) => number.text_len(),
         Value::String(text) => text.len() + 2,
         Value::Array(items) => items.iter().map(|item| size(item) + 1).sum::<usize>() + 2,
-        Value::Object(map) => {
-            map.iter()
-                .map(|(key, item)| key.len() + 4 + size(item))
-                .sum::<usize>()
-                + 2
-        }
+        Value::Object(map) => map.iter().map(|(key, item)| key.len() + 4 + size(item)).sum::<usize>() + 2,
     }
 }

@@ -31,11 +31,7 @@ impl<'a> Compiler<'a> {
             return self.http(&with, at).map(|call| Kind::Http(Box::new(call)));
         }
         if let Some((_, code)) = BUILT_IN.iter().find(|(built_in, _)| **built_in == *name) {
-            self.later(
-                place,
-                code,
-                format!("`call: {name}` is not supported by this release"),
-            );
+            self.later(place, code, format!("`call: {name}` is not supported by this release"));
             return None;
         }
         let with = with.map(|p| at.object(&p));
@@ -44,10 +40,7 @@ impl<'a> Compiler<'a> {
                 self.calls.push((caller, number, place.clone()));
             }
             let with = super::given(with)?;
-            return Some(Kind::Local(LocalCall {
-                body: self.functions[number],
-                with,
-            }));
+            return Some(Kind::Local(LocalCall { body: self.functions[number], with }));
         }
         if name.contains("://") {
             self.later(
@@ -58,11 +51,7 @@ impl<'a> Compiler<'a> {
             return None;
         }
         let (name, version) = self.published(&name, place)?;
-        Some(Kind::Function(FunctionCall {
-            name,
-            version,
-            with: super::given(with)?,
-        }))
+        Some(Kind::Function(FunctionCall { name, version, with: super::given(with)? }))
     }
 
     /// `NAME:VERSION@CATALOG`; only the server's own catalog, `default`, is open in this release.
@@ -83,12 +72,8 @@ impl<'a> Compiler<'a> {
             crate::ids::is_label(name) && !version.is_empty() && !version.contains([':', '/', ' '])
         });
         let Some((name, version)) = parts else {
-            let d = place.error(
-                codes::WRONG_NAME,
-                format!("`{text}` names no function of a catalog"),
-            );
-            self.sink
-                .push(d.help("write `name:version@catalog`, for example `charge:2@default`"));
+            let d = place.error(codes::WRONG_NAME, format!("`{text}` names no function of a catalog"));
+            self.sink.push(d.help("write `name:version@catalog`, for example `charge:2@default`"));
             return None;
         };
         if catalog == "default" {

@@ -38,10 +38,7 @@ fn dsl_version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if version.is_some_and(|v| v.major == 1 && v.minor == 0 && v.pre.is_empty()) {
         return Some(text);
     }
-    let d = place.error(
-        codes::DSL_VERSION,
-        format!("version `{text}` of the language is not supported"),
-    );
+    let d = place.error(codes::DSL_VERSION, format!("version `{text}` of the language is not supported"));
     sink.push(d.help("write `dsl: '1.0.3'`"));
     None
 }
@@ -66,11 +63,7 @@ pub(super) fn version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
         return None;
     };
     if semver::Version::parse(text).is_err() {
-        sink.push(
-            place
-                .error(codes::VERSION, format!("`{text}` is no semantic version"))
-                .help(help),
-        );
+        sink.push(place.error(codes::VERSION, format!("`{text}` is no semantic version")).help(help));
         return None;
     }
     Some(text.into())
@@ -87,19 +80,12 @@ pub(super) fn evaluate(reader: &mut Reader) {
         && &*language != "jq"
     {
         let message = format!("expression language `{language}` is not supported by this release");
-        sink.push(
-            place
-                .error(codes::LATER_LANGUAGE, message)
-                .help("the language is `jq`"),
-        );
+        sink.push(place.error(codes::LATER_LANGUAGE, message).help("the language is `jq`"));
     }
     if let Some(place) = evaluate.take("mode")
         && place.choice(sink, &[("strict", false), ("loose", true)]) == Some(true)
     {
-        let d = place.error(
-            codes::LATER_LOOSE,
-            "mode `loose` is not supported by this release",
-        );
+        let d = place.error(codes::LATER_LOOSE, "mode `loose` is not supported by this release");
         sink.push(d.help("write expressions as `${ ... }`"));
     }
     evaluate.finish();

@@ -9,17 +9,8 @@ use crate::yaml::NodeKind;
 use super::values::At;
 
 /// The attributes of a CloudEvent with its payload.
-pub(super) const ATTRIBUTES: [&str; 9] = [
-    "id",
-    "source",
-    "type",
-    "time",
-    "subject",
-    "datacontenttype",
-    "dataschema",
-    "specversion",
-    "data",
-];
+pub(super) const ATTRIBUTES: [&str; 9] =
+    ["id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "specversion", "data"];
 
 pub(super) fn emit(place: &Place, at: At) -> Option<Kind> {
     let mut emit = Reader::open(place.clone(), at.sink, "`emit`")?;
@@ -32,8 +23,7 @@ pub(super) fn emit(place: &Place, at: At) -> Option<Kind> {
     let before = at.sink.len();
     let entries = with.entries(at.sink)?;
     if with.node.get("type").is_none() {
-        at.sink
-            .push(with.error(codes::MISSING_KEY, "the event lacks the key `type`"));
+        at.sink.push(with.error(codes::MISSING_KEY, "the event lacks the key `type`"));
     }
     for (name, place) in &entries {
         attribute_name(name, place, at);
@@ -47,8 +37,7 @@ pub(super) fn emit(place: &Place, at: At) -> Option<Kind> {
         }
         if matches!(&place.node.kind, NodeKind::Scalar { value: Value::String(text), .. } if text.is_empty())
         {
-            at.sink
-                .push(place.error(codes::WRONG_VALUE, format!("the attribute `{name}` is empty")));
+            at.sink.push(place.error(codes::WRONG_VALUE, format!("the attribute `{name}` is empty")));
         }
     }
     let template = at.template(&with);
@@ -62,10 +51,8 @@ pub(super) fn attribute_name(name: &str, place: &Place, at: At) {
     if valid {
         return;
     }
-    let d = place.key_error(
-        codes::WRONG_NAME,
-        format!("`{name}` cannot be the name of an attribute of an event"),
-    );
+    let d = place
+        .key_error(codes::WRONG_NAME, format!("`{name}` cannot be the name of an attribute of an event"));
     let d = with_guess(d, name, ATTRIBUTES);
     at.sink.push(if d.help.is_some() {
         d

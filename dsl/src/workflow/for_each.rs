@@ -25,10 +25,8 @@ impl<'a> Compiler<'a> {
         let each = variable(&mut reader, "each", "item");
         let at = variable(&mut reader, "at", "index");
         if each == at {
-            let d = place.key_error(
-                codes::EXCLUSIVE,
-                format!("`each` and `at` name the same variable `{each}`"),
-            );
+            let d =
+                place.key_error(codes::EXCLUSIVE, format!("`each` and `at` name the same variable `{each}`"));
             sink.push(d.help("give one of them another name"));
         }
         let outside = At::new(sink, site.scope, Where::Body);
@@ -38,13 +36,7 @@ impl<'a> Compiler<'a> {
         let inside = At::new(sink, &scope, Where::Body);
         let condition = condition.map(|p| inside.condition(&p));
         let body = body.and_then(|p| self.list(&p, Some(site.id), &scope));
-        Some(Kind::For(For {
-            each,
-            at,
-            items: items?,
-            condition: super::given(condition)?,
-            body: body?,
-        }))
+        Some(Kind::For(For { each, at, items: items?, condition: super::given(condition)?, body: body? }))
     }
 }
 

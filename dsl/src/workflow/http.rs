@@ -20,25 +20,13 @@ impl Compiler<'_> {
         let headers = reader.take("headers").and_then(|p| fields(&p, at));
         let query = reader.take("query").and_then(|p| fields(&p, at));
         let body = reader.take("body").and_then(|p| at.template(&p));
-        let words = [
-            ("content", HttpOutput::Content),
-            ("response", HttpOutput::Response),
-            ("raw", HttpOutput::Raw),
-        ];
+        let words =
+            [("content", HttpOutput::Content), ("response", HttpOutput::Response), ("raw", HttpOutput::Raw)];
         let output = reader.choice("output", &words);
         let redirect = reader.flag("redirect", false);
         reader.finish();
         let (uri, auth) = endpoint?;
-        let call = HttpCall {
-            method: method?,
-            uri,
-            auth,
-            headers,
-            query,
-            body,
-            output,
-            redirect,
-        };
+        let call = HttpCall { method: method?, uri, auth, headers, query, body, output, redirect };
         (at.sink.len() == before).then_some(call)
     }
 
@@ -49,9 +37,7 @@ impl Compiler<'_> {
         }
         let mut reader = Reader::open(place.clone(), at.sink, "`endpoint`")?;
         let uri = reader.need("uri").and_then(|p| uri(&p, at));
-        let auth = reader
-            .take("authentication")
-            .map(|p| self.uses.authentication(&p, at));
+        let auth = reader.take("authentication").map(|p| self.uses.authentication(&p, at));
         reader.finish();
         Some((uri?, super::given(auth)?))
     }
@@ -63,13 +49,11 @@ fn uri(place: &Place, at: At) -> Option<Template> {
     let open = lower.starts_with("${") || lower.starts_with('{');
     if !open && !lower.starts_with("http://") && !lower.starts_with("https://") {
         let d = place.error(codes::URI, format!("`{text}` is no absolute http or https URI"));
-        at.sink
-            .push(d.help("write for example `https://example.com/orders/{id}`"));
+        at.sink.push(d.help("write for example `https://example.com/orders/{id}`"));
         return None;
     }
     if let Some(wrong) = template_mistake(&text) {
-        at.sink
-            .push(place.error(codes::URI, format!("`{text}` is no URI template: {wrong}")));
+        at.sink.push(place.error(codes::URI, format!("`{text}` is no URI template: {wrong}")));
         return None;
     }
     at.template(place)
@@ -100,9 +84,7 @@ fn method(place: &Place, at: At) -> Option<Template> {
     let text = place.text(at.sink)?;
     if !text.contains("${") && (text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphabetic())) {
         at.sink.push(
-            place
-                .error(codes::METHOD, format!("`{text}` is no HTTP method"))
-                .help("write for example `get`"),
+            place.error(codes::METHOD, format!("`{text}` is no HTTP method")).help("write for example `get`"),
         );
         return None;
     }

@@ -22,11 +22,7 @@ pub(super) struct Names {
 impl Names {
     /// The list that holds nothing but the body of a function.
     pub(super) fn of_function(name: &Arc<str>, task: TaskId, list: ListId) -> Names {
-        Names {
-            list,
-            tasks: vec![(name.clone(), task)],
-            branches: false,
-        }
+        Names { list, tasks: vec![(name.clone(), task)], branches: false }
     }
 
     /// What follows the task at `index` in the order of declaration.
@@ -50,10 +46,7 @@ impl Names {
         if let Some((_, id)) = found.filter(|_| !self.branches) {
             return Some(Next::Task(*id));
         }
-        let d = place.error(
-            codes::UNKNOWN_TARGET,
-            format!("`then` names no task `{text}` of this list"),
-        );
+        let d = place.error(codes::UNKNOWN_TARGET, format!("`then` names no task `{text}` of this list"));
         sink.push(self.advice(d, &text));
         None
     }
@@ -102,25 +95,13 @@ impl<'a> Compiler<'a> {
             return None;
         }
         let list = ListId(self.lists.len() as u32);
-        self.lists.push(List {
-            tasks: Vec::new(),
-            owner,
-        });
-        let entries: Vec<_> = items
-            .iter()
-            .filter_map(|item| named(item, sink, "a task"))
-            .collect();
-        let mut names = Names {
-            list,
-            tasks: Vec::new(),
-            branches,
-        };
+        self.lists.push(List { tasks: Vec::new(), owner });
+        let entries: Vec<_> = items.iter().filter_map(|item| named(item, sink, "a task")).collect();
+        let mut names = Names { list, tasks: Vec::new(), branches };
         for (name, place) in &entries {
             if names.tasks.iter().any(|(n, _)| n == name) {
-                let d = place.key_error(
-                    codes::DOUBLED_NAME,
-                    format!("the name `{name}` stands twice in this list"),
-                );
+                let d = place
+                    .key_error(codes::DOUBLED_NAME, format!("the name `{name}` stands twice in this list"));
                 sink.push(d.help("give every task of the list a name of its own"));
             }
             if matches!(&**name, "continue" | "exit" | "end") {
@@ -141,18 +122,13 @@ impl<'a> Compiler<'a> {
 /// The one key of a list item that is a map with one key.
 pub(super) fn named<'a>(item: &Place<'a>, sink: &Sink, what: &str) -> Option<(Arc<str>, Place<'a>)> {
     let NodeKind::Map(entries) = &item.node.kind else {
-        let message = format!(
-            "{what} must be a map with one key, its name, not {}",
-            item.node.describe()
-        );
+        let message = format!("{what} must be a map with one key, its name, not {}", item.node.describe());
         sink.push(item.error(codes::NOT_ONE_KEY, message));
         return None;
     };
     let [entry] = entries.as_slice() else {
         let span = entries.get(1).map_or(item.node.span, |e| e.key_span);
-        let pointer = entries
-            .get(1)
-            .map_or(item.pointer.clone(), |e| join(&item.pointer, &e.key));
+        let pointer = entries.get(1).map_or(item.pointer.clone(), |e| join(&item.pointer, &e.key));
         let message = match entries.get(1) {
             Some(second) => format!("{what} has one key, its name; `{}` is a second one", second.key),
             None => format!("{what} has one key, its name; this map is empty"),
@@ -162,12 +138,5 @@ pub(super) fn named<'a>(item: &Place<'a>, sink: &Sink, what: &str) -> Option<(Ar
         return None;
     };
     let pointer = join(&item.pointer, &entry.key);
-    Some((
-        entry.key.clone(),
-        Place {
-            node: &entry.value,
-            key: entry.key_span,
-            pointer,
-        },
-    ))
+    Some((entry.key.clone(), Place { node: &entry.value, key: entry.key_span, pointer }))
 }

@@ -21,20 +21,10 @@ const MAX_COMPILED: usize = 1024 * 1024;
 
 /// `listen` with the `foreach` that may stand beside it.
 pub(super) fn listen(place: &Place, task: &mut Reader, at: At) -> Option<Kind> {
-    task.refuse(
-        "foreach",
-        codes::LATER_FOREACH,
-        "`foreach` of a listen is not supported by this release",
-    );
+    task.refuse("foreach", codes::LATER_FOREACH, "`foreach` of a listen is not supported by this release");
     let mut reader = Reader::open(place.clone(), at.sink, "`listen`")?;
-    let read = reader.choice(
-        "read",
-        &[
-            ("data", Read::Data),
-            ("envelope", Read::Envelope),
-            ("raw", Read::Raw),
-        ],
-    );
+    let read =
+        reader.choice("read", &[("data", Read::Data), ("envelope", Read::Envelope), ("raw", Read::Raw)]);
     let to = reader.need("to");
     reader.finish();
     let filter = strategy(&to?, at)?;
@@ -47,8 +37,7 @@ fn strategy(place: &Place, at: At) -> Option<EventFilter> {
     let chosen = super::one_of(&mut reader, &["one", "any", "all"], false);
     if let Some(until) = reader.take("until") {
         if chosen.as_ref().is_none_or(|(key, _)| *key != "any") {
-            at.sink
-                .push(until.key_error(codes::EXCLUSIVE, "`until` belongs to `any`"));
+            at.sink.push(until.key_error(codes::EXCLUSIVE, "`until` belongs to `any`"));
         }
         if let Some(inner) = until.node.entry("until") {
             let d = crate::diagnostic::Diagnostic::error(
@@ -81,19 +70,14 @@ fn strategy(place: &Place, at: At) -> Option<EventFilter> {
 /// One event filter.
 fn filter(place: &Place, at: At) -> Option<EventFilter> {
     let mut reader = Reader::open(place.clone(), at.sink, "an event filter")?;
-    reader.refuse(
-        "correlate",
-        codes::LATER_CORRELATE,
-        "`correlate` is not supported by this release",
-    );
+    reader.refuse("correlate", codes::LATER_CORRELATE, "`correlate` is not supported by this release");
     let with = reader.need("with");
     reader.finish();
     let with = with?;
     let entries = with.entries(at.sink)?;
     if entries.is_empty() {
         let d = with.key_error(codes::EMPTY, "the event filter is empty");
-        at.sink
-            .push(d.help("state at least one attribute, for example `type`"));
+        at.sink.push(d.help("state at least one attribute, for example `type`"));
         return None;
     }
     let mut tests = Vec::new();
@@ -108,10 +92,7 @@ fn filter(place: &Place, at: At) -> Option<EventFilter> {
 
 fn test(name: &str, place: &Place, at: At) -> Option<AttributeTest> {
     let text = match &place.node.kind {
-        NodeKind::Scalar {
-            value: Value::String(text),
-            ..
-        } => text,
+        NodeKind::Scalar { value: Value::String(text), .. } => text,
         NodeKind::Scalar { value, .. } if !value.is_null() => {
             return Some(AttributeTest::Equal(value.clone()));
         }
@@ -126,30 +107,17 @@ fn test(name: &str, place: &Place, at: At) -> Option<AttributeTest> {
     // literal `type` is what events are looked up by.
     let meta = text.contains(['*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^', '$', '\\']);
     if !meta || text.len() > MAX_PATTERN {
-        return Some(AttributeTest::Text {
-            literal,
-            pattern: None,
-        });
+        return Some(AttributeTest::Text { literal, pattern: None });
     }
-    match RegexBuilder::new(&format!("\\A(?:{text})\\z"))
-        .size_limit(MAX_COMPILED)
-        .build()
-    {
-        Ok(pattern) => Some(AttributeTest::Text {
-            literal,
-            pattern: Some(pattern),
-        }),
+    match RegexBuilder::new(&format!("\\A(?:{text})\\z")).size_limit(MAX_COMPILED).build() {
+        Ok(pattern) => Some(AttributeTest::Text { literal, pattern: Some(pattern) }),
         Err(regex::Error::CompiledTooBig(_)) => {
-            at.sink.push(place.error(
-                codes::PATTERN,
-                format!("the regular expression of `{name}` is too large"),
-            ));
+            at.sink.push(
+                place.error(codes::PATTERN, format!("the regular expression of `{name}` is too large")),
+            );
             None
         }
-        Err(_) => Some(AttributeTest::Text {
-            literal,
-            pattern: None,
-        }),
+        Err(_) => Some(AttributeTest::Text { literal, pattern: None }),
     }
 }
 
@@ -157,12 +125,9 @@ fn test(name: &str, place: &Place, at: At) -> Option<AttributeTest> {
 fn data(place: &Place, at: At) -> Option<AttributeTest> {
     let value = place.node.to_value();
     if value.to_string().contains("${") {
-        let d = place.error(
-            codes::WRONG_VALUE,
-            "expressions inside the `data` of a filter are not evaluated",
-        );
-        at.sink
-            .push(d.help("write one expression over the data, for example `data: ${ .total > 100 }`"));
+        let d =
+            place.error(codes::WRONG_VALUE, "expressions inside the `data` of a filter are not evaluated");
+        at.sink.push(d.help("write one expression over the data, for example `data: ${ .total > 100 }`"));
         return None;
     }
     Some(AttributeTest::Equal(value))

@@ -56,10 +56,7 @@ pub struct Checked {
 pub fn check(text: &str) -> Checked {
     match yaml::parse(text) {
         Ok(node) => compile(&node, text, text),
-        Err(diagnostics) => Checked {
-            program: None,
-            diagnostics,
-        },
+        Err(diagnostics) => Checked { program: None, diagnostics },
     }
 }
 
@@ -76,10 +73,7 @@ fn compile(node: &Node, text: &str, own: &str) -> Checked {
     let diagnostics = sink.into_diagnostics();
     let refused = diagnostics.iter().any(|d| d.severity == Severity::Error);
     debug_assert_eq!(refused, program.is_none());
-    Checked {
-        program: program.filter(|_| !refused).map(Arc::new),
-        diagnostics,
-    }
+    Checked { program: program.filter(|_| !refused).map(Arc::new), diagnostics }
 }
 
 /// A task that was met: what stands in the text, and what it became.
@@ -111,32 +105,15 @@ impl<'a> Compiler<'a> {
         let before = At::new(sink, &outermost, Where::WorkflowInput);
         let input = values::intake(&mut reader, before);
         let timeout = compiler.uses.timeout(&mut reader, before);
-        let output = values::shape(
-            &mut reader,
-            "output",
-            At::new(sink, &outermost, Where::WorkflowOutput),
-        );
+        let output = values::shape(&mut reader, "output", At::new(sink, &outermost, Where::WorkflowOutput));
         compiler.functions();
-        let root = reader
-            .need("do")
-            .and_then(|p| compiler.list(&p, None, &outermost));
+        let root = reader.need("do").and_then(|p| compiler.list(&p, None, &outermost));
         document::evaluate(&mut reader);
-        reader.refuse(
-            "schedule",
-            codes::LATER_SCHEDULE,
-            "`schedule` is not supported by this release",
-        );
+        reader.refuse("schedule", codes::LATER_SCHEDULE, "`schedule` is not supported by this release");
         reader.finish();
         compiler.uses.check_unused(sink);
         compiler.recursion();
-        let parts = Parts {
-            document: document?,
-            digest,
-            input,
-            output,
-            timeout,
-            secrets,
-        };
+        let parts = Parts { document: document?, digest, input, output, timeout, secrets };
         compiler.finish(parts, root?)
     }
 
@@ -157,19 +134,14 @@ impl<'a> Compiler<'a> {
         let bodies = self.uses.functions.entries.clone();
         for (name, place) in &bodies {
             let id = self.reserve(place.clone());
-            self.lists.push(List {
-                tasks: vec![id],
-                owner: None,
-            });
+            self.lists.push(List { tasks: vec![id], owner: None });
             self.functions.push(id);
             if name.contains([':', '@', '/'])
                 || call::BUILT_IN.iter().any(|b| b.0 == &**name)
                 || &**name == "http"
             {
-                let d = place.key_error(
-                    codes::RESERVED_NAME,
-                    format!("`{name}` cannot be the name of a function"),
-                );
+                let d = place
+                    .key_error(codes::RESERVED_NAME, format!("`{name}` cannot be the name of a function"));
                 self.sink.push(d.help(
                     "names of functions are free of `:`, `@` and `/`, and not those of built-in calls",
                 ));
@@ -190,11 +162,8 @@ impl<'a> Compiler<'a> {
             for (from, to, place) in &self.calls {
                 if inside(*from) && inside(*to) && (circle.len() > 1 || from == to) {
                     let name = |n: usize| &*self.uses.functions.entries[n].0;
-                    let message = format!(
-                        "the function `{}` calls itself by way of `{}`",
-                        name(*from),
-                        name(*to)
-                    );
+                    let message =
+                        format!("the function `{}` calls itself by way of `{}`", name(*from), name(*to));
                     self.sink.push(place.error(codes::RECURSION, message));
                 }
             }
@@ -213,27 +182,10 @@ impl<'a> Compiler<'a> {
         }
         let (places, tasks): (Vec<_>, Vec<_>) = self.drafts.into_iter().map(|d| (d.place, d.task)).unzip();
         let tasks = tasks.into_iter().collect::<Option<Vec<_>>>()?;
-        let Parts {
-            document,
-            digest,
-            input,
-            output,
-            timeout,
-            secrets,
-        } = parts;
+        let Parts { document, digest, input, output, timeout, secrets } = parts;
         let (lists, definition) = (self.lists, self.definition);
-        let program = Program {
-            document,
-            digest,
-            definition,
-            input,
-            output,
-            timeout,
-            secrets,
-            root,
-            lists,
-            tasks,
-        };
+        let program =
+            Program { document, digest, definition, input, output, timeout, secrets, root, lists, tasks };
         for finding in check::findings(&program) {
             let place = &places[finding.task.0 as usize];
             let d = Diagnostic::warning(finding.code, place.key, finding.message).at(place.pointer.clone());
@@ -260,16 +212,9 @@ fn one_of<'a>(
     keys: &[&'static str],
     other: bool,
 ) -> Option<(&'static str, Place<'a>)> {
-    let mut found: Vec<_> = keys
-        .iter()
-        .filter_map(|key| Some((*key, reader.take(key)?)))
-        .collect();
+    let mut found: Vec<_> = keys.iter().filter_map(|key| Some((*key, reader.take(key)?))).collect();
     found.sort_by_key(|(_, place)| place.key.start);
-    let list = keys
-        .iter()
-        .map(|k| format!("`{k}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     let mistake = match found.as_slice() {
         [(first, _), (second, place), ..] => {
             Some((place, format!("`{first}` and `{second}` exclude each other")))

@@ -3,16 +3,8 @@
 use std::sync::Arc;
 
 /// Arguments that a loop or catch variable may not be named like.
-pub(super) const ARGUMENTS: [&str; 8] = [
-    "context",
-    "input",
-    "output",
-    "secrets",
-    "task",
-    "workflow",
-    "runtime",
-    "authorization",
-];
+pub(super) const ARGUMENTS: [&str; 8] =
+    ["context", "input", "output", "secrets", "task", "workflow", "runtime", "authorization"];
 
 /// A kind of place that holds expressions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,24 +30,8 @@ impl Where {
             Where::WorkflowOutput => &["context", "workflow", "runtime"],
             Where::Before => &["context", "task", "workflow", "runtime"],
             Where::Body => &["context", "input", "task", "workflow", "runtime", "authorization"],
-            Where::Sent => &[
-                "context",
-                "input",
-                "task",
-                "workflow",
-                "runtime",
-                "authorization",
-                "secrets",
-            ],
-            Where::Export => &[
-                "context",
-                "input",
-                "output",
-                "task",
-                "workflow",
-                "runtime",
-                "authorization",
-            ],
+            Where::Sent => &["context", "input", "task", "workflow", "runtime", "authorization", "secrets"],
+            Where::Export => &["context", "input", "output", "task", "workflow", "runtime", "authorization"],
         }
     }
 }
@@ -74,10 +50,7 @@ pub(super) struct Scope {
 impl Scope {
     /// The scope of the body of function number `function`.
     pub(super) fn of_function(function: usize) -> Scope {
-        Scope {
-            function: Some(function),
-            ..Scope::default()
-        }
+        Scope { function: Some(function), ..Scope::default() }
     }
 
     /// This one with more variables.
@@ -89,19 +62,11 @@ impl Scope {
 
     /// This one, one task deeper.
     pub(super) fn deeper(&self) -> Scope {
-        Scope {
-            depth: self.depth + 1,
-            ..self.clone()
-        }
+        Scope { depth: self.depth + 1, ..self.clone() }
     }
 
     /// The variables known at a place.
     pub(super) fn known(&self, place: Where) -> Vec<&str> {
-        place
-            .arguments()
-            .iter()
-            .copied()
-            .chain(self.variables.iter().map(|v| &**v))
-            .collect()
+        place.arguments().iter().copied().chain(self.variables.iter().map(|v| &**v)).collect()
     }
 }

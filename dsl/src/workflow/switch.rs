@@ -11,8 +11,7 @@ use super::values::At;
 pub(super) fn switch(place: &Place, site: &Site, at: At) -> Option<Kind> {
     let items = place.list(at.sink)?;
     if items.is_empty() {
-        at.sink
-            .push(place.key_error(codes::EMPTY, "the switch has no cases"));
+        at.sink.push(place.key_error(codes::EMPTY, "the switch has no cases"));
     }
     let before = at.sink.len();
     let mut cases = Vec::new();
@@ -26,16 +25,12 @@ pub(super) fn switch(place: &Place, site: &Site, at: At) -> Option<Kind> {
         };
         let has_condition = reader.has("when");
         let when = reader.take("when").and_then(|p| at.condition(&p));
-        let then = reader
-            .need("then")
-            .and_then(|p| site.names.target(&p, site.index, at.sink));
+        let then = reader.need("then").and_then(|p| site.names.target(&p, site.index, at.sink));
         reader.finish();
         if !has_condition && let Some(first) = &default {
             let message = format!("a second default `{name}`; `{}` has no `when` either", first.name);
             at.sink.push(
-                place
-                    .key_error(codes::TWO_DEFAULTS, message)
-                    .help("add a `when`, or remove one of the two"),
+                place.key_error(codes::TWO_DEFAULTS, message).help("add a `when`, or remove one of the two"),
             );
         }
         let Some(then) = then else { continue };

@@ -11,9 +11,8 @@ use super::scope::{Scope, Where};
 use super::values::{At, intake, shape};
 
 /// The keys that make a task what it is (dsl.md section 2.2).
-pub(super) const KINDS: [&str; 12] = [
-    "call", "do", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait",
-];
+pub(super) const KINDS: [&str; 12] =
+    ["call", "do", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait"];
 
 /// Keys that stand beside some of them.
 const COMPANIONS: [&str; 4] = ["with", "while", "catch", "foreach"];
@@ -34,12 +33,7 @@ impl<'a> Compiler<'a> {
             return;
         };
         let (name, id) = names.tasks[index].clone();
-        let site = Site {
-            id,
-            index,
-            names,
-            scope,
-        };
+        let site = Site { id, index, names, scope };
         let before = At::new(sink, scope, Where::Before);
         let body = At::new(sink, scope, Where::Body);
         let condition = reader.take("if").and_then(|p| before.condition(&p));
@@ -49,9 +43,7 @@ impl<'a> Compiler<'a> {
         let timeout = self.uses.timeout(&mut reader, body);
         reader.object("metadata");
         let following = names.following(index);
-        let then = reader
-            .take("then")
-            .map_or(Some(following), |p| names.target(&p, index, sink));
+        let then = reader.take("then").map_or(Some(following), |p| names.target(&p, index, sink));
         let kind = self.kind(&mut reader, &site);
         reader.finish();
         let (Some(kind), Some(then)) = (kind, then) else {
@@ -61,11 +53,7 @@ impl<'a> Compiler<'a> {
             name,
             reference: place.pointer.as_str().into(),
             list: names.list,
-            definition: self
-                .definition
-                .pointer(&place.pointer)
-                .cloned()
-                .unwrap_or_default(),
+            definition: self.definition.pointer(&place.pointer).cloned().unwrap_or_default(),
             condition,
             input,
             output,
@@ -128,10 +116,7 @@ fn only_kind(reader: &mut Reader) -> Option<&'static str> {
     }
     let Some((kind, _)) = found.first() else {
         let near = |key: &str| crate::diagnostic::nearest(key, KINDS).is_some();
-        let misspelt = node
-            .entries()
-            .iter()
-            .any(|e| near(&e.key) && !reader.asked(&e.key));
+        let misspelt = node.entries().iter().any(|e| near(&e.key) && !reader.asked(&e.key));
         if misspelt {
             for key in COMPANIONS {
                 reader.take(key);
@@ -148,11 +133,8 @@ fn only_kind(reader: &mut Reader) -> Option<&'static str> {
 fn set(place: &Place, at: At) -> Option<Kind> {
     match &place.node.kind {
         NodeKind::Map(entries) if entries.is_empty() => {
-            at.sink.push(
-                place
-                    .key_error(codes::EMPTY, "`set` is empty")
-                    .help("name at least one value to set"),
-            );
+            at.sink
+                .push(place.key_error(codes::EMPTY, "`set` is empty").help("name at least one value to set"));
             None
         }
         NodeKind::Map(_) => at.template(place).map(Kind::Set),
@@ -162,10 +144,7 @@ fn set(place: &Place, at: At) -> Option<Kind> {
                 if template.constant().is_none() {
                     return Some(Kind::Set(template));
                 }
-                let d = place.error(
-                    codes::EXPR_NEEDED,
-                    "`set` is a map or one expression, not a literal",
-                );
+                let d = place.error(codes::EXPR_NEEDED, "`set` is a map or one expression, not a literal");
                 at.sink.push(d.help("write an expression as `${ ... }`"));
                 None
             }

@@ -35,23 +35,10 @@ impl<'a> Compiler<'a> {
         let when = catch.take("when").and_then(|p| inside.condition(&p));
         let except_when = catch.take("exceptWhen").and_then(|p| inside.condition(&p));
         let retry = catch.take("retry").and_then(|p| self.uses.retry(&p, inside));
-        let then = catch
-            .take("then")
-            .and_then(|p| site.names.target(&p, site.index, sink));
-        let handler = catch
-            .take("do")
-            .and_then(|p| self.list(&p, Some(site.id), &scope));
+        let then = catch.take("then").and_then(|p| site.names.target(&p, site.index, sink));
+        let handler = catch.take("do").and_then(|p| self.list(&p, Some(site.id), &scope));
         catch.finish();
-        let parts = Try {
-            body: body?,
-            with,
-            variable,
-            when,
-            except_when,
-            retry,
-            handler,
-            then,
-        };
+        let parts = Try { body: body?, with, variable, when, except_when, retry, handler, then };
         (sink.len() == before).then(|| Kind::Try(Box::new(parts)))
     }
 }
@@ -72,9 +59,5 @@ fn filter(place: &Place, at: At) -> Option<Template> {
     }
     reader.take("status").and_then(|p| status(&p, at));
     reader.finish();
-    if at.sink.len() == before {
-        at.template(place)
-    } else {
-        None
-    }
+    if at.sink.len() == before { at.template(place) } else { None }
 }

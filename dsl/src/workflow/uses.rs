@@ -22,22 +22,12 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     fn read(reader: &mut Reader<'a, 'a>, key: &'static str) -> Section<'a> {
-        let entries = reader
-            .take(key)
-            .and_then(|p| p.entries(reader.sink()))
-            .unwrap_or_default();
-        Section {
-            entries,
-            used: RefCell::default(),
-        }
+        let entries = reader.take(key).and_then(|p| p.entries(reader.sink())).unwrap_or_default();
+        Section { entries, used: RefCell::default() }
     }
 
     fn find(&self, name: &str) -> Option<(usize, &Place<'a>)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .find(|(_, (n, _))| **n == *name)
-            .map(|(i, (_, p))| (i, p))
+        self.entries.iter().enumerate().find(|(_, (n, _))| **n == *name).map(|(i, (_, p))| (i, p))
     }
 
     /// The entry that `place` names; an unknown name is reported, `what` as in "error".
@@ -47,10 +37,7 @@ impl<'a> Section<'a> {
             self.used.borrow_mut().insert(index);
             return Some(found.clone());
         }
-        let d = place.error(
-            codes::UNKNOWN_NAME,
-            format!("no {what} `{name}` is declared under `use`"),
-        );
+        let d = place.error(codes::UNKNOWN_NAME, format!("no {what} `{name}` is declared under `use`"));
         sink.push(with_guess(d, &name, self.entries.iter().map(|(n, _)| &**n)));
         None
     }
@@ -84,11 +71,7 @@ impl<'a> Uses<'a> {
         };
         let sink = reader.sink();
         let empty = |key: &str| {
-            reader
-                .place()
-                .node
-                .get(key)
-                .is_none_or(|n| n.items().is_empty() && n.entries().is_empty())
+            reader.place().node.get(key).is_none_or(|n| n.items().is_empty() && n.entries().is_empty())
         };
         if empty("extensions") {
             reader.take("extensions");
@@ -99,22 +82,17 @@ impl<'a> Uses<'a> {
                 "`extensions` are not supported by this release",
             );
         }
-        let catalogs: Vec<_> = reader.place().node.get("catalogs").map_or(Vec::new(), |n| {
-            n.entries().iter().map(|e| e.key.clone()).collect()
-        });
+        let catalogs: Vec<_> = reader
+            .place()
+            .node
+            .get("catalogs")
+            .map_or(Vec::new(), |n| n.entries().iter().map(|e| e.key.clone()).collect());
         if catalogs.is_empty() {
             reader.take("catalogs");
         } else {
-            reader.refuse(
-                "catalogs",
-                codes::LATER_CATALOGS,
-                "`catalogs` are not supported by this release",
-            );
+            reader.refuse("catalogs", codes::LATER_CATALOGS, "`catalogs` are not supported by this release");
         }
-        let secrets = reader
-            .take("secrets")
-            .and_then(|p| p.list(sink))
-            .unwrap_or_default();
+        let secrets = reader.take("secrets").and_then(|p| p.list(sink)).unwrap_or_default();
         let uses = Uses {
             errors: Section::read(&mut reader, "errors"),
             retries: Section::read(&mut reader, "retries"),
@@ -182,47 +160,24 @@ impl<'a> Uses<'a> {
     fn policy(&self, place: &Place, at: At) -> Option<Auth> {
         let mut reader = Reader::open(place.clone(), at.sink, "an authentication policy")?;
         let later = [
-            (
-                "digest",
-                codes::LATER_DIGEST,
-                "`digest` authentication is not supported by this release",
-            ),
-            (
-                "oauth2",
-                codes::LATER_OAUTH2,
-                "`oauth2` authentication is not supported by this release",
-            ),
-            (
-                "oidc",
-                codes::LATER_OIDC,
-                "`oidc` authentication is not supported by this release",
-            ),
+            ("digest", codes::LATER_DIGEST, "`digest` authentication is not supported by this release"),
+            ("oauth2", codes::LATER_OAUTH2, "`oauth2` authentication is not supported by this release"),
+            ("oidc", codes::LATER_OIDC, "`oidc` authentication is not supported by this release"),
         ];
-        let refused = later
-            .iter()
-            .filter(|(key, code, text)| reader.refuse(key, code, text))
-            .count();
+        let refused = later.iter().filter(|(key, code, text)| reader.refuse(key, code, text)).count();
         let scheme = super::one_of(&mut reader, &["basic", "bearer"], refused > 0);
         reader.finish();
         let (scheme, place) = scheme?;
         let mut reader = Reader::open(place, at.sink, "an authentication policy")?;
         let auth = if reader.has("use") {
             let secret = reader.need("use").and_then(|p| self.secret(&p, at.sink));
-            secret.map(|secret| Auth::Secret {
-                scheme: scheme.into(),
-                secret,
-            })
+            secret.map(|secret| Auth::Secret { scheme: scheme.into(), secret })
         } else if scheme == "basic" {
             let username = reader.need("username").and_then(|p| at.text(&p));
             let password = reader.need("password").and_then(|p| at.text(&p));
-            username
-                .zip(password)
-                .map(|(username, password)| Auth::Basic { username, password })
+            username.zip(password).map(|(username, password)| Auth::Basic { username, password })
         } else {
-            reader
-                .need("token")
-                .and_then(|p| at.text(&p))
-                .map(|token| Auth::Bearer { token })
+            reader.need("token").and_then(|p| at.text(&p)).map(|token| Auth::Bearer { token })
         };
         reader.finish();
         auth
@@ -233,10 +188,8 @@ impl<'a> Uses<'a> {
         if self.secrets.contains(&name) {
             return Some(name);
         }
-        let d = place.error(
-            codes::UNKNOWN_SECRET,
-            format!("the secret `{name}` is not declared under `use.secrets`"),
-        );
+        let d = place
+            .error(codes::UNKNOWN_SECRET, format!("the secret `{name}` is not declared under `use.secrets`"));
         sink.push(with_guess(d, &name, self.secrets.iter().map(|n| &**n)));
         None
     }
@@ -248,16 +201,10 @@ impl<'a> Uses<'a> {
         self.errors.unused().iter().for_each(|p| drop(error(p, body)));
         let retry_scope = scope.with(&[&"error".into()]);
         let in_catch = At::new(sink, &retry_scope, Where::Body);
-        self.retries
-            .unused()
-            .iter()
-            .for_each(|p| drop(retry(p, in_catch)));
+        self.retries.unused().iter().for_each(|p| drop(retry(p, in_catch)));
         self.timeouts.unused().iter().for_each(|p| drop(timeout(p, body)));
         let sent = At::new(sink, &scope, Where::Sent);
-        self.authentications
-            .unused()
-            .iter()
-            .for_each(|p| drop(self.policy(p, sent)));
+        self.authentications.unused().iter().for_each(|p| drop(self.policy(p, sent)));
     }
 }
 
@@ -276,10 +223,7 @@ fn error(place: &Place, at: At) -> Option<Template> {
 
 /// The status of an error or of an error filter.
 pub(super) fn status(place: &Place, at: At) -> Option<Template> {
-    let expression = place
-        .node
-        .as_str()
-        .is_some_and(|t| crate::expr::whole(t).is_some());
+    let expression = place.node.as_str().is_some_and(|t| crate::expr::whole(t).is_some());
     let number = matches!(&place.node.kind, NodeKind::Scalar { value, .. } if value.as_i64().is_some());
     if !expression && !number {
         let message = format!("the status must be a whole number, not {}", place.node.describe());
@@ -320,28 +264,14 @@ fn retry(place: &Place, at: At) -> Option<Retry> {
         from.zip(to)
     });
     reader.finish();
-    let retry = Retry {
-        when,
-        except_when,
-        delay,
-        backoff,
-        count,
-        attempt_duration,
-        duration,
-        jitter,
-    };
+    let retry = Retry { when, except_when, delay, backoff, count, attempt_duration, duration, jitter };
     (at.sink.len() == before).then_some(retry)
 }
 
 fn retries(place: &Place, at: At) -> Option<Template> {
     let count = at.number(place)?;
-    if count
-        .constant()
-        .and_then(crate::Value::as_i64)
-        .is_some_and(|n| n < 0)
-    {
-        at.sink
-            .push(place.error(codes::WRONG_VALUE, "`count` must not be below zero"));
+    if count.constant().and_then(crate::Value::as_i64).is_some_and(|n| n < 0) {
+        at.sink.push(place.error(codes::WRONG_VALUE, "`count` must not be below zero"));
         return None;
     }
     Some(count)

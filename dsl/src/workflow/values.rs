@@ -42,10 +42,7 @@ impl<'s> At<'s> {
     pub(super) fn transform(self, place: &Place) -> Option<Template> {
         match &place.node.kind {
             NodeKind::Map(_) => self.template(place),
-            NodeKind::Scalar {
-                value: Value::String(_),
-                ..
-            } => self.bare(place),
+            NodeKind::Scalar { value: Value::String(_), .. } => self.bare(place),
             _ => place.wrong(self.sink, "an expression or a map"),
         }
     }
@@ -78,10 +75,7 @@ impl<'s> At<'s> {
             };
             let error = match whole(text) {
                 Some(_) => within(e.error, text),
-                None => ExprError {
-                    offset: None,
-                    ..e.error
-                },
+                None => ExprError { offset: None, ..e.error },
             };
             self.refuse(place, &error, &|known| Template::compile(&value, known).is_ok());
         });
@@ -93,10 +87,7 @@ impl<'s> At<'s> {
             let last = text.rfind("${").map(|at| (at, &text[at..]));
             if let Some((at, rest)) = last.filter(|(_, rest)| !rest.contains('}')) {
                 let span = place.error_at(self.sink, Some(at), codes::UNCLOSED, "").span;
-                let message = format!(
-                    "`{}` is text: no `}}` closes it",
-                    rest.lines().next().unwrap_or(rest)
-                );
+                let message = format!("`{}` is text: no `}}` closes it", rest.lines().next().unwrap_or(rest));
                 let d = Diagnostic::warning(codes::UNCLOSED, span, message).at(place.pointer.clone());
                 self.sink.push(d.help("close the expression, if one is meant"));
             }
@@ -142,10 +133,7 @@ impl<'s> At<'s> {
                 }
                 reader.finish();
             }
-            NodeKind::Scalar {
-                value: Value::String(_),
-                ..
-            } => {}
+            NodeKind::Scalar { value: Value::String(_), .. } => {}
             _ => return place.wrong(self.sink, "a duration: ISO 8601 text, a map or an expression"),
         }
         if self.sink.len() > before {
@@ -156,8 +144,7 @@ impl<'s> At<'s> {
             return Some(template);
         };
         let d = place.error(codes::DURATION, error.to_string());
-        self.sink
-            .push(d.help("write for example `PT30S`, `P1DT12H` or `{minutes: 5}`"));
+        self.sink.push(d.help("write for example `PT30S`, `P1DT12H` or `{minutes: 5}`"));
         None
     }
 
@@ -172,19 +159,10 @@ impl<'s> At<'s> {
         }
         let name = place.pointer.rsplit('/').next().unwrap_or_default();
         let message = format!("`{name}` must be an expression, not {}", place.node.describe());
-        let literal = matches!(
-            place.node.kind,
-            NodeKind::Scalar {
-                value: Value::Bool(_) | Value::Number(_),
-                ..
-            }
-        );
+        let literal =
+            matches!(place.node.kind, NodeKind::Scalar { value: Value::Bool(_) | Value::Number(_), .. });
         let d = place.error(codes::EXPR_NEEDED, message);
-        self.sink.push(if literal {
-            d.help("put the expression in quotes, or write `${ ... }`")
-        } else {
-            d
-        });
+        self.sink.push(if literal { d.help("put the expression in quotes, or write `${ ... }`") } else { d });
         None
     }
 
@@ -192,17 +170,12 @@ impl<'s> At<'s> {
     /// valid elsewhere can be told apart.
     fn refuse(self, place: &Place, error: &ExprError, compiles: &dyn Fn(&[&str]) -> bool) {
         let mut known = self.scope.known(self.place);
-        let here = known
-            .iter()
-            .map(|v| format!("${v}"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let here = known.iter().map(|v| format!("${v}")).collect::<Vec<_>>().join(", ");
         let d = |code, message: &str| place.error_at(self.sink, error.offset, code, message);
         known.push("secrets");
         if self.place != Where::Sent && compiles(&known) {
             let d = d(codes::EXPR_SECRETS, "`$secrets` is not available here");
-            self.sink
-                .push(d.help("read it in `with` of a call or run, or in `authentication`"));
+            self.sink.push(d.help("read it in `with` of a call or run, or in `authentication`"));
             return;
         }
         known.extend(ARGUMENTS);
@@ -212,11 +185,7 @@ impl<'s> At<'s> {
             return;
         }
         let variable = error.message.starts_with("unknown variable");
-        let code = if variable {
-            codes::EXPR_VARIABLE
-        } else {
-            codes::EXPR_SYNTAX
-        };
+        let code = if variable { codes::EXPR_VARIABLE } else { codes::EXPR_SYNTAX };
         let d = d(code, &error.message);
         self.sink.push(match &error.help {
             Some(help) => d.help(help.clone()),
@@ -228,25 +197,12 @@ impl<'s> At<'s> {
 /// Every string with a `${` at or below a place.
 fn each_string(place: &Place, look: &mut dyn FnMut(&Place, &str)) {
     let mut below = |node, step: &str| {
-        each_string(
-            &Place {
-                node,
-                key: place.key,
-                pointer: join(&place.pointer, step),
-            },
-            look,
-        );
+        each_string(&Place { node, key: place.key, pointer: join(&place.pointer, step) }, look);
     };
     match &place.node.kind {
-        NodeKind::List(items) => items
-            .iter()
-            .enumerate()
-            .for_each(|(i, node)| below(node, &i.to_string())),
+        NodeKind::List(items) => items.iter().enumerate().for_each(|(i, node)| below(node, &i.to_string())),
         NodeKind::Map(entries) => entries.iter().for_each(|e| below(&e.value, &e.key)),
-        NodeKind::Scalar {
-            value: Value::String(text),
-            ..
-        } if text.contains("${") => look(place, text),
+        NodeKind::Scalar { value: Value::String(text), .. } if text.contains("${") => look(place, text),
         NodeKind::Scalar { .. } => {}
     }
 }
@@ -259,10 +215,7 @@ fn inner(text: &str) -> &str {
 /// The error with its offset in the whole text instead of in its jq.
 fn within(error: ExprError, text: &str) -> ExprError {
     let lead = inner(text).as_ptr() as usize - text.as_ptr() as usize;
-    ExprError {
-        offset: error.offset.map(|o| o + lead),
-        ..error
-    }
+    ExprError { offset: error.offset.map(|o| o + lead), ..error }
 }
 
 /// `input` of a workflow or task.
@@ -296,30 +249,19 @@ fn schema(reader: &mut Reader) -> Option<Schema> {
         && format.split(':').next() != Some("json")
     {
         let message = format!("schemas of format `{format}` are not supported by this release");
-        sink.push(
-            place
-                .error(codes::LATER_SCHEMA_FORMAT, message)
-                .help("the format is `json`"),
-        );
+        sink.push(place.error(codes::LATER_SCHEMA_FORMAT, message).help("the format is `json`"));
     }
     let elsewhere = schema.refuse(
         "resource",
         codes::LATER_SCHEMA_RESOURCE,
         "`resource` of a schema is not supported by this release",
     );
-    let document = if elsewhere {
-        schema.take("document")
-    } else {
-        schema.need("document")
-    };
+    let document = if elsewhere { schema.take("document") } else { schema.need("document") };
     schema.finish();
     let document = document?;
     Schema::compile(&document.node.to_value())
         .map_err(|message| {
-            let pointer = message
-                .strip_prefix("at ")
-                .and_then(|m| m.split_once(": "))
-                .map_or("", |(p, _)| p);
+            let pointer = message.strip_prefix("at ").and_then(|m| m.split_once(": ")).map_or("", |(p, _)| p);
             let node = document.node.pointer(pointer).unwrap_or(document.node);
             let message = format!("the schema is not valid: {message}");
             sink.push(
@@ -342,10 +284,7 @@ pub(super) fn variable(reader: &mut Reader, key: &'static str, default: &str) ->
     let valid = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !valid {
-        let d = place.error(
-            codes::WRONG_NAME,
-            format!("`{name}` cannot be the name of a variable"),
-        );
+        let d = place.error(codes::WRONG_NAME, format!("`{name}` cannot be the name of a variable"));
         sink.push(d.help("use letters, digits and `_`, without `$`"));
     } else if ARGUMENTS.contains(&&*name) {
         sink.push(place.error(codes::RESERVED_NAME, format!("`${name}` cannot be rebound")));

@@ -16,26 +16,14 @@ const MAX_MISTAKES: usize = 100;
 
 pub(super) fn read(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
     if text.len() > MAX_TEXT {
-        let span = Span {
-            line: 1,
-            column: 1,
-            start: 0,
-            end: 0,
-        };
-        let message = format!(
-            "the text has {} bytes; the limit definition-size is {MAX_TEXT}",
-            text.len()
-        );
+        let span = Span { line: 1, column: 1, start: 0, end: 0 };
+        let message = format!("the text has {} bytes; the limit definition-size is {MAX_TEXT}", text.len());
         return Err(vec![Diagnostic::error(codes::LIMIT_TEXT, span, message)]);
     }
     let joined = join_surrogates(text);
     let mut builder = Builder::new(joined.as_deref().unwrap_or(text));
     builder.run();
-    if builder.mistakes.is_empty() {
-        Ok(builder.documents)
-    } else {
-        Err(builder.mistakes)
-    }
+    if builder.mistakes.is_empty() { Ok(builder.documents) } else { Err(builder.mistakes) }
 }
 
 /// A list or map that is still open.
@@ -49,12 +37,7 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        seen: BTreeSet<Arc<str>>,
-        key: Option<(Arc<str>, Span)>,
-        doubled: bool,
-    },
+    Map { entries: Vec<Entry>, seen: BTreeSet<Arc<str>>, key: Option<(Arc<str>, Span)>, doubled: bool },
 }
 
 impl Open {
@@ -99,12 +82,7 @@ impl<'a> Builder<'a> {
                 Ok((event, range)) => self.event(event, range),
                 Err(error) => {
                     let span = self.point(*error.marker());
-                    self.mistake(
-                        codes::SYNTAX,
-                        span,
-                        format!("the text is no YAML: {}", error.info()),
-                        None,
-                    );
+                    self.mistake(codes::SYNTAX, span, format!("the text is no YAML: {}", error.info()), None);
                     return;
                 }
             }
@@ -132,12 +110,8 @@ impl<'a> Builder<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.collection_tag(tag.as_deref(), "map", span);
-                let kind = OpenKind::Map {
-                    entries: Vec::new(),
-                    seen: BTreeSet::new(),
-                    key: None,
-                    doubled: false,
-                };
+                let kind =
+                    OpenKind::Map { entries: Vec::new(), seen: BTreeSet::new(), key: None, doubled: false };
                 self.start(span, anchor, kind);
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
@@ -147,17 +121,8 @@ impl<'a> Builder<'a> {
 
     fn start(&mut self, span: Span, anchor: usize, kind: OpenKind) {
         self.count(1, span);
-        let pointer = if self.open.len() == MAX_DEPTH {
-            self.pointer()
-        } else {
-            String::new()
-        };
-        self.open.push(Open {
-            start: span,
-            end: span.start,
-            anchor,
-            kind,
-        });
+        let pointer = if self.open.len() == MAX_DEPTH { self.pointer() } else { String::new() };
+        self.open.push(Open { start: span, end: span.start, anchor, kind });
         let depth = self.open.len();
         if depth > MAX_WORKFLOW_DEPTH {
             let message =
@@ -175,15 +140,8 @@ impl<'a> Builder<'a> {
             OpenKind::List(items) => NodeKind::List(items),
             OpenKind::Map { entries, .. } => NodeKind::Map(entries),
         };
-        let flow = self
-            .text
-            .get(range.start..range.end)
-            .is_some_and(|t| t == "]" || t == "}");
-        let end = if flow {
-            range.end
-        } else {
-            open.end.max(open.start.start)
-        };
+        let flow = self.text.get(range.start..range.end).is_some_and(|t| t == "]" || t == "}");
+        let end = if flow { range.end } else { open.end.max(open.start.start) };
         let span = Span { end, ..open.start };
         self.close(Node { span, kind }, open.anchor, end);
     }
@@ -200,23 +158,14 @@ impl<'a> Builder<'a> {
         top.end = top.end.max(end);
         match &mut top.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Map {
-                entries,
-                key,
-                doubled,
-                ..
-            } => match key.take() {
+            OpenKind::Map { entries, key, doubled, .. } => match key.take() {
                 None => self.key(&node),
                 Some((key, key_span)) => {
                     if node.span.start >= node.span.end && node.is_null() {
                         node.span = key_span;
                     }
                     if !std::mem::take(doubled) {
-                        entries.push(Entry {
-                            key,
-                            key_span,
-                            value: node,
-                        });
+                        entries.push(Entry { key, key_span, value: node });
                     }
                 }
             },
@@ -227,12 +176,7 @@ impl<'a> Builder<'a> {
         let (text, plain): (Arc<str>, bool) = if let NodeKind::Scalar { text, plain, .. } = &node.kind {
             (text.clone(), *plain)
         } else {
-            self.mistake(
-                codes::KEY,
-                node.span,
-                "a list or map cannot be a key".to_owned(),
-                None,
-            );
+            self.mistake(codes::KEY, node.span, "a list or map cannot be a key".to_owned(), None);
             ("?".into(), false)
         };
         if plain && &*text == "<<" {
@@ -244,13 +188,7 @@ impl<'a> Builder<'a> {
                 Some(help),
             );
         }
-        let Some(Open {
-            kind: OpenKind::Map {
-                seen, key, doubled, ..
-            },
-            ..
-        }) = self.open.last_mut()
-        else {
+        let Some(Open { kind: OpenKind::Map { seen, key, doubled, .. }, .. }) = self.open.last_mut() else {
             return;
         };
         *doubled = !seen.insert(text.clone());
@@ -258,12 +196,7 @@ impl<'a> Builder<'a> {
         *key = Some((text.clone(), node.span));
         if twice {
             let message = format!("the key `{text}` stands twice in one map");
-            self.mistake(
-                codes::DOUBLED_KEY,
-                node.span,
-                message,
-                Some("remove one of the two"),
-            );
+            self.mistake(codes::DOUBLED_KEY, node.span, message, Some("remove one of the two"));
         }
     }
 
@@ -272,8 +205,7 @@ impl<'a> Builder<'a> {
         let deep = self.too_deep.take();
         if let Some((span, pointer)) = deep.filter(|_| node.get("document").is_none()) {
             let message = format!("lists and maps nest deeper than {MAX_DEPTH} (limit definition-depth)");
-            self.mistakes
-                .push(Diagnostic::error(codes::LIMIT_DEPTH, span, message).at(pointer));
+            self.mistakes.push(Diagnostic::error(codes::LIMIT_DEPTH, span, message).at(pointer));
         }
         let empty = matches!(&node.kind, NodeKind::Scalar { text, plain: true, .. } if text.is_empty());
         if !empty {
@@ -285,15 +217,11 @@ impl<'a> Builder<'a> {
     /// they may be part of what it says.
     fn whole_lines(&self, span: Span) -> Span {
         let lead = self.text[..span.start].trim_end_matches(' ');
-        let start = if lead.is_empty() || lead.ends_with(['\n', '\r']) {
-            lead.len()
-        } else {
-            span.start
-        };
+        let start = if lead.is_empty() || lead.ends_with(['\n', '\r']) { lead.len() } else { span.start };
         let rest = &self.text[span.end..];
-        let line_end = rest.find(['\r', '\n']).map_or(rest.len(), |at| {
-            at + if rest[at..].starts_with("\r\n") { 2 } else { 1 }
-        });
+        let line_end = rest
+            .find(['\r', '\n'])
+            .map_or(rest.len(), |at| at + if rest[at..].starts_with("\r\n") { 2 } else { 1 });
         let begun = span.end > span.start && self.text[..span.end].ends_with(['\r', '\n']);
         let end = if begun { span.end } else { span.end + line_end };
         Span { start, end, ..span }
@@ -323,11 +251,7 @@ impl<'a> Builder<'a> {
             "the alias names no anchor before it"
         };
         self.mistake(codes::ALIAS, span, message.to_owned(), None);
-        let kind = NodeKind::Scalar {
-            value: Value::Null,
-            text: "".into(),
-            plain: true,
-        };
+        let kind = NodeKind::Scalar { value: Value::Null, text: "".into(), plain: true };
         self.close(Node { span, kind }, 0, span.end);
     }
 
@@ -346,11 +270,7 @@ impl<'a> Builder<'a> {
             self.mistake(code, span, message, help);
             Value::Null
         });
-        NodeKind::Scalar {
-            value,
-            text: text.into(),
-            plain,
-        }
+        NodeKind::Scalar { value, text: text.into(), plain }
     }
 
     fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, span: Span) {
@@ -377,15 +297,11 @@ impl<'a> Builder<'a> {
 
     /// JSON pointer of the place where reading stands.
     fn pointer(&self) -> String {
-        self.open
-            .iter()
-            .fold(String::new(), |pointer, open| match &open.kind {
-                OpenKind::List(items) => format!("{pointer}/{}", items.len()),
-                OpenKind::Map {
-                    key: Some((key, _)), ..
-                } => super::join(&pointer, key),
-                OpenKind::Map { .. } => pointer,
-            })
+        self.open.iter().fold(String::new(), |pointer, open| match &open.kind {
+            OpenKind::List(items) => format!("{pointer}/{}", items.len()),
+            OpenKind::Map { key: Some((key, _)), .. } => super::join(&pointer, key),
+            OpenKind::Map { .. } => pointer,
+        })
     }
 
     fn span(&self, range: Range) -> Span {
@@ -396,12 +312,7 @@ impl<'a> Builder<'a> {
 
     fn point(&self, mark: Marker) -> Span {
         let at = self.places.offset(self.text, mark.line().max(1), mark.col());
-        Span {
-            line: mark.line().max(1) as u32,
-            column: mark.col() as u32 + 1,
-            start: at,
-            end: at,
-        }
+        Span { line: mark.line().max(1) as u32, column: mark.col() as u32 + 1, start: at, end: at }
     }
 }
 

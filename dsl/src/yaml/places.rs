@@ -23,11 +23,7 @@ pub(super) fn join_surrogates(text: &str) -> Option<String> {
         };
         if (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low) {
             out.push_str(&text[copied..here]);
-            let _ = write!(
-                out,
-                "\\U{:08X}",
-                0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
-            );
+            let _ = write!(out, "\\U{:08X}", 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00));
             at = here + 12;
             copied = at;
         }
@@ -49,10 +45,7 @@ const STEP: usize = 64;
 impl Places {
     /// Line ends are LF, CR LF and CR.
     pub(super) fn of(text: &str) -> Places {
-        let mut places = Places {
-            lines: vec![0],
-            steps: Vec::with_capacity(text.len() / STEP + 1),
-        };
+        let mut places = Places { lines: vec![0], steps: Vec::with_capacity(text.len() / STEP + 1) };
         let bytes = text.as_bytes();
         for (count, (at, c)) in text.char_indices().enumerate() {
             if count % STEP == 0 {
@@ -74,9 +67,6 @@ impl Places {
         let Some(start) = self.steps.get(index / STEP) else {
             return text.len();
         };
-        text[*start..]
-            .char_indices()
-            .nth(index % STEP)
-            .map_or(text.len(), |(i, _)| start + i)
+        text[*start..].char_indices().nth(index % STEP).map_or(text.len(), |(i, _)| start + i)
     }
 }

@@ -13,24 +13,12 @@ pub(super) type Mistake = (&'static str, String, Option<&'static str>);
 /// The JSON value of a scalar.
 pub(super) fn typed(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Value, Mistake> {
     let too_odd = |why| {
-        (
-            codes::NUMBER,
-            format!("`{text}` cannot be read: {why}"),
-            Some("quote it to make it a string"),
-        )
+        (codes::NUMBER, format!("`{text}` cannot be read: {why}"), Some("quote it to make it a string"))
     };
     let Some(tag) = tag else {
-        return if plain {
-            resolve(text).map_err(too_odd)
-        } else {
-            Ok(Value::text(text))
-        };
+        return if plain { resolve(text).map_err(too_odd) } else { Ok(Value::text(text)) };
     };
-    let core = if tag.is_yaml_core_schema() {
-        tag.suffix.as_str()
-    } else {
-        ""
-    };
+    let core = if tag.is_yaml_core_schema() { tag.suffix.as_str() } else { "" };
     let fits: fn(&Value) -> bool = match core {
         "str" => return Ok(Value::text(text)),
         "int" => |value| value.as_i64().is_some(),
@@ -50,11 +38,7 @@ pub(super) fn typed(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Value,
 
 /// A tag that is not of the core schema, or not of this kind of value.
 pub(super) fn foreign(tag: &Tag) -> Mistake {
-    (
-        codes::TAG,
-        format!("the tag `{}{}` is not supported", tag.handle, tag.suffix),
-        Some("remove the tag"),
-    )
+    (codes::TAG, format!("the tag `{}{}` is not supported", tag.handle, tag.suffix), Some("remove the tag"))
 }
 
 /// The JSON value of a plain scalar, or why it has none.
@@ -95,9 +79,7 @@ fn number<'a>(text: &'a str, unsigned: &str) -> Option<Cow<'a, str>> {
         None => (unsigned, None),
     };
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    let (whole, fraction) = mantissa
-        .split_once('.')
-        .map_or((mantissa, None), |(w, f)| (w, Some(f)));
+    let (whole, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(w, f)| (w, Some(f)));
     let some_digit = !whole.is_empty() || fraction.is_some_and(|f| !f.is_empty());
     let power = exponent.map(|e| e.strip_prefix(['-', '+']).unwrap_or(e));
     if !digits(whole) || !fraction.is_none_or(digits) || !some_digit {
@@ -109,9 +91,7 @@ fn number<'a>(text: &'a str, unsigned: &str) -> Option<Cow<'a, str>> {
     let sign = if text.starts_with('-') { "-" } else { "" };
     let trimmed = whole.trim_start_matches('0');
     let whole = if trimmed.is_empty() { "0" } else { trimmed };
-    let fraction = fraction
-        .filter(|f| !f.is_empty())
-        .map_or(String::new(), |f| format!(".{f}"));
+    let fraction = fraction.filter(|f| !f.is_empty()).map_or(String::new(), |f| format!(".{f}"));
     let exponent = exponent.map_or(String::new(), |e| format!("e{e}"));
     Some(format!("{sign}{whole}{fraction}{exponent}").into())
 }

@@ -1,19 +1,13 @@
 use super::*;
 
 fn value(text: &str) -> Value {
-    parse(text)
-        .unwrap_or_else(|errors| panic!("{text}: {errors:?}"))
-        .to_value()
+    parse(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}")).to_value()
 }
 
 #[test]
 fn core_schema() {
     let check = |text: &str, json: &str| {
-        assert_eq!(
-            value(&format!("[{text}]")).to_string(),
-            format!("[{json}]"),
-            "{text}"
-        );
+        assert_eq!(value(&format!("[{text}]")).to_string(), format!("[{json}]"), "{text}");
     };
     for word in [
         "yes",
@@ -58,12 +52,7 @@ fn core_schema() {
         check(text, json);
     }
     let numbers = value("[1e3, 1.5, .5, 5., -1.5e-3, 1E+2]");
-    let read: Vec<_> = numbers
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_f64().unwrap())
-        .collect();
+    let read: Vec<_> = numbers.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
     assert_eq!(read, [1000.0, 1.5, 0.5, 5.0, -0.0015, 100.0]);
 }
 
@@ -107,10 +96,7 @@ fn documents() {
     let text = "---\na: 1\n---\n# nothing\n---\nb: 2\n...\n---\n";
     let documents = parse_all(text).unwrap();
     assert_eq!(
-        documents
-            .iter()
-            .map(|d| d.to_value().to_string())
-            .collect::<Vec<_>>(),
+        documents.iter().map(|d| d.to_value().to_string()).collect::<Vec<_>>(),
         [r#"{"a":1}"#, r#"{"b":2}"#]
     );
     assert_eq!(documents[1].span.line, 6);
@@ -151,10 +137,7 @@ fn mistakes() {
 #[test]
 fn limits() {
     check_error(&"a".repeat(MAX_TEXT + 1), ("E0801", 1, 1, "", "definition-size"));
-    check_error(
-        &"- 1\n".repeat(MAX_NODES),
-        ("E0802", 20_000, 3, "/19999", "definition-values"),
-    );
+    check_error(&"- 1\n".repeat(MAX_NODES), ("E0802", 20_000, 3, "/19999", "definition-values"));
     let bomb = (1..9).fold("a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned(), |text, i| {
         let alias = format!("*a{}, ", i - 1).repeat(9);
         format!("{text}a{i}: &a{i} [{alias}]\n")
@@ -165,10 +148,7 @@ fn limits() {
     assert_eq!(parse(&many).unwrap_err()[0].code, "E0804");
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     assert!(parse(&deep(MAX_DEPTH)).is_ok());
-    check_error(
-        &deep(MAX_DEPTH + 1),
-        ("E0803", 1, 65, &"/0".repeat(64), "definition-depth"),
-    );
+    check_error(&deep(MAX_DEPTH + 1), ("E0803", 1, 65, &"/0".repeat(64), "definition-depth"));
     let workflow = |levels: usize| format!("document: x\ndo: {}", deep(levels));
     assert!(parse(&workflow(MAX_WORKFLOW_DEPTH - 1)).is_ok());
     assert_eq!(parse(&workflow(MAX_WORKFLOW_DEPTH)).unwrap_err()[0].code, "E0803");

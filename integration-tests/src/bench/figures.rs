@@ -79,11 +79,7 @@ pub(super) fn print(
     );
     let mut shares = Vec::new();
     for (thread, cpu) in &after.threads {
-        let was = before
-            .threads
-            .iter()
-            .find(|(t, _)| t == thread)
-            .map_or(0.0, |(_, c)| *c);
+        let was = before.threads.iter().find(|(t, _)| t == thread).map_or(0.0, |(_, c)| *c);
         let share = per(was, *cpu);
         if share >= 0.05 {
             shares.push(format!("{thread} {share:.2}"));

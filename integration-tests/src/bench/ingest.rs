@@ -83,10 +83,5 @@ fn offer(round: &str, first: u64, batch: u64) -> Vec<u8> {
     }
     let all: Vec<String> = (first..first + batch).map(one).collect();
     let body = format!("[{}]", all.join(","));
-    request(
-        "POST",
-        PATH,
-        &[("content-type", "application/cloudevents-batch+json")],
-        body.as_bytes(),
-    )
+    request("POST", PATH, &[("content-type", "application/cloudevents-batch+json")], body.as_bytes())
 }

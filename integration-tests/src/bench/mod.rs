@@ -24,11 +24,7 @@ pub struct Options {
 impl Options {
     /// Reads the command line.
     pub fn parse(args: impl Iterator<Item = String>) -> Options {
-        let mut options = Options {
-            workloads: Vec::new(),
-            seconds: 10,
-            dir: PathBuf::from("target/bench"),
-        };
+        let mut options = Options { workloads: Vec::new(), seconds: 10, dir: PathBuf::from("target/bench") };
         let mut args = args.peekable();
         while let Some(arg) = args.next() {
             match arg.as_str() {

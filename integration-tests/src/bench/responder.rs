@@ -12,14 +12,10 @@ const ANSWER: &[u8] =
 pub(super) fn start() -> SocketAddr {
     let (tx, rx) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
-            tx.send(listener.local_addr().expect("an address"))
-                .expect("the starter waits");
+            tx.send(listener.local_addr().expect("an address")).expect("the starter waits");
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(answer(stream));
             }

@@ -49,13 +49,9 @@ async fn closed_loop(
     connections: usize,
     length: Duration,
 ) -> (u64, Vec<Duration>) {
-    let bytes: Arc<[u8]> = request(
-        "POST",
-        path,
-        &[("content-type", "application/json"), ("prefer", "wait=60")],
-        b"{\"n\":1}",
-    )
-    .into();
+    let bytes: Arc<[u8]> =
+        request("POST", path, &[("content-type", "application/json"), ("prefer", "wait=60")], b"{\"n\":1}")
+            .into();
     let over = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
     for _ in 0..connections {
@@ -102,20 +98,8 @@ async fn measured(options: &Options, server: &Server, name: &str, workflow: &str
 pub(super) async fn builtin(options: &Options, connections: usize) {
     let server = serve(options, "w1a").await;
     put(&server, "/v1/namespaces/default/functions/noop", NOOP).await;
-    put(
-        &server,
-        "/v1/namespaces/default/workflows/seq10",
-        &workflow("seq10", 10),
-    )
-    .await;
-    measured(
-        options,
-        &server,
-        &format!("W1(a) seq10 C={connections}"),
-        "seq10",
-        connections,
-    )
-    .await;
+    put(&server, "/v1/namespaces/default/workflows/seq10", &workflow("seq10", 10)).await;
+    measured(options, &server, &format!("W1(a) seq10 C={connections}"), "seq10", connections).await;
 }
 
 /// W1(b): functions over loopback HTTP.
@@ -125,38 +109,16 @@ pub(super) async fn over_http(options: &Options, connections: usize) {
     let function =
         format!("kind: Function\nmetadata: {{name: noop}}\nspec: {{http: {{url: 'http://{address}/'}}}}\n");
     put(&server, "/v1/namespaces/default/functions/noop", &function).await;
-    put(
-        &server,
-        "/v1/namespaces/default/workflows/seq10",
-        &workflow("seq10", 10),
-    )
-    .await;
-    measured(
-        options,
-        &server,
-        &format!("W1(b) http seq10 C={connections}"),
-        "seq10",
-        connections,
-    )
-    .await;
+    put(&server, "/v1/namespaces/default/workflows/seq10", &workflow("seq10", 10)).await;
+    measured(options, &server, &format!("W1(b) http seq10 C={connections}"), "seq10", connections).await;
 }
 
 /// W12 in small: W1(a) before and after many completed executions are retained; their number is printed.
 pub(super) async fn retained(options: &Options) {
     let server = serve(options, "w12").await;
     put(&server, "/v1/namespaces/default/functions/noop", NOOP).await;
-    put(
-        &server,
-        "/v1/namespaces/default/workflows/seq10",
-        &workflow("seq10", 10),
-    )
-    .await;
-    put(
-        &server,
-        "/v1/namespaces/default/workflows/one",
-        &workflow("one", 1),
-    )
-    .await;
+    put(&server, "/v1/namespaces/default/workflows/seq10", &workflow("seq10", 10)).await;
+    put(&server, "/v1/namespaces/default/workflows/one", &workflow("one", 1)).await;
     let first = measured(options, &server, "W12 seq10 C=100, empty", "seq10", 100).await;
     let path = "/v1/namespaces/default/workflows/one/executions";
     let (kept, _) = closed_loop(server.address, path, 500, options.round() * 6).await;
@@ -169,12 +131,7 @@ pub(super) async fn retained(options: &Options) {
 pub(super) async fn open_loop(options: &Options) {
     let server = serve(options, "w6").await;
     put(&server, "/v1/namespaces/default/functions/noop", NOOP).await;
-    put(
-        &server,
-        "/v1/namespaces/default/workflows/one",
-        &workflow("one", 1),
-    )
-    .await;
+    put(&server, "/v1/namespaces/default/workflows/one", &workflow("one", 1)).await;
     let body = format!("{{\"payload\":\"{}\"}}", "x".repeat(500));
     let path = "/v1/namespaces/default/workflows/one/executions";
     let headers = [("content-type", "application/json"), ("prefer", "wait=60")];
@@ -183,14 +140,7 @@ pub(super) async fn open_loop(options: &Options) {
         let before = Reading::take(&server, &options.dir).await;
         let (done, mut latencies) = paced(server.address, &bytes, rate, options.round()).await;
         let after = Reading::take(&server, &options.dir).await;
-        print(
-            &format!("W6 one task at {rate}/s"),
-            "run",
-            done,
-            &mut latencies,
-            &before,
-            &after,
-        );
+        print(&format!("W6 one task at {rate}/s"), "run", done, &mut latencies, &before, &after);
         if done < rate * options.seconds * 9 / 10 {
             println!("{:28} saturated", "");
             break;

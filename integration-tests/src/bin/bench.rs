@@ -7,10 +7,7 @@ use tidemill_integration_tests::bench;
 
 fn main() {
     let options = bench::Options::parse(std::env::args().skip(1));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(bench::run(&options)),
         Err(error) => println!("cannot start the runtime: {error}"),

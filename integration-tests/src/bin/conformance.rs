@@ -22,13 +22,6 @@ fn main() -> ExitCode {
     for line in &report.lines {
         println!("{line}");
     }
-    println!(
-        "{} passed, {} failed, {} skipped",
-        report.passed, report.failed, report.skipped
-    );
-    if report.failed == 0 && report.passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("{} passed, {} failed, {} skipped", report.passed, report.failed, report.skipped);
+    if report.failed == 0 && report.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

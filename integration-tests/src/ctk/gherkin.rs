@@ -20,11 +20,7 @@ pub(super) struct Step {
 /// Every scenario of every feature file below a folder, by file name.
 pub(super) fn read_folder(dir: &Path) -> Vec<Scenario> {
     let features = dir.join("features");
-    let dir = if features.is_dir() {
-        features
-    } else {
-        dir.to_owned()
-    };
+    let dir = if features.is_dir() { features } else { dir.to_owned() };
     let mut files: Vec<_> = std::fs::read_dir(&dir)
         .into_iter()
         .flatten()
@@ -36,11 +32,7 @@ pub(super) fn read_folder(dir: &Path) -> Vec<Scenario> {
     files
         .iter()
         .flat_map(|file| {
-            let stem = file
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             read(&stem, &std::fs::read_to_string(file).unwrap_or_default())
         })
         .collect()
@@ -52,11 +44,7 @@ fn read(feature: &str, text: &str) -> Vec<Scenario> {
     while let Some(line) = lines.next() {
         let trimmed = line.trim();
         if let Some(name) = trimmed.strip_prefix("Scenario:") {
-            let scenario = Scenario {
-                feature: feature.into(),
-                name: name.trim().into(),
-                steps: Vec::new(),
-            };
+            let scenario = Scenario { feature: feature.into(), name: name.trim().into(), steps: Vec::new() };
             scenarios.push(scenario);
         } else if trimmed.starts_with("\"\"\"") {
             let indent = line.len() - line.trim_start().len();
@@ -65,24 +53,17 @@ fn read(feature: &str, text: &str) -> Vec<Scenario> {
                 if line.trim() == "\"\"\"" {
                     break;
                 }
-                body.push_str(
-                    line.get(indent.min(line.len() - line.trim_start().len())..)
-                        .unwrap_or(""),
-                );
+                body.push_str(line.get(indent.min(line.len() - line.trim_start().len())..).unwrap_or(""));
                 body.push('\n');
             }
             if let Some(step) = scenarios.last_mut().and_then(|s| s.steps.last_mut()) {
                 step.text = Some(body);
             }
-        } else if let Some(rest) = ["Given ", "When ", "Then ", "And "]
-            .iter()
-            .find_map(|k| trimmed.strip_prefix(k))
+        } else if let Some(rest) =
+            ["Given ", "When ", "Then ", "And "].iter().find_map(|k| trimmed.strip_prefix(k))
             && let Some(scenario) = scenarios.last_mut()
         {
-            scenario.steps.push(Step {
-                line: rest.trim().into(),
-                text: None,
-            });
+            scenario.steps.push(Step { line: rest.trim().into(), text: None });
         }
     }
     scenarios

@@ -30,10 +30,8 @@ pub async fn run(dir: &Path) -> Report {
     let mock = petstore::start().await;
     let rewrite = format!(r#"{{"petstore.swagger.io": "http://{mock}", "httpbin.org": "http://{mock}"}}"#);
     let data = std::env::temp_dir().join(format!("tidemill-ctk-{}", std::process::id()));
-    let environment = [
-        ("TIDEMILL_EGRESS__ALLOW", r#"["127.0.0.1/32"]"#),
-        ("TIDEMILL_EGRESS__REWRITE", rewrite.as_str()),
-    ];
+    let environment =
+        [("TIDEMILL_EGRESS__ALLOW", r#"["127.0.0.1/32"]"#), ("TIDEMILL_EGRESS__REWRITE", rewrite.as_str())];
     let server = Server::start(&data, &environment).await;
     let mut report = Report::default();
     for scenario in gherkin::read_folder(dir) {
@@ -61,11 +59,7 @@ pub async fn run(dir: &Path) -> Report {
 
 /// OpenAPI calls come with a later release.
 fn unsupported(scenario: &Scenario) -> Option<&'static str> {
-    scenario
-        .steps
-        .iter()
-        .any(|s| s.text.is_some_and_contains("call: openapi"))
-        .then_some("call: openapi")
+    scenario.steps.iter().any(|s| s.text.is_some_and_contains("call: openapi")).then_some("call: openapi")
 }
 
 trait Contains {
@@ -136,38 +130,23 @@ fn shape(state: &State, line: &str, text: &str) -> Result<(), String> {
     let output = &state.execution["output"];
     let quoted: Vec<&str> = line.split('\'').skip(1).step_by(2).collect();
     if line.starts_with("the workflow output should have properties") {
-        return quoted.iter().try_for_each(|p| {
-            at(output, p)
-                .map(|_| ())
-                .ok_or_else(|| format!("no `{p}` in {output}"))
-        });
+        return quoted
+            .iter()
+            .try_for_each(|p| at(output, p).map(|_| ()).ok_or_else(|| format!("no `{p}` in {output}")));
     }
     if line.contains("property with value") {
         let found = at(output, quoted[0]).ok_or_else(|| format!("no `{}` in {output}", quoted[0]))?;
         return equal(found, &yaml(text)?);
     }
     if line.contains("property containing") {
-        let wanted: usize = line
-            .split_whitespace()
-            .rev()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .ok_or("no number")?;
+        let wanted: usize =
+            line.split_whitespace().rev().nth(1).and_then(|n| n.parse().ok()).ok_or("no number")?;
         let found = at(output, quoted[0]).and_then(Value::as_array).map(Vec::len);
-        return if found == Some(wanted) {
-            Ok(())
-        } else {
-            Err(format!("{found:?} items in {output}"))
-        };
+        return if found == Some(wanted) { Ok(()) } else { Err(format!("{found:?} items in {output}")) };
     }
     let words: Vec<&str> = line.split_whitespace().collect();
-    let place = |task: &str| {
-        state
-            .order
-            .iter()
-            .position(|t| t == task)
-            .ok_or_else(|| format!("{task} did not run"))
-    };
+    let place =
+        |task: &str| state.order.iter().position(|t| t == task).ok_or_else(|| format!("{task} did not run"));
     let holds = match words.as_slice() {
         [task, "should", "run", "first"] => place(task)? == 0,
         [task, "should", "run", "last"] => place(task)? + 1 == state.order.len(),
@@ -175,11 +154,7 @@ fn shape(state: &State, line: &str, text: &str) -> Result<(), String> {
         [task, "should", "run", "before", other] => place(task)? < place(other)?,
         _ => return Err("unknown step".into()),
     };
-    if holds {
-        Ok(())
-    } else {
-        Err(format!("the order was {:?}", state.order))
-    }
+    if holds { Ok(()) } else { Err(format!("the order was {:?}", state.order)) }
 }
 
 fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
@@ -187,19 +162,11 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 fn status(state: &State, wanted: &str) -> Result<(), String> {
-    if state.execution["status"] == wanted {
-        Ok(())
-    } else {
-        Err(state.execution.to_string())
-    }
+    if state.execution["status"] == wanted { Ok(()) } else { Err(state.execution.to_string()) }
 }
 
 fn equal(found: &Value, wanted: &Value) -> Result<(), String> {
-    if found == wanted {
-        Ok(())
-    } else {
-        Err(format!("found {found}, wanted {wanted}"))
-    }
+    if found == wanted { Ok(()) } else { Err(format!("found {found}, wanted {wanted}")) }
 }
 
 fn yaml(text: &str) -> Result<Value, String> {
@@ -210,38 +177,22 @@ fn yaml(text: &str) -> Result<Value, String> {
 async fn execute(client: &mut Client, namespace: &str, state: &mut State) -> Result<(), String> {
     let io = |e: std::io::Error| e.to_string();
     let document = yaml(&state.definition)?;
-    let name = document["document"]["name"]
-        .as_str()
-        .ok_or("the definition has no name")?;
+    let name = document["document"]["name"].as_str().ok_or("the definition has no name")?;
     let base = format!("/v1/namespaces/{namespace}");
     let headers = [("content-type", "application/yaml")];
     let path = format!("{base}/workflows/{name}");
-    let put = client
-        .call("PUT", &path, &headers, state.definition.as_bytes())
-        .await
-        .map_err(io)?;
+    let put = client.call("PUT", &path, &headers, state.definition.as_bytes()).await.map_err(io)?;
     if put.status >= 300 {
-        return Err(format!(
-            "registered with {}: {}",
-            put.status,
-            String::from_utf8_lossy(&put.body)
-        ));
+        return Err(format!("registered with {}: {}", put.status, String::from_utf8_lossy(&put.body)));
     }
     let headers = [("content-type", "application/json"), ("prefer", "wait=30")];
     let input = state.input.to_string();
-    let started = client
-        .call("POST", &format!("{path}/executions"), &headers, input.as_bytes())
-        .await
-        .map_err(io)?;
+    let started =
+        client.call("POST", &format!("{path}/executions"), &headers, input.as_bytes()).await.map_err(io)?;
     state.execution = started.json();
-    let id = state.execution["id"]
-        .as_str()
-        .ok_or_else(|| state.execution.to_string())?
-        .to_owned();
-    let (_, history) = client
-        .get(&format!("{base}/executions/{id}/history?pageSize=1000"))
-        .await
-        .map_err(io)?;
+    let id = state.execution["id"].as_str().ok_or_else(|| state.execution.to_string())?.to_owned();
+    let (_, history) =
+        client.get(&format!("{base}/executions/{id}/history?pageSize=1000")).await.map_err(io)?;
     state.order = history["items"]
         .as_array()
         .into_iter()

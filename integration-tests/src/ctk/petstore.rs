@@ -46,9 +46,7 @@ fn answer(path: &str, head: &str) -> (u16, String) {
         _ if bare.starts_with("/basic-auth/") => {
             let wanted: Vec<&str> = bare.split('/').skip(2).collect();
             let sent = head.lines().find_map(|l| {
-                l.to_ascii_lowercase()
-                    .starts_with("authorization: basic ")
-                    .then(|| l[21..].trim().to_owned())
+                l.to_ascii_lowercase().starts_with("authorization: basic ").then(|| l[21..].trim().to_owned())
             });
             let expected = encode(format!("{}:{}", wanted[0], wanted[1]).as_bytes());
             if sent == Some(expected) {

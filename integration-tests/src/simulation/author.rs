@@ -1,11 +1,10 @@
 //! Writes random workflow definitions: every kind of task of this release, nested at least three deep, small, and
 //! always ending. Written as YAML text, so that the compiler stands between the generator and the engine.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value as Json, json};
 
 use super::dice::Dice;
+use super::yaml::yaml;
 
 /// Tasks of one definition, at most, not counting functions.
 const TASKS: u32 = 16;
@@ -15,26 +14,25 @@ const REPEATS: u32 = 12;
 const DEPTH: u32 = 4;
 
 /// Types of events that are posted and listened for.
-pub const EVENT_TYPES: [&str; 3] = ["sim.one", "sim.two", "sim.three"];
+pub(super) const EVENT_TYPES: [&str; 3] = ["sim.one", "sim.two", "sim.three"];
 /// Names of the workflows that are run as children; the last one runs no children itself.
-pub const CHILDREN: [&str; 2] = ["child", "grandchild"];
+pub(super) const CHILDREN: [&str; 2] = ["child", "grandchild"];
 /// The namespace of everything.
-pub const NAMESPACE: &str = "sim";
+pub(super) const NAMESPACE: &str = "sim";
 
 /// A definition named `name` that may run these children.
-pub fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
-    let mut author = Author {
-        dice,
-        children,
-        tasks: TASKS,
-        named: 0,
-        functions: false,
-    };
+pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
+    let mut author = Author { dice, children, tasks: TASKS, named: 0, functions: false };
     let functions = author.functions();
     author.functions = true;
     let mut tasks = vec![author.nest()];
     while author.tasks > 0 && tasks.len() < 5 {
         tasks.push(author.task(0, 1));
+    }
+    if author.dice.permille(6) {
+        // So long that the decision yields (limit of visits).
+        let step = author.named_task(json!({"set": {"n": 1}}));
+        tasks.push(author.named_task(json!({"for": {"in": "${ [range(1050)] }"}, "do": [step]})));
     }
     author.link(&mut tasks, 1);
     let mut whole = Map::new();
@@ -43,10 +41,7 @@ pub fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> String {
         json!({"dsl": "1.0.3", "namespace": NAMESPACE, "name": name, "version": "1.0.0"}),
     );
     if author.dice.permille(100) {
-        whole.insert(
-            "timeout".into(),
-            json!({"after": author.dice.pick(&["PT40S", "PT3M"])}),
-        );
+        whole.insert("timeout".into(), json!({"after": author.dice.pick(&["PT40S", "PT3M"])}));
     }
     whole.insert(
         "use".into(),
@@ -78,16 +73,8 @@ struct Author<'a> {
 
 impl Author<'_> {
     fn functions(&mut self) -> Json {
-        let steps = vec![
-            self.named_task(json!({"set": {"f": "${ . }"}})),
-            self.call(1),
-            self.call(1),
-        ];
-        let one = self
-            .call(1)
-            .as_object()
-            .and_then(|map| map.values().next().cloned())
-            .unwrap_or_default();
+        let steps = vec![self.named_task(json!({"set": {"f": "${ . }"}})), self.call(1), self.call(1)];
+        let one = self.call(1).as_object().and_then(|map| map.values().next().cloned()).unwrap_or_default();
         json!({"several": {"do": steps}, "single": one})
     }
 
@@ -95,12 +82,12 @@ impl Author<'_> {
     fn nest(&mut self) -> Json {
         let inner = self.composite(2, 1);
         let middle = vec![inner, self.leaf(1)];
-        let middle = self.wrapped(middle);
+        let middle = self.wrapped(&middle);
         let outer = vec![self.leaf(1), middle];
-        self.wrapped(outer)
+        self.wrapped(&outer)
     }
 
-    fn wrapped(&mut self, tasks: Vec<Json>) -> Json {
+    fn wrapped(&mut self, tasks: &[Json]) -> Json {
         let task = match self.dice.below(4) {
             0 => json!({"do": tasks}),
             1 => self.caught(tasks, 1),
@@ -148,16 +135,14 @@ impl Author<'_> {
             }
             _ => {
                 let body = self.list(inner, repeats * 2);
-                self.caught(body, repeats)
+                self.caught(&body, repeats)
             }
         };
         self.finished(task)
     }
 
     fn looped(&mut self, depth: u32, repeats: u32) -> Json {
-        let items = *self
-            .dice
-            .pick(&["[1, 2, 3]", "${ [range(2)] }", "[]", ". | [.] | [.[0], 2]"]);
+        let items = *self.dice.pick(&["[1, 2, 3]", "${ [range(2)] }", "[]", ". | [.] | [.[0], 2]"]);
         let body = self.list(depth, repeats * 3);
         let mut task = json!({"for": {"each": "one", "at": "place", "in": items}});
         if self.dice.permille(500) {
@@ -167,7 +152,7 @@ impl Author<'_> {
         task
     }
 
-    fn caught(&mut self, body: Vec<Json>, repeats: u32) -> Json {
+    fn caught(&mut self, body: &[Json], repeats: u32) -> Json {
         let mut catch = Map::new();
         match self.dice.below(8) {
             0 => drop(catch.insert("errors".into(), json!({"with": {"status": 503}}))),
@@ -183,19 +168,12 @@ impl Author<'_> {
             _ => {}
         }
         if self.dice.permille(700) {
-            let variable = if catch.contains_key("as") {
-                "problem"
-            } else {
-                "error"
-            };
+            let variable = if catch.contains_key("as") { "problem" } else { "error" };
             catch.insert("retry".into(), self.retry(variable));
         }
         if self.dice.permille(500) {
-            let handler = if self.tasks > 0 {
-                self.leaf(repeats)
-            } else {
-                self.named_task(json!({"set": {"h": 1}}))
-            };
+            let handler =
+                if self.tasks > 0 { self.leaf(repeats) } else { self.named_task(json!({"set": {"h": 1}})) };
             catch.insert("do".into(), json!([handler]));
         }
         if self.dice.permille(80) {
@@ -240,7 +218,7 @@ impl Author<'_> {
             5 if self.dice.permille(400) => {
                 json!({"raise": {"error": {"type": "https://sim.test/unplanned", "status": 503}}})
             }
-            5 | 6 if self.dice.permille(300) => json!({"raise": {"error": "planned"}}),
+            5 | 6 if self.dice.permille(500) => json!({"raise": {"error": "planned"}}),
             7 | 8 => self.emit(),
             9 | 10 => self.listen(),
             11 | 12 if !self.children.is_empty() && repeats <= 4 => self.run(),
@@ -291,18 +269,14 @@ impl Author<'_> {
     }
 
     fn run(&mut self) -> Json {
-        let name = if self.dice.permille(50) {
-            "absent"
-        } else {
-            *self.dice.pick(self.children)
-        };
+        let name = if self.dice.permille(50) { "absent" } else { *self.dice.pick(self.children) };
         let mut workflow = json!({"namespace": NAMESPACE, "name": name, "version": "1.0.0"});
         if self.dice.permille(500) {
             workflow["version"] = "latest".into();
             workflow["input"] = json!({"from": "${ . | tojson | length }"});
         }
         let mut run = json!({"workflow": workflow});
-        if self.dice.permille(350) {
+        if self.dice.permille(500) {
             run["await"] = false.into();
         }
         json!({"run": run})
@@ -343,6 +317,7 @@ impl Author<'_> {
         self.named_task(task)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "the task becomes a part of what is given back")]
     fn named_task(&mut self, task: Json) -> Json {
         self.tasks = self.tasks.saturating_sub(1);
         self.named += 1;
@@ -351,15 +326,13 @@ impl Author<'_> {
 
     /// Jumps within a list: forward, or backward at most twice.
     fn link(&mut self, tasks: &mut Vec<Json>, repeats: u32) {
-        let names: Vec<String> = tasks
-            .iter()
-            .filter_map(|task| Some(task.as_object()?.keys().next()?.clone()))
-            .collect();
+        let names: Vec<String> =
+            tasks.iter().filter_map(|task| Some(task.as_object()?.keys().next()?.clone())).collect();
         if tasks.len() > 2 && self.dice.permille(100) {
             let at = self.dice.below(tasks.len() - 1);
             tasks[at][&names[at]]["then"] = names[names.len() - 1].as_str().into();
         }
-        if repeats * 2 > REPEATS || !self.dice.permille(200) {
+        if repeats * 2 > REPEATS || !self.dice.permille(350) {
             return;
         }
         let target = self.dice.pick(&names).clone();
@@ -374,47 +347,5 @@ impl Author<'_> {
             let cases = json!([{"again": {"when": format!("$context.{key} < 2"), "then": target}}]);
             tasks.push(self.named_task(json!({"switch": cases})));
         }
-    }
-}
-
-/// Block YAML; scalars and keys are written as JSON, which YAML reads alike.
-fn yaml(value: &Json) -> String {
-    let mut out = String::new();
-    block(value, 0, &mut out);
-    out
-}
-
-fn block(value: &Json, indent: usize, out: &mut String) {
-    let pad = " ".repeat(indent);
-    match value {
-        Json::Object(map) if !map.is_empty() => {
-            for (key, value) in map {
-                let _ = write!(out, "{pad}{key}:");
-                nested(value, indent + 2, out);
-            }
-        }
-        Json::Array(items) if !items.is_empty() => {
-            for item in items {
-                let _ = write!(out, "{pad}-");
-                nested(item, indent + 2, out);
-            }
-        }
-        flat => {
-            let _ = writeln!(out, "{pad}{flat}");
-        }
-    }
-}
-
-fn nested(value: &Json, indent: usize, out: &mut String) {
-    let deep = match value {
-        Json::Object(map) => !map.is_empty(),
-        Json::Array(items) => !items.is_empty(),
-        _ => false,
-    };
-    if deep {
-        out.push('\n');
-        block(value, indent, out);
-    } else {
-        let _ = writeln!(out, " {value}");
     }
 }

@@ -31,17 +31,14 @@ impl Account {
     /// Outcomes used in a durable batch.
     pub(super) fn settled(&mut self, calls: &[Call]) -> Result<(), Broken> {
         let twice = calls.iter().find(|call| !self.settled.insert(**call));
-        twice.map_or(Ok(()), |(id, visit, _)| {
-            Err(format!("the outcome of {id}/{visit} was recorded twice"))
-        })
+        twice.map_or(Ok(()), |(id, visit, _)| Err(format!("the outcome of {id}/{visit} was recorded twice")))
     }
 
     /// Ends of children used in a durable batch.
     pub(super) fn told(&mut self, parents: &[(ExecutionId, Visit)]) -> Result<(), Broken> {
         let twice = parents.iter().find(|parent| !self.told.insert(**parent));
-        twice.map_or(Ok(()), |(id, visit)| {
-            Err(format!("{id}/{visit} was told twice of the end of its child"))
-        })
+        twice
+            .map_or(Ok(()), |(id, visit)| Err(format!("{id}/{visit} was told twice of the end of its child")))
     }
 
     /// A call is made.
@@ -64,19 +61,17 @@ impl World {
             return Ok(()); // for want of space
         }
         let mut timers: BTreeMap<ExecutionId, BTreeSet<Due>> = BTreeMap::new();
-        for due in self.store.due(None, Time(i64::MAX), usize::MAX).map_err(text)? {
+        for due in self.store.due(None, Time(i64::MAX), usize::MAX).map_err(|error| error.to_string())? {
             timers.entry(due.execution).or_default().insert(due);
         }
         let mut listening: BTreeMap<ExecutionId, BTreeSet<Visit>> = BTreeMap::new();
-        for one in self.store.subscriptions().map_err(text)? {
+        for one in self.store.subscriptions().map_err(|error| error.to_string())? {
             listening.entry(one.execution).or_default().insert(one.visit);
         }
         for row in self.unfinished()? {
             let (sheet, folded, _) = self.fold(row.id)?.ok_or("an execution has no log")?;
-            let stored = (
-                timers.remove(&row.id).unwrap_or_default(),
-                listening.remove(&row.id).unwrap_or_default(),
-            );
+            let stored =
+                (timers.remove(&row.id).unwrap_or_default(), listening.remove(&row.id).unwrap_or_default());
             self.rests(&row, (&sheet, &folded), stored)
                 .map_err(|what| format!("{what}\n{} {} is {}", row.workflow, row.id, row.status.word()))?;
         }
@@ -95,10 +90,7 @@ impl World {
         if let Some(slot) = self.lane.slots.get(&row.id)
             && slot.execution != *folded
         {
-            return Err(format!(
-                "the state differs from its log:\n{:#?}\n{folded:#?}",
-                slot.execution
-            ));
+            return Err(format!("the state differs from its log:\n{:#?}\n{folded:#?}", slot.execution));
         }
         if folded.status() != row.status {
             return Err(format!("its log says {}", folded.status().word()));
@@ -125,41 +117,38 @@ impl World {
         waiting.iter().try_for_each(|one| {
             let attempts = folded.open_calls().filter(|call| call.visit == one.visit);
             let comes = match &one.what {
-                Awaited::Call => attempts
-                    .map(|call| (row.id, call.visit, call.attempt))
-                    .any(|call| self.is_flying(call)),
+                Awaited::Call => {
+                    attempts.map(|call| (row.id, call.visit, call.attempt)).any(|call| self.is_flying(call))
+                }
                 Awaited::Timer(at) | Awaited::Retry(at) => {
                     due.iter().any(|due| due.visit == one.visit && due.at == *at)
                 }
                 Awaited::Event(_) => self.lane.listening.contains_key(&(row.id, one.visit)),
                 Awaited::Child(child) => {
-                    let child = self.store.execution(NAMESPACE, *child).map_err(text)?;
+                    let child = self.store.execution(NAMESPACE, *child).map_err(|error| error.to_string())?;
                     child.is_some_and(|child| !child.status.ended())
                 }
             };
             if comes {
                 Ok(())
             } else {
-                Err(format!(
-                    "visit {} waits for {:?}, which never comes",
-                    one.visit, one.what
-                ))
+                Err(format!("visit {} waits for {:?}, which never comes", one.visit, one.what))
             }
         })
     }
 
     /// The end: every invariant over every history.
     pub(super) fn verify(&self) -> Result<(), Broken> {
-        if !self.store.inbox().map_err(text)?.is_empty() {
+        if !self.store.inbox().map_err(|error| error.to_string())?.is_empty() {
             return Err("the inbox is not empty at the end".into());
         }
         self.quiet()?;
         for row in self.executions(&[])? {
-            let history = self.store.transitions(row.id, 0, usize::MAX).map_err(text)?;
+            let history = self.store.transitions(row.id, 0, usize::MAX).map_err(|error| error.to_string())?;
             let (sheet, folded, _) = self.fold(row.id)?.ok_or("an execution has no log")?;
             let judged = invariants::check(&sheet.program, &folded, &history);
             judged.map_err(|what| format!("{} {}: {what}", row.workflow, row.id))?;
-            let whole = self.store.execution(NAMESPACE, row.id).map_err(text)?;
+            let whole = self.store.execution(NAMESPACE, row.id).map_err(|error| error.to_string())?;
             if whole.as_ref().and_then(|row| row.result.as_ref()) != folded.result() {
                 return Err(format!("{}: the summary has another result than the log", row.id));
             }
@@ -168,10 +157,8 @@ impl World {
         }
         let (events, starts) = self.promises();
         for event in events {
-            let stored = self
-                .store
-                .event(NAMESPACE, &event.source, &event.id)
-                .map_err(text)?;
+            let stored =
+                self.store.event(NAMESPACE, &event.source, &event.id).map_err(|error| error.to_string())?;
             if stored.len() != 1 {
                 return Err(format!(
                     "the event {} was acknowledged and is stored {} times",
@@ -184,10 +171,7 @@ impl World {
         let by_hand = rows.iter().filter(|row| starts.contains(&row.id)).count();
         let distinct: BTreeSet<_> = starts.iter().collect();
         if by_hand != starts.len() || distinct.len() != starts.len() {
-            return Err(format!(
-                "{} starts were acknowledged, {by_hand} are stored",
-                starts.len()
-            ));
+            return Err(format!("{} starts were acknowledged, {by_hand} are stored", starts.len()));
         }
         Ok(())
     }
@@ -200,13 +184,10 @@ impl World {
         if self.account.told.contains(&(parent.execution, parent.visit)) {
             return Ok(());
         }
-        let history = self
-            .store
-            .transitions(parent.execution, 0, usize::MAX)
-            .map_err(text)?;
-        let records = history
-            .iter()
-            .flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
+        let history =
+            self.store.transitions(parent.execution, 0, usize::MAX).map_err(|error| error.to_string())?;
+        let records =
+            history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default());
         let mut stopped = records.filter(|record| match record {
             Record::Cancelled { visit, .. } => *visit == parent.visit,
             // A timeout of the task itself.
@@ -214,16 +195,13 @@ impl World {
             _ => false,
         });
         if stopped.next().is_none() {
-            return Err(format!(
-                "{} has ended, its parent {} was never told",
-                row.id, parent.execution
-            ));
+            return Err(format!("{} has ended, its parent {} was never told", row.id, parent.execution));
         }
         Ok(())
     }
 
     /// Every history in words, for a report.
-    pub fn histories(&self) -> String {
+    pub(super) fn histories(&self) -> String {
         let mut out = String::new();
         for row in self.executions(&[]).unwrap_or_default() {
             let _ = writeln!(out, "{} {} {}", row.workflow, row.id, row.status.word());
@@ -233,16 +211,9 @@ impl World {
             let mut expander = Expander::new();
             for transition in self.store.transitions(row.id, 0, usize::MAX).unwrap_or_default() {
                 let entries = expander.feed(&sheet.program, &transition).unwrap_or_default();
-                let words: Vec<String> = entries
-                    .iter()
-                    .map(|entry| word(entry.kind, entry.task.as_ref()))
-                    .collect();
-                let _ = writeln!(
-                    out,
-                    "  {:>6} {}",
-                    transition.time.0 % 10_000_000,
-                    words.join(", ")
-                );
+                let words: Vec<String> =
+                    entries.iter().map(|entry| word(entry.kind, entry.task.as_ref())).collect();
+                let _ = writeln!(out, "  {:>6} {}", transition.time.0 % 10_000_000, words.join(", "));
             }
         }
         out
@@ -259,16 +230,8 @@ fn word(kind: &str, task: Option<&engine::entry::TaskRef>) -> String {
 /// An execution consumes one event at most once.
 fn heard_once(history: &[Transition]) -> Result<(), Broken> {
     let mut seen = BTreeSet::new();
-    for record in history
-        .iter()
-        .flat_map(|transition| engine::decode(&transition.body).unwrap_or_default())
-    {
-        let (Record::Heard { pos, .. }
-        | Record::Kept {
-            what: Kept::Event(_, pos),
-            ..
-        }) = record
-        else {
+    for record in history.iter().flat_map(|transition| engine::decode(&transition.body).unwrap_or_default()) {
+        let (Record::Heard { pos, .. } | Record::Kept { what: Kept::Event(_, pos), .. }) = record else {
             continue;
         };
         if !seen.insert(pos) {
@@ -276,8 +239,4 @@ fn heard_once(history: &[Transition]) -> Result<(), Broken> {
         }
     }
     Ok(())
-}
-
-fn text(error: tidemill_store::ReadError) -> Broken {
-    error.to_string()
 }

@@ -9,7 +9,7 @@ use tidemill_dsl::program::{Kind, Next, Program, Task, TaskId};
 use tidemill_engine::history::Record;
 
 /// A set of [`Row`]s, one bit each.
-pub type Rows = u32;
+pub(super) type Rows = u32;
 
 /// Kinds of task, and traits of tasks that have a machinery of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +130,7 @@ impl Fault {
 
 /// A program with the rows of each of its tasks.
 #[derive(Debug)]
-pub struct Sheet {
+pub(super) struct Sheet {
     /// The program.
     pub program: Arc<Program>,
     /// Its text.
@@ -143,7 +143,7 @@ pub struct Sheet {
 
 impl Sheet {
     /// Reads the rows off a program.
-    pub fn new(program: Arc<Program>, text: String) -> Sheet {
+    pub(super) fn new(program: Arc<Program>, text: String) -> Sheet {
         let own: Vec<Rows> = program.tasks.iter().map(|task| rows_of(&program, task)).collect();
         let around = program.tasks.iter().map(|task| {
             let (mut rows, mut at) = (0, Some(task));
@@ -155,27 +155,17 @@ impl Sheet {
         });
         let around = around.collect();
         let ids = program.tasks.iter().enumerate();
-        let by_reference = ids
-            .map(|(at, task)| (task.reference.clone(), TaskId(at as u32)))
-            .collect();
-        Sheet {
-            program,
-            text,
-            own,
-            around,
-            by_reference,
-        }
+        let by_reference = ids.map(|(at, task)| (task.reference.clone(), TaskId(at as u32))).collect();
+        Sheet { program, text, own, around, by_reference }
     }
 
     /// The rows of a task that is open, by its reference, with the tasks around it.
-    pub fn open(&self, reference: &str) -> Rows {
-        self.by_reference
-            .get(reference)
-            .map_or(0, |id| self.around[id.0 as usize])
+    pub(super) fn open(&self, reference: &str) -> Rows {
+        self.by_reference.get(reference).map_or(0, |id| self.around[id.0 as usize])
     }
 
     /// The rows of the tasks that these records begin.
-    pub fn begun(&self, records: &[Record]) -> Rows {
+    pub(super) fn begun(&self, records: &[Record]) -> Rows {
         records.iter().fold(0, |rows, record| match record {
             Record::Entered { task, .. } | Record::Step { task, .. } => rows | self.own[task.0 as usize],
             _ => rows,
@@ -215,11 +205,7 @@ fn rows_of(program: &Program, task: &Task) -> Rows {
     let place = |id: TaskId| list.iter().position(|other| *other == id);
     let own = list.iter().position(|id| std::ptr::eq(program.task(*id), task));
     let back = |next: &Next| matches!(next, Next::Task(id) if place(*id) <= own);
-    let cases = if let Kind::Switch(cases) = &task.kind {
-        &cases[..]
-    } else {
-        &[]
-    };
+    let cases = if let Kind::Switch(cases) = &task.kind { &cases[..] } else { &[] };
     if back(&task.then) || cases.iter().any(|case| back(&case.then)) {
         rows |= bit(Row::ThenBack);
     }
@@ -242,24 +228,15 @@ impl Matrix {
 
     /// Adds another one.
     pub fn add(&mut self, other: &Matrix) {
-        for (own, others) in self
-            .counts
-            .iter_mut()
-            .flatten()
-            .zip(other.counts.iter().flatten())
-        {
+        for (own, others) in self.counts.iter_mut().flatten().zip(other.counts.iter().flatten()) {
             *own += others;
         }
     }
 
     /// The cells that were never hit.
     pub fn empty(&self) -> Vec<(Row, Fault)> {
-        let cells = Row::ALL
-            .into_iter()
-            .flat_map(|row| Fault::ALL.map(|fault| (row, fault)));
-        cells
-            .filter(|(row, fault)| self.counts[*row as usize][*fault as usize] == 0)
-            .collect()
+        let cells = Row::ALL.into_iter().flat_map(|row| Fault::ALL.map(|fault| (row, fault)));
+        cells.filter(|(row, fault)| self.counts[*row as usize][*fault as usize] == 0).collect()
     }
 }
 

@@ -3,46 +3,46 @@
 
 /// A generator of the SplitMix64 family.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     /// Dice that fall the same way for the same seed.
-    pub fn new(seed: u64) -> Dice {
+    pub(super) fn new(seed: u64) -> Dice {
         Dice(mix(seed ^ 0x5bd1_e995_9e37_79b9))
     }
 
     /// 64 bits.
-    pub fn bits(&mut self) -> u64 {
+    pub(super) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `end`; 0 if `end` is 0.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         (self.bits() % (end.max(1) as u64)) as usize
     }
 
     /// A number from `first` to `last`.
-    pub fn between(&mut self, first: i64, last: i64) -> i64 {
+    pub(super) fn between(&mut self, first: i64, last: i64) -> i64 {
         first + (self.bits() % ((last - first).max(0) as u64 + 1)) as i64
     }
 
     /// True this many times of a thousand.
-    pub fn permille(&mut self, times: u64) -> bool {
+    pub(super) fn permille(&mut self, times: u64) -> bool {
         self.bits() % 1000 < times
     }
 
     /// One of these.
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
 }
 
 /// A hash of numbers: what is told without being drawn.
-pub fn hash(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x2545_f491_4f6c_dd1d, |state, part| {
-        mix(state ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    })
+pub(super) fn hash(parts: &[u64]) -> u64 {
+    parts
+        .iter()
+        .fold(0x2545_f491_4f6c_dd1d, |state, part| mix(state ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 fn mix(mut bits: u64) -> u64 {

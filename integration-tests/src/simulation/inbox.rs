@@ -42,18 +42,12 @@ pub(super) fn child_ended(key: InboxKey, end: &ChildEnded) -> InboxItem {
         ("ended", Value::text(word)),
         ("value", value),
     ];
-    InboxItem {
-        key,
-        body: Value::object(fields).to_json(),
-    }
+    InboxItem { key, body: Value::object(fields).to_json() }
 }
 
 /// The item of a cancel.
 pub(super) fn cancel(key: InboxKey, execution: ExecutionId) -> InboxItem {
-    InboxItem {
-        key,
-        body: Value::text(execution.to_string()).to_json(),
-    }
+    InboxItem { key, body: Value::text(execution.to_string()).to_json() }
 }
 
 /// Reads an item back.
@@ -86,26 +80,12 @@ mod tests {
     #[test]
     fn items_round_trip() {
         let id = ExecutionId::derived(Time(5), &[b"x"]);
-        let key = |number| InboxKey {
-            shard: Shard(3),
-            from: id,
-            number,
-        };
-        for ended in [
-            Ended::Completed(Value::from(4)),
-            Ended::Faulted(Fault::runtime("no")),
-            Ended::Cancelled,
-        ] {
-            let end = ChildEnded {
-                parent: id,
-                visit: 7,
-                child: id,
-                ended,
-            };
-            assert_eq!(
-                read(&child_ended(key(CHILD_ENDED), &end)),
-                Some(Told::ChildEnded(end))
-            );
+        let key = |number| InboxKey { shard: Shard(3), from: id, number };
+        for ended in
+            [Ended::Completed(Value::from(4)), Ended::Faulted(Fault::runtime("no")), Ended::Cancelled]
+        {
+            let end = ChildEnded { parent: id, visit: 7, child: id, ended };
+            assert_eq!(read(&child_ended(key(CHILD_ENDED), &end)), Some(Told::ChildEnded(end)));
         }
         assert_eq!(read(&cancel(key(CANCEL), id)), Some(Told::Cancel(id)));
     }

@@ -6,12 +6,18 @@
 
 mod author;
 mod checks;
+mod clients;
+mod commit;
 mod coverage;
 mod dice;
+mod disorder;
 mod driver;
 mod inbox;
+mod lane;
 mod outside;
+mod recovery;
 mod world;
+mod yaml;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -80,23 +86,14 @@ fn run(seed: u64, told: bool) -> Result<Outcome, String> {
         Err(format!("panicked: {}", text.unwrap_or_default()))
     });
     ran.map_err(|broken| report(seed, &broken, Some(&world)))?;
-    let log = world
-        .store
-        .stream(0, false, usize::MAX)
-        .map_err(|error| error.to_string())?;
+    let log = world.store.stream(0, false, usize::MAX).map_err(|error| error.to_string())?;
     let mut digest = DefaultHasher::new();
     for (pos, transition) in &log {
         (pos, transition.execution, transition.time.0, &transition.body).hash(&mut digest);
     }
-    let executions = world
-        .executions(&[])
-        .map_err(|broken| report(seed, &broken, Some(&world)))?
-        .len() as u64;
-    Ok(Outcome {
-        executions,
-        matrix: world.matrix,
-        digest: digest.finish(),
-    })
+    let executions =
+        world.executions(&[]).map_err(|broken| report(seed, &broken, Some(&world)))?.len() as u64;
+    Ok(Outcome { executions, matrix: world.matrix, digest: digest.finish() })
 }
 
 /// Runs the seeds `share`, `share + shares`, ... until they hold their share of the executions.

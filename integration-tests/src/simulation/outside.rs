@@ -16,8 +16,8 @@ use tidemill_store::{Accepted, Arrival, EventQuery, Read as _};
 use super::author::NAMESPACE;
 use super::coverage::Fault;
 use super::dice::hash;
-use super::driver::{Input, Verb};
 use super::inbox::{self, Told};
+use super::lane::{Input, Verb};
 use super::world::{Broken, Happening, World};
 
 /// The functions, and the disk's space.
@@ -44,11 +44,8 @@ impl World {
     /// A call leaves the process. It must be durable, and not answered before.
     pub(super) fn dispatch(&mut self, order: &Order, needed: u64) -> Result<(), Broken> {
         let (id, visit, attempt) = (order.execution, order.visit, order.attempt);
-        let durable = self
-            .store
-            .transitions(id, 0, usize::MAX)
-            .map_err(|error| error.to_string())?
-            .len() as u64;
+        let durable =
+            self.store.transitions(id, 0, usize::MAX).map_err(|error| error.to_string())?.len() as u64;
         if durable < needed {
             return Err(format!(
                 "the call of {id}/{visit} left at {durable} durable transitions, made by {needed}"
@@ -82,11 +79,7 @@ impl World {
         };
         self.schedule(from, to, answer(outcome.clone(), false));
         if self.dice.permille(150) {
-            let again = if self.dice.permille(500) {
-                outcome
-            } else {
-                Outcome::Done(value(script >> 16))
-            };
+            let again = if self.dice.permille(500) { outcome } else { Outcome::Done(value(script >> 16)) };
             self.schedule(from, to + 3_000, answer(again, true));
         }
         Ok(())
@@ -94,9 +87,7 @@ impl World {
 
     /// The process cuts a call off: its answer may come all the same.
     pub(super) fn abort(&mut self, id: ExecutionId, visit: Visit) {
-        self.outside
-            .never
-            .retain(|(execution, at, _)| (*execution, *at) != (id, visit));
+        self.outside.never.retain(|(execution, at, _)| (*execution, *at) != (id, visit));
     }
 
     /// An answer arrives.
@@ -107,9 +98,7 @@ impl World {
         let (id, visit, attempt) = (*id, *visit, *attempt);
         let slot = self.lane.slots.get(&id);
         let wanted = slot.is_some_and(|slot| {
-            slot.execution
-                .open_calls()
-                .any(|call| (call.visit, call.attempt) == (visit, attempt))
+            slot.execution.open_calls().any(|call| (call.visit, call.attempt) == (visit, attempt))
         });
         let earlier = self.outside.open.range((id, 0)..(id, order)).next().is_some();
         for (holds, fault) in [
@@ -132,9 +121,7 @@ impl World {
             match change {
                 SubscriptionChange::Add(subscription) => {
                     self.catch_up(&subscription)?;
-                    self.lane
-                        .listening
-                        .insert((subscription.execution, subscription.visit), subscription);
+                    self.lane.listening.insert((subscription.execution, subscription.visit), subscription);
                 }
                 SubscriptionChange::Remove(id, visit) => drop(self.lane.listening.remove(&(id, visit))),
             }
@@ -152,11 +139,7 @@ impl World {
         };
         let events = self.store.events(&query).map_err(|error| error.to_string())?;
         let (id, visit) = (subscription.execution, subscription.visit);
-        self.lane.queue.extend(
-            events
-                .into_iter()
-                .map(|event| Input::Event(id, visit, Arc::new(event))),
-        );
+        self.lane.queue.extend(events.into_iter().map(|event| Input::Event(id, visit, Arc::new(event))));
         Ok(())
     }
 
@@ -170,13 +153,8 @@ impl World {
             event: arrival.event.clone(),
         });
         let fits = |one: &&Subscription| one.kind.as_ref().is_none_or(|kind| *kind == event.event.kind);
-        let woken: Vec<_> = self
-            .lane
-            .listening
-            .values()
-            .filter(fits)
-            .map(|one| (one.execution, one.visit))
-            .collect();
+        let woken: Vec<_> =
+            self.lane.listening.values().filter(fits).map(|one| (one.execution, one.visit)).collect();
         for (id, visit) in woken {
             let input = Input::Event(id, visit, event.clone());
             if self.dice.permille(200) {
@@ -195,9 +173,7 @@ impl World {
         let subscriptions = self.store.subscriptions().map_err(broken)?;
         self.subscribe(subscriptions.into_iter().map(SubscriptionChange::Add).collect())?;
         let open = self.store.unfinished(None, usize::MAX).map_err(broken)?;
-        self.lane
-            .queue
-            .extend(open.into_iter().map(|row| Input::Recover(row.id)));
+        self.lane.queue.extend(open.into_iter().map(|row| Input::Recover(row.id)));
         self.read_inbox()
     }
 
@@ -215,16 +191,11 @@ impl World {
     /// A batch whose outcome nobody knows: what its effects would have told is told from the store.
     pub(super) fn read_again(&mut self) -> Result<(), Broken> {
         self.read_inbox()?;
-        let open = self
-            .store
-            .unfinished(None, usize::MAX)
-            .map_err(|error| error.to_string())?;
+        let open = self.store.unfinished(None, usize::MAX).map_err(|error| error.to_string())?;
         let pending = open.into_iter().filter(|row| row.started.is_none());
         self.lane.queue.extend(pending.map(|row| Input::Recover(row.id)));
         let listening: Vec<Subscription> = self.lane.listening.values().cloned().collect();
-        listening
-            .iter()
-            .try_for_each(|subscription| self.catch_up(subscription))
+        listening.iter().try_for_each(|subscription| self.catch_up(subscription))
     }
 }
 

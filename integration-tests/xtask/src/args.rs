@@ -38,10 +38,7 @@ pub(crate) enum Call {
     /// Pass the arguments on to the `conformance` binary.
     Conformance(Vec<String>),
     /// Run the simulation tests with these settings.
-    Sim {
-        seed: Option<u64>,
-        executions: Option<u64>,
-    },
+    Sim { seed: Option<u64>, executions: Option<u64> },
     /// Every check, in order.
     Ci,
     /// Internal: wait until standard input closes, then end the process named in this file.
@@ -95,9 +92,7 @@ fn nothing_more(rest: &[String]) -> Result<()> {
 }
 
 fn services(rest: &[String]) -> Result<Call> {
-    let (verb, names) = rest
-        .split_first()
-        .ok_or_else(|| usage("services takes up, down or status"))?;
+    let (verb, names) = rest.split_first().ok_or_else(|| usage("services takes up, down or status"))?;
     let verb = match verb.as_str() {
         "up" => Verb::Up,
         "down" => Verb::Down,
@@ -113,18 +108,12 @@ fn test(rest: &[String]) -> Result<Call> {
         match arg.as_str() {
             "--require-all" => require_all = true,
             "--" => {
-                return Ok(Call::Test {
-                    require_all,
-                    rest: rest[at + 1..].to_vec(),
-                });
+                return Ok(Call::Test { require_all, rest: rest[at + 1..].to_vec() });
             }
             other => return Err(unknown(other)),
         }
     }
-    Ok(Call::Test {
-        require_all,
-        rest: Vec::new(),
-    })
+    Ok(Call::Test { require_all, rest: Vec::new() })
 }
 
 fn demo(rest: &[String]) -> Result<Call> {
@@ -136,19 +125,15 @@ fn demo(rest: &[String]) -> Result<Call> {
             other => name = Some(other.to_owned()),
         }
     }
-    Ok(Call::Demo {
-        name: name.unwrap_or_else(|| "01-hello".to_owned()),
-        keep,
-    })
+    Ok(Call::Demo { name: name.unwrap_or_else(|| "01-hello".to_owned()), keep })
 }
 
 fn sim(rest: &[String]) -> Result<Call> {
     let (mut seed, mut executions) = (None, None);
     let mut args = rest.iter();
     while let Some(arg) = args.next() {
-        let (flag, inline) = arg
-            .split_once('=')
-            .map_or((arg.as_str(), None), |(flag, value)| (flag, Some(value)));
+        let (flag, inline) =
+            arg.split_once('=').map_or((arg.as_str(), None), |(flag, value)| (flag, Some(value)));
         let slot = match flag {
             "--seed" => &mut seed,
             "--executions" => &mut executions,
@@ -179,57 +164,18 @@ mod tests {
         check("services up", Call::Services(Verb::Up, vec![]));
         check("services down kafka", Call::Services(Verb::Down, words("kafka")));
         check("services status", Call::Services(Verb::Status, vec![]));
-        check(
-            "test",
-            Call::Test {
-                require_all: false,
-                rest: vec![],
-            },
-        );
+        check("test", Call::Test { require_all: false, rest: vec![] });
         check(
             "test --require-all -- -E test(x)",
-            Call::Test {
-                require_all: true,
-                rest: words("-E test(x)"),
-            },
+            Call::Test { require_all: true, rest: words("-E test(x)") },
         );
-        check(
-            "test -- --require-all",
-            Call::Test {
-                require_all: false,
-                rest: words("--require-all"),
-            },
-        );
-        check(
-            "demo",
-            Call::Demo {
-                name: "01-hello".into(),
-                keep: false,
-            },
-        );
-        check(
-            "demo --keep 02-retry",
-            Call::Demo {
-                name: "02-retry".into(),
-                keep: true,
-            },
-        );
+        check("test -- --require-all", Call::Test { require_all: false, rest: words("--require-all") });
+        check("demo", Call::Demo { name: "01-hello".into(), keep: false });
+        check("demo --keep 02-retry", Call::Demo { name: "02-retry".into(), keep: true });
         check("bench W1 --quick", Call::Bench(words("W1 --quick")));
         check("conformance --jq FILE", Call::Conformance(words("--jq FILE")));
-        check(
-            "sim",
-            Call::Sim {
-                seed: None,
-                executions: None,
-            },
-        );
-        check(
-            "sim --seed 7 --executions=100",
-            Call::Sim {
-                seed: Some(7),
-                executions: Some(100),
-            },
-        );
+        check("sim", Call::Sim { seed: None, executions: None });
+        check("sim --seed 7 --executions=100", Call::Sim { seed: Some(7), executions: Some(100) });
         check("guard /p/pid", Call::Guard("/p/pid".into()));
     }
 

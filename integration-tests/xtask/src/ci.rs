@@ -22,9 +22,7 @@ pub(crate) fn ci() -> Result<()> {
         setup::build_packages()?;
         setup::tools()
     })?;
-    step(&mut times, "format", || {
-        process::run(cargo::cargo("fmt").args(["--all", "--check"]))
-    })?;
+    step(&mut times, "format", || process::run(cargo::cargo("fmt").args(["--all", "--check"])))?;
     step(&mut times, "clippy", || {
         let lints = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         process::run(cargo::cargo("clippy").args(lints))
@@ -79,11 +77,7 @@ fn planted_bugs(path: &str) -> Result<()> {
         let begun = Instant::now();
         let outcome = outcome_with(&bug, path)?;
         verdict(&bug, outcome)?;
-        eprintln!(
-            "ci: {} was noticed ({} s)",
-            bug.feature,
-            begun.elapsed().as_secs()
-        );
+        eprintln!("ci: {} was noticed ({} s)", bug.feature, begun.elapsed().as_secs());
     }
     Ok(())
 }
@@ -103,10 +97,7 @@ fn log_file(bug: &PlantedBug) -> std::path::PathBuf {
 fn planted_run(bug: &PlantedBug, path: &str) -> Command {
     let mut run = cargo::nextest(path);
     run.args(["--fail-fast", "--test", suite::SIMULATION]);
-    run.arg("--features")
-        .arg(format!("tidemill-engine/{}", bug.feature))
-        .arg("-E")
-        .arg(&bug.filter);
+    run.arg("--features").arg(format!("tidemill-engine/{}", bug.feature)).arg("-E").arg(&bug.filter);
     run
 }
 
@@ -125,24 +116,14 @@ fn verdict(bug: &PlantedBug, code: i32) -> Result<()> {
 
 /// Reads the list; `#` starts a comment line. A filter without brackets is a part of a test's name.
 fn read_list(text: &str) -> Result<Vec<PlantedBug>> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let read = |line: &str| {
         let (feature, filter) = line
             .split_once(char::is_whitespace)
             .ok_or_else(|| Error::Failed(format!("read {PLANTED_BUGS}: `{line}` has no test filter")))?;
         let filter = filter.trim();
-        let filter = if filter.contains('(') {
-            filter.to_owned()
-        } else {
-            format!("test(~{filter})")
-        };
-        Ok(PlantedBug {
-            feature: feature.to_owned(),
-            filter,
-        })
+        let filter = if filter.contains('(') { filter.to_owned() } else { format!("test(~{filter})") };
+        Ok(PlantedBug { feature: feature.to_owned(), filter })
     };
     lines.map(read).collect()
 }
@@ -152,10 +133,7 @@ mod tests {
     use super::*;
 
     fn bug(feature: &str, filter: &str) -> PlantedBug {
-        PlantedBug {
-            feature: feature.to_owned(),
-            filter: filter.to_owned(),
-        }
+        PlantedBug { feature: feature.to_owned(), filter: filter.to_owned() }
     }
 
     #[test]
@@ -163,23 +141,15 @@ mod tests {
         let check = |text: &str, expected: &[PlantedBug]| assert_eq!(read_list(text).unwrap(), expected);
         check("", &[]);
         check("# none yet\n\n", &[]);
-        check(
-            "bug-late-timer  timers\n",
-            &[bug("bug-late-timer", "test(~timers)")],
-        );
-        check(
-            "a x\nb test(=y) & !test(z)",
-            &[bug("a", "test(~x)"), bug("b", "test(=y) & !test(z)")],
-        );
+        check("bug-late-timer  timers\n", &[bug("bug-late-timer", "test(~timers)")]);
+        check("a x\nb test(=y) & !test(z)", &[bug("a", "test(~x)"), bug("b", "test(=y) & !test(z)")]);
         assert!(read_list("lonely").is_err());
     }
 
     #[test]
     fn only_failed_tests_count_as_noticed() {
         let check = |code: i32, expected: Option<&str>| {
-            let got = verdict(&bug("no-such-bug", "test(x)"), code)
-                .err()
-                .map(|error| error.to_string());
+            let got = verdict(&bug("no-such-bug", "test(x)"), code).err().map(|error| error.to_string());
             match (&got, expected) {
                 (None, None) => {}
                 (Some(got), Some(expected)) => assert!(got.starts_with(expected), "{got}"),
@@ -187,17 +157,8 @@ mod tests {
             }
         };
         check(100, None);
-        check(
-            0,
-            Some("cannot notice the planted bug no-such-bug: test(x) passes with it"),
-        );
-        check(
-            4,
-            Some("cannot run test(x) with the planted bug no-such-bug: exit code 4"),
-        );
-        check(
-            101,
-            Some("cannot run test(x) with the planted bug no-such-bug: exit code 101"),
-        );
+        check(0, Some("cannot notice the planted bug no-such-bug: test(x) passes with it"));
+        check(4, Some("cannot run test(x) with the planted bug no-such-bug: exit code 4"));
+        check(101, Some("cannot run test(x) with the planted bug no-such-bug: exit code 101"));
     }
 }

@@ -34,10 +34,7 @@ pub(crate) fn demo(name: &str, keep: bool) -> Result<()> {
     let server = Server::start(&example.copy(name)?)?;
     say(
         begun,
-        &format!(
-            "3/4 sending the event {} to http://{}{NAMESPACE}/events",
-            example.event_id, server.address
-        ),
+        &format!("3/4 sending the event {} to http://{}{NAMESPACE}/events", example.event_id, server.address),
     );
     send(&server.address, &example.event)?;
     say(begun, "4/4 waiting for the execution it begins");
@@ -46,10 +43,7 @@ pub(crate) fn demo(name: &str, keep: bool) -> Result<()> {
     check_output(&execution, example.expected.as_ref())?;
     say(begun, "done");
     if keep {
-        eprintln!(
-            "xtask: the server stays up at http://{} until Ctrl-C",
-            server.address
-        );
+        eprintln!("xtask: the server stays up at http://{} until Ctrl-C", server.address);
         server.wait();
     }
     Ok(())
@@ -72,26 +66,16 @@ impl Example {
         let all = places::workspace().join("examples");
         let dir = all.join(name);
         if !dir.is_dir() {
-            return Err(Error::Usage(format!(
-                "no example `{name}`; there is: {}",
-                names(&all).join(", ")
-            )));
+            return Err(Error::Usage(format!("no example `{name}`; there is: {}", names(&all).join(", "))));
         }
         let file = dir.join("event.json");
         let event = fs::read(&file).cannot(|| format!("read {}", file.display()))?;
         let event_id = value(&event)?["id"].as_str().map(str::to_owned);
         let event_id =
             event_id.ok_or_else(|| Error::Failed(format!("find a text `id` in {}", file.display())))?;
-        let expected = fs::read(dir.join("expected-output.json"))
-            .ok()
-            .map(|text| value(&text))
-            .transpose()?;
-        Ok(Self {
-            dir,
-            event,
-            event_id,
-            expected,
-        })
+        let expected =
+            fs::read(dir.join("expected-output.json")).ok().map(|text| value(&text)).transpose()?;
+        Ok(Self { dir, event, event_id, expected })
     }
 
     /// A fresh copy under target/demo, so that the store of an earlier run is gone and the tree stays clean.
@@ -107,9 +91,7 @@ impl Example {
 /// The example folders by name.
 fn names(all: &Path) -> Vec<String> {
     let entries = fs::read_dir(all).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }
@@ -153,31 +135,15 @@ impl Server {
         let files = dir.join("files");
         let (pid_file, log) = (dir.join("pid"), dir.join("log"));
         let mut command = Command::new(places::target().join("debug/tidemill"));
-        command
-            .arg("dev")
-            .arg(&files)
-            .arg("--listen")
-            .arg(format!("127.0.0.1:{api}"));
-        command
-            .arg("--metrics-listen")
-            .arg(format!("127.0.0.1:{metrics}"))
-            .current_dir(&files);
+        command.arg("dev").arg(&files).arg("--listen").arg(format!("127.0.0.1:{api}"));
+        command.arg("--metrics-listen").arg(format!("127.0.0.1:{metrics}")).current_dir(&files);
         process::start(&mut command, &log, &pid_file)?;
         let guard = Guard::over(&pid_file)?;
-        let server = Self {
-            address: format!("127.0.0.1:{api}"),
-            pid_file,
-            log,
-            _guard: guard,
-        };
+        let server = Self { address: format!("127.0.0.1:{api}"), pid_file, log, _guard: guard };
         let ready = process::wait_until(READY_DEADLINE, || {
             !server.lives() || http::get(&server.address, "/readyz").is_ok_and(|answer| answer.status == 200)
         });
-        if ready && server.lives() {
-            Ok(server)
-        } else {
-            Err(server.trouble("get the server ready"))
-        }
+        if ready && server.lives() { Ok(server) } else { Err(server.trouble("get the server ready")) }
     }
 
     fn lives(&self) -> bool {
@@ -195,20 +161,11 @@ impl Server {
 }
 
 fn send(address: &str, event: &[u8]) -> Result<()> {
-    let answer = http::post(
-        address,
-        &format!("{NAMESPACE}/events"),
-        "application/cloudevents+json",
-        event,
-    )?;
+    let answer = http::post(address, &format!("{NAMESPACE}/events"), "application/cloudevents+json", event)?;
     if answer.status == 202 {
         return Ok(());
     }
-    Err(Error::Failed(format!(
-        "send the event: status {}\n{}",
-        answer.status,
-        answer.text()
-    )))
+    Err(Error::Failed(format!("send the event: status {}\n{}", answer.status, answer.text())))
 }
 
 /// Waits until the execution begun by the event has ended; an end other than completed is an error.
@@ -219,21 +176,16 @@ fn completed(server: &Server, event_id: &str) -> Result<Value> {
             Ok(execution) => found = execution.or(found.take()),
             Err(error) => why = Some(error),
         }
-        !server.lives()
-            || found
-                .as_ref()
-                .is_some_and(|execution| has_ended(status(execution)))
+        !server.lives() || found.as_ref().is_some_and(|execution| has_ended(status(execution)))
     });
     match (found, why) {
         (Some(execution), _) if ended && status(&execution) == "completed" => Ok(execution),
-        (Some(execution), _) if ended => Err(Error::Failed(format!(
-            "complete the execution:\n{}",
-            summary(&execution)
-        ))),
-        (Some(execution), _) => Err(server.trouble(&format!(
-            "see the end of the execution:\n{}\n",
-            summary(&execution)
-        ))),
+        (Some(execution), _) if ended => {
+            Err(Error::Failed(format!("complete the execution:\n{}", summary(&execution))))
+        }
+        (Some(execution), _) => {
+            Err(server.trouble(&format!("see the end of the execution:\n{}\n", summary(&execution))))
+        }
         (None, Some(error)) => {
             Err(server.trouble(&format!("find an execution begun by {event_id}: {error}")))
         }
@@ -257,11 +209,7 @@ fn execution_of(address: &str, event_id: &str) -> Result<Option<Value>> {
 fn fetch(address: &str, path: &str) -> Result<Value> {
     let answer = http::get(address, path)?;
     if answer.status != 200 {
-        return Err(Error::Failed(format!(
-            "read {path}: status {}\n{}",
-            answer.status,
-            answer.text()
-        )));
+        return Err(Error::Failed(format!("read {path}: status {}\n{}", answer.status, answer.text())));
     }
     value(&answer.body)
 }
@@ -288,9 +236,9 @@ fn summary(execution: &Value) -> String {
 
 fn check_output(execution: &Value, expected: Option<&Value>) -> Result<()> {
     match expected {
-        Some(expected) if !json::contains(&execution["output"], expected) => Err(Error::Failed(format!(
-            "accept that output; expected-output.json says:\n{expected:#}"
-        ))),
+        Some(expected) if !json::contains(&execution["output"], expected) => {
+            Err(Error::Failed(format!("accept that output; expected-output.json says:\n{expected:#}")))
+        }
         _ => Ok(()),
     }
 }

@@ -31,11 +31,7 @@ impl Answer {
 
 /// GET `path` from `address` (`host:port`).
 pub(crate) fn get(address: &str, path: &str) -> Result<Answer> {
-    call(
-        address,
-        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n"),
-        &[],
-    )
+    call(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n"), &[])
 }
 
 /// POST `body` to `path` at `address` (`host:port`).
@@ -53,10 +49,7 @@ fn call(address: &str, head: &str, body: &[u8]) -> Result<Answer> {
 }
 
 fn exchange(address: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let target = address
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| std::io::Error::other("no such address"))?;
+    let target = address.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("no such address"))?;
     let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -69,25 +62,17 @@ fn exchange(address: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> 
 
 /// Reads one whole answer; `raw` is all the server sent until it closed the connection.
 fn parse(raw: &[u8]) -> std::result::Result<Answer, &'static str> {
-    let end = raw
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .ok_or("the head is cut off")?;
+    let end = raw.windows(4).position(|four| four == b"\r\n\r\n").ok_or("the head is cut off")?;
     let head = std::str::from_utf8(&raw[..end]).map_err(|_| "the head is not text")?;
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(status_code)
-        .ok_or("the status line is malformed")?;
+    let status = lines.next().and_then(status_code).ok_or("the status line is malformed")?;
     let body = &raw[end + 4..];
     if (100..200).contains(&status) {
         return parse(body);
     }
     let header = |name: &str| {
         let mut pairs = lines.clone().filter_map(|line| line.split_once(':'));
-        pairs
-            .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
+        pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     };
     let body = if header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         join_chunks(body)?
@@ -109,10 +94,7 @@ fn status_code(line: &str) -> Option<u16> {
 fn join_chunks(mut rest: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
     let mut body = Vec::new();
     loop {
-        let end = rest
-            .windows(2)
-            .position(|two| two == b"\r\n")
-            .ok_or("a chunk size is cut off")?;
+        let end = rest.windows(2).position(|two| two == b"\r\n").ok_or("a chunk size is cut off")?;
         let line = std::str::from_utf8(&rest[..end]).map_err(|_| "a chunk size is malformed")?;
         let digits = line.split(';').next().unwrap_or_default().trim();
         let size = usize::from_str_radix(digits, 16).map_err(|_| "a chunk size is malformed")?;
@@ -121,9 +103,7 @@ fn join_chunks(mut rest: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
             return Ok(body);
         }
         body.extend_from_slice(rest.get(..size).ok_or("a chunk is cut off")?);
-        rest = rest[size..]
-            .strip_prefix(b"\r\n")
-            .ok_or("a chunk does not end where it said")?;
+        rest = rest[size..].strip_prefix(b"\r\n").ok_or("a chunk does not end where it said")?;
     }
 }
 
@@ -135,17 +115,10 @@ mod tests {
     fn answers() {
         let check = |raw: &str, expected: std::result::Result<(u16, &str), &str>| {
             let got = parse(raw.as_bytes()).map(|answer| (answer.status, answer.text()));
-            assert_eq!(
-                got,
-                expected.map(|(status, body)| (status, body.to_owned())),
-                "{raw:?}"
-            );
+            assert_eq!(got, expected.map(|(status, body)| (status, body.to_owned())), "{raw:?}");
         };
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Ok((200, "ok")));
-        check(
-            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more",
-            Ok((200, "ok")),
-        );
+        check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more", Ok((200, "ok")));
         check("HTTP/1.1 204 No Content\r\n\r\n", Ok((204, "")));
         check("HTTP/1.0 200 OK\r\n\r\nuntil close", Ok((200, "until close")));
         check(
@@ -160,18 +133,9 @@ mod tests {
         check("HTTP/1.1 200 OK\r\n", Err("the head is cut off"));
         check("nonsense\r\n\r\n", Err("the status line is malformed"));
         check("HTTP/1.1 OK\r\n\r\n", Err("the status line is malformed"));
-        check(
-            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
-            Err("the body is cut off"),
-        );
-        check(
-            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok",
-            Err("the content length is not a number"),
-        );
-        check(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
-            Err("a chunk is cut off"),
-        );
+        check("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", Err("the body is cut off"));
+        check("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok", Err("the content length is not a number"));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab", Err("a chunk is cut off"));
         check(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab",
             Err("a chunk size is malformed"),
@@ -195,18 +159,13 @@ mod tests {
                 assert_ne!(count, 0, "the client closed before it had sent all");
                 seen.extend_from_slice(&piece[..count]);
             }
-            stream
-                .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}").unwrap();
             String::from_utf8(seen).unwrap()
         });
         let answer = post(&address, "/v1/x", "application/json", b"{\"a\":1}").unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (202, "{}"));
         let seen = server.join().unwrap();
-        assert!(
-            seen.starts_with(&format!("POST /v1/x HTTP/1.1\r\nHost: {address}\r\n")),
-            "{seen}"
-        );
+        assert!(seen.starts_with(&format!("POST /v1/x HTTP/1.1\r\nHost: {address}\r\n")), "{seen}");
         assert!(seen.contains("\r\nContent-Length: 7\r\n"), "{seen}");
     }
 }

@@ -8,15 +8,12 @@ use serde_json::Value;
 /// Numbers are compared by value, so 1 equals 1.0.
 pub(crate) fn contains(actual: &Value, expected: &Value) -> bool {
     match (actual, expected) {
-        (Value::Object(actual), Value::Object(expected)) => expected
-            .iter()
-            .all(|(key, value)| actual.get(key).is_some_and(|found| contains(found, value))),
+        (Value::Object(actual), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| actual.get(key).is_some_and(|found| contains(found, value)))
+        }
         (Value::Array(actual), Value::Array(expected)) => {
             actual.len() == expected.len()
-                && actual
-                    .iter()
-                    .zip(expected)
-                    .all(|(one, other)| contains(one, other))
+                && actual.iter().zip(expected).all(|(one, other)| contains(one, other))
         }
         (Value::Number(actual), Value::Number(expected)) => {
             actual == expected || actual.as_f64() == expected.as_f64()
@@ -33,11 +30,7 @@ mod tests {
     fn subsets() {
         let check = |actual: &str, expected: &str, holds: bool| {
             let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-            assert_eq!(
-                contains(&read(actual), &read(expected)),
-                holds,
-                "{actual} contains {expected}"
-            );
+            assert_eq!(contains(&read(actual), &read(expected)), holds, "{actual} contains {expected}");
         };
         check("1", "1", true);
         check("1", "1.0", true);
@@ -47,11 +40,7 @@ mod tests {
         check("\"a\"", "\"b\"", false);
         check("{}", "{}", true);
         check("{\"a\":1,\"b\":2}", "{\"b\":2}", true);
-        check(
-            "{\"b\":{\"c\":1,\"d\":2},\"a\":1}",
-            "{\"a\":1,\"b\":{\"d\":2}}",
-            true,
-        );
+        check("{\"b\":{\"c\":1,\"d\":2},\"a\":1}", "{\"a\":1,\"b\":{\"d\":2}}", true);
         check("{\"a\":1}", "{\"a\":1,\"b\":2}", false);
         check("{\"a\":null}", "{\"b\":null}", false);
         check("[1,2]", "[1,2]", true);

@@ -18,10 +18,7 @@ pub(crate) fn target() -> PathBuf {
 
 /// Built or fetched parts that outlive the target folder: `$XDG_CACHE_HOME/tidemill-services`, else under `~/.cache`.
 pub(crate) fn cache() -> PathBuf {
-    cache_from(
-        env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
-        env::var_os("HOME").map(PathBuf::from),
-    )
+    cache_from(env::var_os("XDG_CACHE_HOME").map(PathBuf::from), env::var_os("HOME").map(PathBuf::from))
 }
 
 fn cache_from(xdg: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
@@ -35,9 +32,7 @@ fn cache_from(xdg: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
 /// The first file called `program` on `PATH`.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -52,10 +47,7 @@ mod tests {
     #[test]
     fn the_cache_follows_xdg_and_ignores_relative_paths() {
         let check = |xdg: Option<&str>, home: &str, expected: &str| {
-            assert_eq!(
-                cache_from(xdg.map(Into::into), Some(home.into())),
-                PathBuf::from(expected)
-            );
+            assert_eq!(cache_from(xdg.map(Into::into), Some(home.into())), PathBuf::from(expected));
         };
         check(Some("/c"), "/h", "/c/tidemill-services");
         check(Some("c"), "/h", "/h/.cache/tidemill-services");

@@ -26,30 +26,19 @@ pub(crate) fn status(command: &mut Command) -> Result<i32> {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     match status(command)? {
         0 => Ok(()),
-        code => Err(Error::Failed(format!(
-            "finish {}: exit code {code}",
-            shown(command)
-        ))),
+        code => Err(Error::Failed(format!("finish {}: exit code {code}", shown(command)))),
     }
 }
 
 /// Runs a program out of sight; its standard output, or an error that ends with the last lines it wrote.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .cannot(|| format!("run {}", shown(command)))?;
+    let output = command.stdin(Stdio::null()).output().cannot(|| format!("run {}", shown(command)))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(stdout);
     }
     let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-    Err(Error::Failed(format!(
-        "finish {}: {}\n{}",
-        shown(command),
-        output.status,
-        last_lines(&said, 15)
-    )))
+    Err(Error::Failed(format!("finish {}: {}\n{}", shown(command), output.status, last_lines(&said, 15))))
 }
 
 /// Starts a program in a process group of its own, writing to `log`, and notes it in `pid_file`.
@@ -58,11 +47,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 pub(crate) fn start(command: &mut Command, log: &Path, pid_file: &Path) -> Result<()> {
     let out = File::create(log).cannot(|| format!("write {}", log.display()))?;
     let err = out.try_clone().cannot(|| format!("write {}", log.display()))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .process_group(0);
+    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
     let mut child = command.spawn().cannot(|| format!("start {}", shown(command)))?;
     let pid = child.id();
     let noted = match start_time(pid) {
@@ -97,9 +82,7 @@ pub(crate) fn stop(pid_file: &Path, grace: Duration) -> Result<bool> {
         }
         sent?;
     }
-    Err(Error::Failed(format!(
-        "end process {pid}: it outlived SIGKILL by 10 s"
-    )))
+    Err(Error::Failed(format!("end process {pid}: it outlived SIGKILL by 10 s")))
 }
 
 /// Looks at `met` until it holds or `deadline` has passed; whether it held.
@@ -124,12 +107,7 @@ impl Guard {
     pub(crate) fn over(pid_file: &Path) -> Result<Self> {
         let myself = std::env::current_exe().cannot(|| "find this program's own file".to_owned())?;
         let mut command = Command::new(myself);
-        command
-            .arg("guard")
-            .arg(pid_file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .process_group(0);
+        command.arg("guard").arg(pid_file).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
         command.spawn().map(Self).cannot(|| "start the guard".to_owned())
     }
 }
@@ -176,11 +154,7 @@ fn start_time_in(stat: &str) -> Option<String> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let dead = matches!(*fields.first()?, "Z" | "X");
-    if dead {
-        None
-    } else {
-        fields.get(19).map(|&ticks| ticks.to_owned())
-    }
+    if dead { None } else { fields.get(19).map(|&ticks| ticks.to_owned()) }
 }
 
 #[cfg(test)]
@@ -212,16 +186,9 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (log, pid_file) = (dir.join("log"), dir.join("pid"));
-        start(
-            Command::new("sh").args(["-c", "echo up; exec sleep 600"]),
-            &log,
-            &pid_file,
-        )
-        .unwrap();
+        start(Command::new("sh").args(["-c", "echo up; exec sleep 600"]), &log, &pid_file).unwrap();
         assert!(running(&pid_file).is_some());
-        assert!(wait_until(Duration::from_secs(10), || fs::read_to_string(&log)
-            .unwrap()
-            == "up\n"));
+        assert!(wait_until(Duration::from_secs(10), || fs::read_to_string(&log).unwrap() == "up\n"));
         assert!(stop(&pid_file, Duration::from_secs(10)).unwrap());
         assert!(!pid_file.exists());
         assert!(!stop(&pid_file, Duration::from_secs(10)).unwrap());

@@ -55,10 +55,7 @@ pub(crate) struct Places {
 impl Places {
     fn of(service: &Service) -> Self {
         let data = places::target().join("services").join(service.name);
-        Self {
-            cache: places::cache().join(service.name),
-            data,
-        }
+        Self { cache: places::cache().join(service.name), data }
     }
 
     /// The pid file.
@@ -77,9 +74,7 @@ impl Places {
     }
 
     fn address(&self) -> Option<String> {
-        fs::read_to_string(self.address_file())
-            .ok()
-            .map(|text| text.trim().to_owned())
+        fs::read_to_string(self.address_file()).ok().map(|text| text.trim().to_owned())
     }
 }
 
@@ -97,11 +92,7 @@ pub(crate) fn call(verb: Verb, names: &[String]) -> Result<()> {
             }
             Verb::Down => {
                 let was_up = process::stop(&Places::of(service).pid(), STOP_GRACE)?;
-                println!(
-                    "{} {}",
-                    service.name,
-                    if was_up { "is down" } else { "was not up" }
-                );
+                println!("{} {}", service.name, if was_up { "is down" } else { "was not up" });
             }
             Verb::Status => println!("{} {}", service.name, status(service)),
         }
@@ -111,8 +102,7 @@ pub(crate) fn call(verb: Verb, names: &[String]) -> Result<()> {
 
 /// Installs the packages of every service.
 pub(crate) fn install_packages() -> Result<()> {
-    ALL.iter()
-        .try_for_each(|service| setup::packages(service.packages))
+    ALL.iter().try_for_each(|service| setup::packages(service.packages))
 }
 
 /// The services a test run has at hand; those it started end when this is dropped.
@@ -137,16 +127,9 @@ impl Drop for Running {
 
 /// Starts every service on fresh data for a test run, or takes the one that is up or named by its variable.
 pub(crate) fn for_tests() -> Running {
-    let mut running = Running {
-        environment: Vec::new(),
-        skipped: Vec::new(),
-        started: Vec::new(),
-    };
+    let mut running = Running { environment: Vec::new(), skipped: Vec::new(), started: Vec::new() };
     for service in ALL {
-        let outcome = match env::var(service.variable)
-            .ok()
-            .filter(|address| !address.is_empty())
-        {
+        let outcome = match env::var(service.variable).ok().filter(|address| !address.is_empty()) {
             Some(address) => outside(service, &address).map(|()| vec![(service.variable, address)]),
             None => own(service, &mut running.started),
         };
@@ -165,11 +148,7 @@ fn outside(service: &Service, address: &str) -> Result<()> {
         (service.probe)(address).map_err(|error| why = error).is_ok()
     });
     let variable = service.variable;
-    if answered {
-        Ok(())
-    } else {
-        Err(Error::Failed(format!("use {variable}={address}: {why}")))
-    }
+    if answered { Ok(()) } else { Err(Error::Failed(format!("use {variable}={address}: {why}"))) }
 }
 
 /// A server of our own: one that is up is used and left up, else it is started and noted in `started`.
@@ -213,9 +192,8 @@ fn launch(service: &Service, places: &Places) -> Result<()> {
 }
 
 fn wait_ready(service: &Service, places: &Places) -> Result<String> {
-    let address = places
-        .address()
-        .ok_or_else(|| Error::Failed(format!("tell where {} listens", service.name)))?;
+    let address =
+        places.address().ok_or_else(|| Error::Failed(format!("tell where {} listens", service.name)))?;
     let begun = Instant::now();
     let (mut why, mut gone) = (String::new(), false);
     let ready = process::wait_until(READY_DEADLINE, || {
@@ -253,12 +231,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Service>> {
         return Ok(ALL.iter().collect());
     }
     let find = |name: &String| {
-        let known = || {
-            ALL.iter()
-                .map(|service| service.name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let known = || ALL.iter().map(|service| service.name).collect::<Vec<_>>().join(", ");
         let found = ALL.iter().find(|service| service.name == name);
         found.ok_or_else(|| Error::Usage(format!("unknown service `{name}`; there is: {}", known())))
     };
@@ -280,10 +253,7 @@ pub(crate) fn free_ports<const N: usize>(preferred: [u16; N]) -> Result<[u16; N]
     let mut ports = [0; N];
     for port in &mut ports {
         let listener = bind(0).cannot(|| "find a free port".to_owned())?;
-        *port = listener
-            .local_addr()
-            .cannot(|| "find a free port".to_owned())?
-            .port();
+        *port = listener.local_addr().cannot(|| "find a free port".to_owned())?.port();
         held.push(listener);
     }
     Ok(ports)

@@ -35,17 +35,11 @@ pub(crate) enum Proof {
 }
 
 const fn program(name: &'static str, program: &'static str) -> Package {
-    Package {
-        name,
-        proof: Proof::Program(program),
-    }
+    Package { name, proof: Proof::Program(program) }
 }
 
 const fn header(name: &'static str, header: &'static str) -> Package {
-    Package {
-        name,
-        proof: Proof::Header(header),
-    }
+    Package { name, proof: Proof::Header(header) }
 }
 
 /// What compiling the workspace needs: librdkafka is built by cmake against OpenSSL, zlib and curl's header.
@@ -61,14 +55,8 @@ pub(crate) const BUILD: &[Package] = &[
 
 /// What fetching the cargo tools needs.
 const PYTHON: &[Package] = &[
-    Package {
-        name: "python3",
-        proof: Proof::Program("python3"),
-    },
-    Package {
-        name: "python3-venv",
-        proof: Proof::Check(has_venv),
-    },
+    Package { name: "python3", proof: Proof::Program("python3") },
+    Package { name: "python3-venv", proof: Proof::Check(has_venv) },
 ];
 
 /// Installs the packages the build needs.
@@ -85,9 +73,7 @@ pub(crate) fn packages(wanted: &[Package]) -> Result<()> {
     let line = install_line(&missing);
     if !is_root() || places::on_path("apt-get").is_none() {
         let names = missing.join(" ");
-        return Err(Error::Failed(format!(
-            "go on without these Debian packages: {names}\n  run: {line}"
-        )));
+        return Err(Error::Failed(format!("go on without these Debian packages: {names}\n  run: {line}")));
     }
     eprintln!("xtask: installing {}", missing.join(" "));
     update_lists()?;
@@ -112,10 +98,7 @@ pub(crate) fn tools() -> Result<String> {
     if !absent.is_empty() {
         packages(PYTHON)?;
         let venv = places::cache().join("tools/venv");
-        eprintln!(
-            "xtask: fetching {}",
-            absent.iter().map(|(tool, _)| *tool).collect::<Vec<_>>().join(" ")
-        );
+        eprintln!("xtask: fetching {}", absent.iter().map(|(tool, _)| *tool).collect::<Vec<_>>().join(" "));
         process::output(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         let mut pip = Command::new(venv.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check"]);
@@ -138,9 +121,7 @@ fn path_with(bin: &Path) -> Result<String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let all = std::iter::once(bin.to_path_buf()).chain(env::split_paths(&path));
     let joined = env::join_paths(all).map_err(|why| Error::Failed(format!("extend PATH: {why}")))?;
-    joined
-        .into_string()
-        .map_err(|_| Error::failed("use a PATH that is not UTF-8"))
+    joined.into_string().map_err(|_| Error::failed("use a PATH that is not UTF-8"))
 }
 
 fn update_lists() -> Result<()> {
@@ -151,18 +132,11 @@ fn update_lists() -> Result<()> {
 }
 
 fn missing(wanted: &[Package], has: impl Fn(&Proof) -> bool) -> Vec<&'static str> {
-    wanted
-        .iter()
-        .filter(|package| !has(&package.proof))
-        .map(|package| package.name)
-        .collect()
+    wanted.iter().filter(|package| !has(&package.proof)).map(|package| package.name).collect()
 }
 
 fn install_line(names: &[&str]) -> String {
-    format!(
-        "sudo apt-get update && sudo apt-get install -y --no-install-recommends {}",
-        names.join(" ")
-    )
+    format!("sudo apt-get update && sudo apt-get install -y --no-install-recommends {}", names.join(" "))
 }
 
 fn has(proof: &Proof) -> bool {
@@ -197,10 +171,7 @@ mod tests {
     fn only_what_is_missing_is_named() {
         let has = |proof: &Proof| matches!(proof, Proof::Program(name) if *name != "cmake");
         let missing = missing(BUILD, has);
-        assert_eq!(
-            missing,
-            ["cmake", "libssl-dev", "zlib1g-dev", "libcurl4-openssl-dev"]
-        );
+        assert_eq!(missing, ["cmake", "libssl-dev", "zlib1g-dev", "libcurl4-openssl-dev"]);
         assert_eq!(
             install_line(&missing[..2]),
             "sudo apt-get update && sudo apt-get install -y --no-install-recommends cmake libssl-dev"

@@ -19,13 +19,7 @@ pub(crate) fn test(require_all: bool, rest: &[String]) -> Result<()> {
     if cargo::in_ci() {
         run.args(["--profile", "ci"]);
     }
-    run.envs(
-        running
-            .environment
-            .iter()
-            .map(|(variable, value)| (variable, value)),
-    )
-    .args(rest);
+    run.envs(running.environment.iter().map(|(variable, value)| (variable, value))).args(rest);
     let code = process::status(&mut run);
     let skipped = running.skipped.clone();
     drop(running);
@@ -44,10 +38,7 @@ pub(crate) fn sim(seed: Option<u64>, executions: Option<u64>) -> Result<()> {
     setup::build_packages()?;
     let mut run = cargo::nextest(&setup::tools()?);
     run.args(["--test", SIMULATION]);
-    for (variable, value) in [
-        ("TIDEMILL_SIM_SEED", seed),
-        ("TIDEMILL_SIM_EXECUTIONS", executions),
-    ] {
+    for (variable, value) in [("TIDEMILL_SIM_SEED", seed), ("TIDEMILL_SIM_EXECUTIONS", executions)] {
         run.envs(value.map(|value| (variable, value.to_string())));
     }
     match process::status(&mut run)? {

@@ -25,12 +25,7 @@ impl Machine<'_> {
         self.records.push(record);
         let after = self.x.timers(visit);
         if before != after {
-            before
-                .0
-                .iter()
-                .flatten()
-                .filter(|due| !after.contains(due))
-                .for_each(|due| self.clear(*due));
+            before.0.iter().flatten().filter(|due| !after.contains(due)).for_each(|due| self.clear(*due));
             let set = after.0.iter().flatten().filter(|due| !before.contains(due));
             self.due.extend(set.map(|due| DueChange::Set(*due)));
         }
@@ -59,9 +54,7 @@ impl Machine<'_> {
             Some(at) => {
                 self.subscriptions.remove(at);
             }
-            None => self
-                .subscriptions
-                .push(SubscriptionChange::Remove(self.x.birth.id, visit)),
+            None => self.subscriptions.push(SubscriptionChange::Remove(self.x.birth.id, visit)),
         }
     }
 }

@@ -25,39 +25,15 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
         Record::Created(_) | Record::Passed { .. } | Record::Joined { .. } | Record::Iterated { .. } => {
             composite(program, x, record);
         }
-        Record::Entered {
-            task,
-            parent,
-            raw,
-            input,
-            deadline,
-            begin,
-        } => {
-            let fresh = Fresh {
-                task: *task,
-                parent: *parent,
-                raw,
-                input,
-            };
+        Record::Entered { task, parent, raw, input, deadline, begin } => {
+            let fresh = Fresh { task: *task, parent: *parent, raw, input };
             let mut frame = fresh.frame(program, x, time);
             frame.deadline = *deadline;
             begin_frame(program, &mut frame, begin);
             x.frames.push(frame);
         }
-        Record::Step {
-            task,
-            parent,
-            raw,
-            input,
-            output,
-            export,
-        } => {
-            let fresh = Fresh {
-                task: *task,
-                parent: *parent,
-                raw,
-                input,
-            };
+        Record::Step { task, parent, raw, input, output, export } => {
+            let fresh = Fresh { task: *task, parent: *parent, raw, input };
             step(x, &fresh, output, export.as_ref());
         }
         Record::Began { visit, begin } => {
@@ -65,11 +41,7 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
                 begin_frame(program, frame, begin);
             }
         }
-        Record::Ended {
-            visit,
-            output,
-            export,
-        } => end(program, x, *visit, output, export.as_ref()),
+        Record::Ended { visit, output, export } => end(program, x, *visit, output, export.as_ref()),
         Record::Faulted { visit, own, fault } => {
             if *own {
                 purge(x, *visit);
@@ -99,21 +71,11 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
             x.kept.push((*visit, what.clone()));
         }
         Record::Settled => x.kept.clear(),
-        Record::Revived {
-            visit,
-            parent,
-            deadline,
-            limit,
-        } => {
+        Record::Revived { visit, parent, deadline, limit } => {
             revive(
                 program,
                 x,
-                &Revival {
-                    old: *visit,
-                    parent: *parent,
-                    deadline: *deadline,
-                    limit: *limit,
-                },
+                &Revival { old: *visit, parent: *parent, deadline: *deadline, limit: *limit },
                 time,
             );
         }
@@ -221,10 +183,7 @@ fn end(program: &Program, x: &mut Execution, visit: Visit, output: &Output, expo
     let Some(index) = branch_index(program, x, frame.parent, frame.task) else {
         return;
     };
-    if let Some(Frame {
-        state: State::Fork(slots),
-        ..
-    }) = x.frame_mut(frame.parent)
+    if let Some(Frame { state: State::Fork(slots), .. }) = x.frame_mut(frame.parent)
         && let Some(slot) = slots.get_mut(index)
     {
         *slot = Slot::Done(value, own);
@@ -272,7 +231,6 @@ fn close(x: &mut Execution, visit: Visit, how: Closed) {
 fn purge(x: &mut Execution, visit: Visit) {
     let within = x.within(visit);
     if !within.is_empty() {
-        x.frames
-            .retain(|frame| within.binary_search(&frame.visit).is_err());
+        x.frames.retain(|frame| within.binary_search(&frame.visit).is_err());
     }
 }

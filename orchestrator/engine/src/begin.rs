@@ -21,26 +21,16 @@ impl Machine<'_> {
         // What follows yields a record, which sets the same time: `$workflow.startedAt` is now.
         self.x.time = self.now;
         let raw = self.x.birth.input.clone();
-        let taken = self
-            .workflow_input(&raw)
-            .and_then(|input| Ok((self.first_deadline(&input)?, input)));
+        let taken = self.workflow_input(&raw).and_then(|input| Ok((self.first_deadline(&input)?, input)));
         match taken {
             Ok((deadline, input)) => {
                 let input = (!same(&input, &raw)).then_some(input);
-                self.emit(Record::Started {
-                    input,
-                    deadline,
-                    failed: false,
-                });
+                self.emit(Record::Started { input, deadline, failed: false });
                 self.begin_list(self.program.root, ROOT);
                 self.walk();
             }
             Err(fault) => {
-                self.emit(Record::Started {
-                    input: None,
-                    deadline: None,
-                    failed: true,
-                });
+                self.emit(Record::Started { input: None, deadline: None, failed: true });
                 self.end_faulted(fault);
             }
         }

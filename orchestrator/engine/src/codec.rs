@@ -141,26 +141,18 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn raw(&mut self) -> Read<&'a [u8]> {
         let length = self.number()?;
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|length| *length <= self.bytes.len());
-        let (raw, rest) = self
-            .bytes
-            .split_at(length.ok_or(DecodeError("it ends too early"))?);
+        let length = usize::try_from(length).ok().filter(|length| *length <= self.bytes.len());
+        let (raw, rest) = self.bytes.split_at(length.ok_or(DecodeError("it ends too early"))?);
         self.bytes = rest;
         Ok(raw)
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
-        self.raw()?
-            .try_into()
-            .map_err(|_| DecodeError("an identity has the wrong length"))
+        self.raw()?.try_into().map_err(|_| DecodeError("an identity has the wrong length"))
     }
 
     pub(crate) fn text(&mut self) -> Read<Arc<str>> {
-        std::str::from_utf8(self.raw()?)
-            .map(Arc::from)
-            .map_err(|_| DecodeError("a text is no UTF-8"))
+        std::str::from_utf8(self.raw()?).map(Arc::from).map_err(|_| DecodeError("a text is no UTF-8"))
     }
 
     pub(crate) fn value(&mut self) -> Read<Value> {
@@ -168,11 +160,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn option<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Read<T>) -> Read<Option<T>> {
-        if self.flag()? {
-            read(self).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
     /// Reads as many items as a leading number says.

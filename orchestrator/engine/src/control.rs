@@ -16,11 +16,7 @@ impl Machine<'_> {
     pub(crate) fn cancel(&mut self, reason: Option<Arc<str>>) -> Verdict {
         match self.x.status() {
             status if status.ended() => return refused(status),
-            Status::Pending => self.emit(Record::Started {
-                input: None,
-                deadline: None,
-                failed: true,
-            }),
+            Status::Pending => self.emit(Record::Started { input: None, deadline: None, failed: true }),
             _ => self.take_up(),
         }
         let rest = self.interrupt(ROOT);

@@ -42,11 +42,7 @@ pub(crate) fn known(program: &Program, record: &Record) -> Read<()> {
         | Record::WorkflowCancelled { rest, .. } => rest.iter().all(work),
         _ => true,
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(DecodeError("it names a task that the definition does not have"))
-    }
+    if fits { Ok(()) } else { Err(DecodeError("it names a task that the definition does not have")) }
 }
 
 fn opened(body: &[u8]) -> Read<Reader<'_>> {
@@ -63,49 +59,21 @@ fn get(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Record> {
         tag::ENTERED | tag::STEP | tag::BEGAN | tag::ENDED => task(r, tag),
         tag::FAULTED => {
             let (visit, own) = (r.small()?, r.flag()?);
-            Ok(Record::Faulted {
-                visit,
-                own,
-                fault: get_fault(r, last)?,
-            })
+            Ok(Record::Faulted { visit, own, fault: get_fault(r, last)? })
         }
-        tag::HANDLING => Ok(Record::Handling {
-            visit: r.small()?,
-            fault: get_fault(r, last)?,
-        }),
+        tag::HANDLING => Ok(Record::Handling { visit: r.small()?, fault: get_fault(r, last)? }),
         tag::WORKFLOW_FAULTED => {
             let fault = get_fault(r, last)?;
-            Ok(Record::WorkflowFaulted {
-                fault,
-                rest: r.option(get_work)?,
-            })
+            Ok(Record::WorkflowFaulted { fault, rest: r.option(get_work)? })
         }
-        tag::CANCELLED => Ok(Record::Cancelled {
-            visit: r.small()?,
-            rest: r.option(get_work)?,
-        }),
+        tag::CANCELLED => Ok(Record::Cancelled { visit: r.small()?, rest: r.option(get_work)? }),
         tag::ITERATED => Ok(Record::Iterated { visit: r.small()? }),
-        tag::PASSED => Ok(Record::Passed {
-            visit: r.small()?,
-            task: TaskId(r.small()?),
-        }),
+        tag::PASSED => Ok(Record::Passed { visit: r.small()?, task: TaskId(r.small()?) }),
         tag::JOINED => Ok(Record::Joined { visit: r.small()? }),
-        tag::DELAYED => Ok(Record::Delayed {
-            visit: r.small()?,
-            until: r.time()?,
-        }),
-        tag::RETRIED => Ok(Record::Retried {
-            visit: r.small()?,
-            limit: r.option(Reader::time)?,
-        }),
-        tag::HEARD => Ok(Record::Heard {
-            visit: r.small()?,
-            pos: r.number()?,
-        }),
-        tag::PATCHED => Ok(Record::Patched {
-            visit: r.small()?,
-            flow: r.value()?,
-        }),
+        tag::DELAYED => Ok(Record::Delayed { visit: r.small()?, until: r.time()? }),
+        tag::RETRIED => Ok(Record::Retried { visit: r.small()?, limit: r.option(Reader::time)? }),
+        tag::HEARD => Ok(Record::Heard { visit: r.small()?, pos: r.number()? }),
+        tag::PATCHED => Ok(Record::Patched { visit: r.small()?, flow: r.value()? }),
         tag::REVIVED => Ok(Record::Revived {
             visit: r.small()?,
             parent: r.small()?,
@@ -128,50 +96,32 @@ fn whole(r: &mut Reader<'_>, tag: u8) -> Read<Record> {
         tag::TAKEN => Record::Taken { input: r.value()? },
         tag::YIELDED => Record::Yielded(r.list(get_work)?),
         tag::CONTINUED => Record::Continued,
-        tag::KEPT => Record::Kept {
-            visit: r.small()?,
-            what: get_kept(r)?,
-        },
+        tag::KEPT => Record::Kept { visit: r.small()?, what: get_kept(r)? },
         tag::SETTLED => Record::Settled,
-        tag::SUSPENDED => Record::Suspended {
-            waiting: r.list(Reader::small)?,
-            reason: r.option(Reader::text)?,
-        },
-        tag::RESUMED => Record::Resumed {
-            waiting: r.list(Reader::small)?,
-            reason: r.option(Reader::text)?,
-        },
-        tag::REOPENED => Record::Reopened {
-            deadline: r.option(Reader::time)?,
-            reason: r.option(Reader::text)?,
-        },
+        tag::SUSPENDED => {
+            Record::Suspended { waiting: r.list(Reader::small)?, reason: r.option(Reader::text)? }
+        }
+        tag::RESUMED => Record::Resumed { waiting: r.list(Reader::small)?, reason: r.option(Reader::text)? },
+        tag::REOPENED => {
+            Record::Reopened { deadline: r.option(Reader::time)?, reason: r.option(Reader::text)? }
+        }
         tag::CLEARED => Record::Cleared,
-        tag::COMPLETED => Record::Completed {
-            output: get_output(r)?.0,
-        },
-        tag::WORKFLOW_CANCELLED => Record::WorkflowCancelled {
-            reason: r.option(Reader::text)?,
-            rest: r.option(get_work)?,
-        },
+        tag::COMPLETED => Record::Completed { output: get_output(r)?.0 },
+        tag::WORKFLOW_CANCELLED => {
+            Record::WorkflowCancelled { reason: r.option(Reader::text)?, rest: r.option(get_work)? }
+        }
         _ => return Err(DecodeError("a record is of an unknown kind")),
     })
 }
 
 fn task(r: &mut Reader<'_>, tag: u8) -> Read<Record> {
     if tag == tag::BEGAN {
-        return Ok(Record::Began {
-            visit: r.small()?,
-            begin: get_begin(r)?,
-        });
+        return Ok(Record::Began { visit: r.small()?, begin: get_begin(r)? });
     }
     if tag == tag::ENDED {
         let visit = r.small()?;
         let (output, export) = get_output(r)?;
-        return Ok(Record::Ended {
-            visit,
-            output,
-            export,
-        });
+        return Ok(Record::Ended { visit, output, export });
     }
     let flags = r.byte()?;
     let (task, parent) = (TaskId(r.small()?), r.small()?);
@@ -179,24 +129,10 @@ fn task(r: &mut Reader<'_>, tag: u8) -> Read<Record> {
     let input = (flags & 2 != 0).then(|| r.value()).transpose()?;
     if tag == tag::STEP {
         let (output, export) = get_output(r)?;
-        return Ok(Record::Step {
-            task,
-            parent,
-            raw,
-            input,
-            output,
-            export,
-        });
+        return Ok(Record::Step { task, parent, raw, input, output, export });
     }
     let deadline = (flags & 4 != 0).then(|| r.time()).transpose()?;
-    Ok(Record::Entered {
-        task,
-        parent,
-        raw,
-        input,
-        deadline,
-        begin: get_begin(r)?,
-    })
+    Ok(Record::Entered { task, parent, raw, input, deadline, begin: get_begin(r)? })
 }
 
 fn get_output(r: &mut Reader<'_>) -> Read<(Output, Option<Export>)> {
@@ -234,11 +170,7 @@ pub(crate) fn get_begin(r: &mut Reader<'_>) -> Read<Begin> {
 
 pub(crate) fn get_work(r: &mut Reader<'_>) -> Read<Work> {
     Ok(match r.byte()? {
-        0 => Work::Enter {
-            task: TaskId(r.small()?),
-            parent: r.small()?,
-            raw: r.option(Reader::value)?,
-        },
+        0 => Work::Enter { task: TaskId(r.small()?), parent: r.small()?, raw: r.option(Reader::value)? },
         1 => Work::Run(r.small()?),
         2 => Work::Done(r.small()?),
         _ => return Err(DecodeError("a piece of work is of an unknown kind")),
@@ -270,9 +202,7 @@ pub(crate) fn get_ended(r: &mut Reader<'_>) -> Read<Ended> {
 
 fn get_fault(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Fault> {
     if r.flag()? {
-        return last
-            .clone()
-            .ok_or(DecodeError("a fault refers to none before it"));
+        return last.clone().ok_or(DecodeError("a fault refers to none before it"));
     }
     let fault = r.fault()?;
     *last = Some(fault.clone());
@@ -300,11 +230,7 @@ pub(crate) fn get_birth(r: &mut Reader<'_>) -> Read<Birth> {
             })
         })?,
         parent: r.option(|r| {
-            Ok(Parent {
-                execution: ExecutionId(r.array()?),
-                visit: r.small()?,
-                awaited: r.flag()?,
-            })
+            Ok(Parent { execution: ExecutionId(r.array()?), visit: r.small()?, awaited: r.flag()? })
         })?,
         tags: r.list(|r| Ok((r.text()?, r.text()?)))?,
     })

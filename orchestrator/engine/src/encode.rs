@@ -102,12 +102,7 @@ fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
             head(w, tag::PATCHED, *visit);
             w.value(flow);
         }
-        Record::Revived {
-            visit,
-            parent,
-            deadline,
-            limit,
-        } => {
+        Record::Revived { visit, parent, deadline, limit } => {
             head(w, tag::REVIVED, *visit);
             w.number((*parent).into());
             w.optional_time(*deadline);
@@ -124,11 +119,7 @@ fn whole(w: &mut Writer, record: &Record) {
             w.byte(tag::CREATED);
             put_birth(w, birth);
         }
-        Record::Started {
-            input,
-            deadline,
-            failed,
-        } => {
+        Record::Started { input, deadline, failed } => {
             w.byte(tag::STARTED);
             w.optional_value(input.as_ref());
             w.optional_time(*deadline);
@@ -176,55 +167,31 @@ fn whole(w: &mut Writer, record: &Record) {
 /// Records of entering and ending tasks: the ones there are most of. Their options stand in one byte of flags.
 fn task(w: &mut Writer, record: &Record) {
     match record {
-        Record::Entered {
-            task,
-            parent,
-            raw,
-            input,
-            deadline,
-            begin,
-        } => {
+        Record::Entered { task, parent, raw, input, deadline, begin } => {
             w.byte(tag::ENTERED);
             let flags = [raw.is_some(), input.is_some(), deadline.is_some()];
             w.byte(bits(&flags));
             w.number(task.0.into());
             w.number((*parent).into());
-            [raw, input]
-                .into_iter()
-                .flatten()
-                .for_each(|value| w.value(value));
+            [raw, input].into_iter().flatten().for_each(|value| w.value(value));
             if let Some(deadline) = deadline {
                 w.time(*deadline);
             }
             put_begin(w, begin);
         }
-        Record::Step {
-            task,
-            parent,
-            raw,
-            input,
-            output,
-            export,
-        } => {
+        Record::Step { task, parent, raw, input, output, export } => {
             w.byte(tag::STEP);
             w.byte(bits(&[raw.is_some(), input.is_some()]));
             w.number(task.0.into());
             w.number((*parent).into());
-            [raw, input]
-                .into_iter()
-                .flatten()
-                .for_each(|value| w.value(value));
+            [raw, input].into_iter().flatten().for_each(|value| w.value(value));
             put_output(w, output, export.as_ref());
         }
         Record::Began { visit, begin } => {
             head(w, tag::BEGAN, *visit);
             put_begin(w, begin);
         }
-        Record::Ended {
-            visit,
-            output,
-            export,
-        } => {
+        Record::Ended { visit, output, export } => {
             head(w, tag::ENDED, *visit);
             put_output(w, output, export.as_ref());
         }
@@ -238,10 +205,7 @@ fn head(w: &mut Writer, tag: u8, visit: u32) {
 }
 
 fn bits(flags: &[bool]) -> u8 {
-    flags
-        .iter()
-        .enumerate()
-        .fold(0, |bits, (at, flag)| bits | (u8::from(*flag) << at))
+    flags.iter().enumerate().fold(0, |bits, (at, flag)| bits | (u8::from(*flag) << at))
 }
 
 /// Output and export in one byte, then what is inline.
@@ -257,10 +221,7 @@ fn put_output(w: &mut Writer, output: &Output, export: Option<&Export>) {
         Some(Export::Inline(value)) => (2, Some(value)),
     };
     w.byte(kind | (context << 2));
-    [value, inline]
-        .into_iter()
-        .flatten()
-        .for_each(|value| w.value(value));
+    [value, inline].into_iter().flatten().for_each(|value| w.value(value));
 }
 
 pub(crate) fn put_begin(w: &mut Writer, begin: &Begin) {

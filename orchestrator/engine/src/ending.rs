@@ -15,11 +15,11 @@ impl Machine<'_> {
     /// `then: end`: everything open is cancelled, the workflow gives `value` (dsl.md section 5 #16).
     pub(crate) fn end(&mut self, value: &Value) {
         self.interrupt(ROOT);
+        if !self.x.frames.is_empty() {
+            self.emit(Record::Cleared);
+        }
         if !same(value, &self.x.flow) {
-            self.emit(Record::Patched {
-                visit: ROOT,
-                flow: value.clone(),
-            });
+            self.emit(Record::Patched { visit: ROOT, flow: value.clone() });
         }
         self.finish();
     }
@@ -58,8 +58,9 @@ impl Machine<'_> {
             let Some(frame) = self.x.open_frame(inner) else {
                 continue;
             };
-            let stop = self.stop(frame);
-            self.effects.extend(stop);
+            if let Some(effect) = self.stop(frame) {
+                self.revoke(effect);
+            }
             let rest = self.forget(inner);
             self.emit(Record::Cancelled { visit: inner, rest });
         }
@@ -70,12 +71,25 @@ impl Machine<'_> {
     pub(crate) fn stop(&self, frame: &Frame) -> Option<Effect> {
         let effect = match &frame.state {
             State::Call => Effect::Abort { visit: frame.visit },
-            State::Child => Effect::CancelChild {
-                child: self.x.child_id(frame.visit, frame.started),
-            },
+            State::Child => Effect::CancelChild { child: self.x.child_id(frame.visit, frame.started) },
             _ => return None,
         };
         (!self.x.keeps_answer(frame.visit)).then_some(effect)
+    }
+
+    /// Tells to stop what an earlier decision has begun; what this one would have begun is not begun at all.
+    pub(crate) fn revoke(&mut self, stop: Effect) {
+        let begins = |effect: &Effect| match (&stop, effect) {
+            (Effect::Abort { visit }, Effect::Call { visit: called, .. }) => visit == called,
+            (Effect::CancelChild { child }, Effect::StartChild { child: started, .. }) => child == started,
+            _ => false,
+        };
+        match self.effects.iter().rposition(begins) {
+            Some(at) => {
+                self.effects.remove(at);
+            }
+            None => self.effects.push(stop),
+        }
     }
 
     /// Drops what was left to do in a visit; gives the next task of a list, so that a retry can go on there.
@@ -102,11 +116,7 @@ impl Machine<'_> {
                 fault = fault.with_instance(&self.program.task(task).reference);
             }
             self.interrupt(at);
-            self.emit(Record::Faulted {
-                visit: at,
-                fault: fault.clone(),
-                own,
-            });
+            self.emit(Record::Faulted { visit: at, fault: fault.clone(), own });
             if parent == ROOT {
                 return self.end_faulted(fault);
             }

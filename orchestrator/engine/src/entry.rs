@@ -68,9 +68,7 @@ impl Expander {
 
     /// One that goes on after the transitions folded into `execution`.
     pub fn after(execution: Execution) -> Expander {
-        Expander {
-            execution: Some(execution),
-        }
+        Expander { execution: Some(execution) }
     }
 
     /// The state after what it was fed.
@@ -90,12 +88,7 @@ impl Expander {
         let mut entries = Vec::with_capacity(transition.count as usize);
         for record in decode(&transition.body)? {
             known(program, &record)?;
-            let page = Page {
-                program,
-                time: transition.time,
-                first: x.sequence,
-                entries: &mut entries,
-            };
+            let page = Page { program, time: transition.time, first: x.sequence, entries: &mut entries };
             expand(page, x, &record);
         }
         x.transitions += 1;
@@ -133,12 +126,7 @@ impl Page<'_> {
 
     fn task(&self, task: TaskId, visit: Visit, attempt: u32) -> TaskRef {
         let task = self.program.task(task);
-        TaskRef {
-            name: task.name.clone(),
-            reference: task.reference.clone(),
-            attempt,
-            visit,
-        }
+        TaskRef { name: task.name.clone(), reference: task.reference.clone(), attempt, visit }
     }
 
     fn of(&self, frame: &Frame) -> TaskRef {
@@ -167,26 +155,11 @@ fn expand(mut page: Page<'_>, x: &mut Execution, record: &Record) {
                 child(program, x, frame.task, visit, frame.started),
             );
         }
-        Record::Step {
-            task,
-            parent,
-            raw,
-            input,
-            output,
-            ..
-        } => {
+        Record::Step { task, parent, raw, input, output, .. } => {
             let visit = x.next_visit;
             let reference = page.task(*task, visit, attempt_within(x, *parent));
-            let input = input
-                .as_ref()
-                .or(raw.as_ref())
-                .unwrap_or_else(|| x.flow(*parent))
-                .clone();
-            let output = if let Output::Inline(value) = output {
-                value.clone()
-            } else {
-                input.clone()
-            };
+            let input = input.as_ref().or(raw.as_ref()).unwrap_or_else(|| x.flow(*parent)).clone();
+            let output = if let Output::Inline(value) = output { value.clone() } else { input.clone() };
             let child = child(program, x, *task, visit, page.time);
             apply(program, x, record, page.time);
             page.begin(reference.clone(), input, child);
@@ -243,11 +216,8 @@ fn whole(mut page: Page<'_>, x: &Execution, record: &Record) {
         }
         Record::Reopened { reason, .. } => page.put("workflow.retried", None).reason.clone_from(reason),
         Record::Completed { .. } => {
-            let output = if let Some(Ended::Completed(value)) = &x.result {
-                Some(value.clone())
-            } else {
-                None
-            };
+            let output =
+                if let Some(Ended::Completed(value)) = &x.result { Some(value.clone()) } else { None };
             page.put("workflow.completed", None).output = output;
         }
         Record::WorkflowFaulted { fault, .. } => {

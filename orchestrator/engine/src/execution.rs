@@ -182,11 +182,7 @@ impl Execution {
     pub fn open_calls(&self) -> impl Iterator<Item = OpenCall> {
         self.open()
             .filter(|frame| matches!(frame.state, State::Call) && !self.keeps_answer(frame.visit))
-            .map(|frame| OpenCall {
-                visit: frame.visit,
-                attempt: frame.attempt,
-                task: frame.task,
-            })
+            .map(|frame| OpenCall { visit: frame.visit, attempt: frame.attempt, task: frame.task })
     }
 
     /// About how many bytes it takes in memory. Walks its values: for budgets of eviction, not for every decision.
@@ -215,22 +211,11 @@ impl Execution {
                         Awaited::Event(listen.filter.event_type().map(Arc::from))
                     }
                     (State::Child, _) => Awaited::Child(self.child_id(frame.visit, frame.started)),
-                    (
-                        State::Try(Attempts {
-                            phase: Phase::Delay(until),
-                            ..
-                        }),
-                        _,
-                    ) => Awaited::Retry(*until),
+                    (State::Try(Attempts { phase: Phase::Delay(until), .. }), _) => Awaited::Retry(*until),
                     _ => return None,
                 };
                 let (name, reference) = (task.name.clone(), task.reference.clone());
-                Some(WaitingFor {
-                    name,
-                    reference,
-                    visit: frame.visit,
-                    what,
-                })
+                Some(WaitingFor { name, reference, visit: frame.visit, what })
             })
             .collect()
     }

@@ -116,12 +116,7 @@ impl Frame {
             State::Fork(slots) => slots
                 .iter()
                 .map(|slot| {
-                    size_of::<Slot>()
-                        + if let Slot::Done(value, _) = slot {
-                            value.size()
-                        } else {
-                            0
-                        }
+                    size_of::<Slot>() + if let Slot::Done(value, _) = slot { value.size() } else { 0 }
                 })
                 .sum(),
             _ => 0,

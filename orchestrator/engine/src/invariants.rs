@@ -24,26 +24,18 @@ pub fn check(program: &Program, execution: &Execution, history: &[Transition]) -
     numbers(history)?;
     let folded = fold(program, history).map_err(|error| error.to_string())?;
     if folded != *execution {
-        return Err(format!(
-            "the fold differs from the state:\n{folded:#?}\n{execution:#?}"
-        ));
+        return Err(format!("the fold differs from the state:\n{folded:#?}\n{execution:#?}"));
     }
     let again =
         Execution::from_snapshot(program, &execution.snapshot()).map_err(|error| error.to_string())?;
     if again != *execution {
-        return Err(format!(
-            "a snapshot differs from the state:\n{again:#?}\n{execution:#?}"
-        ));
+        return Err(format!("a snapshot differs from the state:\n{again:#?}\n{execution:#?}"));
     }
     visits(execution, history)?;
     let mut expander = Expander::new();
     let mut entries = Vec::new();
     for transition in history {
-        entries.extend(
-            expander
-                .feed(program, transition)
-                .map_err(|error| error.to_string())?,
-        );
+        entries.extend(expander.feed(program, transition).map_err(|error| error.to_string())?);
     }
     public(&entries, execution)
 }
@@ -75,10 +67,7 @@ fn numbers(history: &[Transition]) -> Result<(), String> {
 fn visits(execution: &Execution, history: &[Transition]) -> Result<(), String> {
     let mut open: BTreeMap<Visit, Visit> = BTreeMap::new();
     let mut next = 1;
-    for record in history
-        .iter()
-        .flat_map(|transition| decode(&transition.body).unwrap_or_default())
-    {
+    for record in history.iter().flat_map(|transition| decode(&transition.body).unwrap_or_default()) {
         match record {
             Record::Entered { parent, .. } | Record::Revived { parent, .. } | Record::Step { parent, .. } => {
                 if parent != ROOT && !open.contains_key(&parent) {
@@ -107,10 +96,7 @@ fn visits(execution: &Execution, history: &[Transition]) -> Result<(), String> {
     }
     let state: Vec<Visit> = execution.open().map(|frame| frame.visit).collect();
     if !open.keys().copied().eq(state.iter().copied()) {
-        return Err(format!(
-            "visits {:?} are open by the log, {state:?} by the state",
-            open.keys()
-        ));
+        return Err(format!("visits {:?} are open by the log, {state:?} by the state", open.keys()));
     }
     Ok(())
 }
@@ -126,21 +112,12 @@ fn public(entries: &[Entry], execution: &Execution) -> Result<(), String> {
             return Err(format!("entry {} is {}", entry.sequence, entry.kind));
         }
         if ended != (entry.kind == "workflow.retried") {
-            return Err(format!(
-                "{} at {} after an end: {ended}",
-                entry.kind, entry.sequence
-            ));
+            return Err(format!("{} at {} after an end: {ended}", entry.kind, entry.sequence));
         }
-        ended = matches!(
-            entry.kind,
-            "workflow.completed" | "workflow.faulted" | "workflow.cancelled"
-        );
+        ended = matches!(entry.kind, "workflow.completed" | "workflow.faulted" | "workflow.cancelled");
     }
     if ended != execution.ended().is_some() || entries.len() as u64 + 1 != execution.next_sequence() {
-        return Err(format!(
-            "{} entries, ended: {ended}, do not fit the state",
-            entries.len()
-        ));
+        return Err(format!("{} entries, ended: {ended}, do not fit the state", entries.len()));
     }
     if ended && execution.open_calls().next().is_some() {
         return Err("a call is open after the end".into());
@@ -200,16 +177,10 @@ impl Ledger {
         if timers != self.timers {
             return Err(format!("timers {timers:?} are wanted, {:?} are set", self.timers));
         }
-        let listening: BTreeSet<Visit> = wanted
-            .subscriptions
-            .iter()
-            .map(|subscription| subscription.visit)
-            .collect();
+        let listening: BTreeSet<Visit> =
+            wanted.subscriptions.iter().map(|subscription| subscription.visit).collect();
         if listening != self.listening {
-            return Err(format!(
-                "visits {listening:?} listen, {:?} are subscribed",
-                self.listening
-            ));
+            return Err(format!("visits {listening:?} listen, {:?} are subscribed", self.listening));
         }
         for call in execution.open_calls() {
             if !self.calls.contains(&(call.visit, call.attempt)) {

@@ -218,13 +218,7 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
     let before = (execution.status(), execution.started, execution.ended);
     let mut machine = Machine::new(program, execution, now);
     let verdict = take(&mut machine, input);
-    let Machine {
-        mut records,
-        effects,
-        due,
-        subscriptions,
-        ..
-    } = machine;
+    let Machine { mut records, effects, due, subscriptions, .. } = machine;
     if !records.is_empty() {
         if execution.transitions == 0 {
             records.insert(0, Record::Created(execution.birth.clone()));
@@ -234,27 +228,13 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
     let after = (execution.status(), execution.started, execution.ended);
     let summary = (before != after).then(|| summary(execution));
     let more = execution.more();
-    Decision {
-        records,
-        effects,
-        due,
-        subscriptions,
-        summary,
-        more,
-        verdict,
-        first,
-        time: now,
-    }
+    Decision { records, effects, due, subscriptions, summary, more, verdict, first, time: now }
 }
 
 fn take(machine: &mut Machine<'_>, input: Input) -> Verdict {
     match input {
         Input::Begin => machine.begin(),
-        Input::Outcome {
-            visit,
-            attempt,
-            outcome,
-        } => machine.on_outcome(visit, attempt, outcome),
+        Input::Outcome { visit, attempt, outcome } => machine.on_outcome(visit, attempt, outcome),
         Input::Timer(due) => machine.on_timer(due),
         Input::Event { visit, event } => machine.on_event(visit, &event),
         Input::ChildEnded { visit, child, ended } => machine.on_child(visit, child, ended),

@@ -35,18 +35,14 @@ pub(crate) fn measure(value: &Value) -> Result<usize, String> {
     let mut size = 0;
     weigh(value, 0, &mut size)?;
     if size > MAX_OUTPUT {
-        return Err(format!(
-            "a value has {size} bytes (limit task-output: {MAX_OUTPUT} bytes)"
-        ));
+        return Err(format!("a value has {size} bytes (limit task-output: {MAX_OUTPUT} bytes)"));
     }
     Ok(size)
 }
 
 fn weigh(value: &Value, depth: usize, size: &mut usize) -> Result<(), String> {
     if depth >= MAX_DEPTH {
-        return Err(format!(
-            "a value is nested too deep (limit value-depth: {MAX_DEPTH})"
-        ));
+        return Err(format!("a value is nested too deep (limit value-depth: {MAX_DEPTH})"));
     }
     match value {
         Value::Array(items) => {

@@ -82,9 +82,7 @@ impl<'a> Machine<'a> {
             if self.x.sequence > self.x.history_limit {
                 let limit = self.x.history_limit;
                 self.leave();
-                self.suspend(Some(
-                    format!("the history has {limit} entries (limit history)").into(),
-                ));
+                self.suspend(Some(format!("the history has {limit} entries (limit history)").into()));
                 return;
             }
             if self.visits >= MAX_VISITS || self.bytes >= MAX_BYTES {
@@ -130,9 +128,8 @@ impl<'a> Machine<'a> {
             deadline: None,
         };
         if self.x.depth(parent) >= MAX_NESTING {
-            let fault = Fault::configuration(format!(
-                "tasks are nested deeper than {MAX_NESTING} (limit nesting)"
-            ));
+            let fault =
+                Fault::configuration(format!("tasks are nested deeper than {MAX_NESTING} (limit nesting)"));
             self.refuse(site, fault);
             return;
         }
@@ -163,18 +160,12 @@ impl<'a> Machine<'a> {
 
     fn skip(&mut self, site: &Site, following: Next) {
         if self.is_fork(site.parent) {
-            self.emit(Record::Passed {
-                visit: site.parent,
-                task: site.task,
-            });
+            self.emit(Record::Passed { visit: site.parent, task: site.task });
             step::fork::settled(self, site.parent);
             return;
         }
         if site.given {
-            self.emit(Record::Patched {
-                visit: site.parent,
-                flow: site.raw.clone(),
-            });
+            self.emit(Record::Patched { visit: site.parent, flow: site.raw.clone() });
         }
         self.advance(site.parent, following, &site.raw);
     }
@@ -214,12 +205,7 @@ impl<'a> Machine<'a> {
     /// Opens a site's visit if it is not open yet.
     fn open(&mut self, site: Site, begin: Begin) -> Visit {
         if let Some(visit) = site.visit {
-            if begin != Begin::Plain
-                || self
-                    .x
-                    .frame(visit)
-                    .is_some_and(|frame| frame.state == State::Ready)
-            {
+            if begin != Begin::Plain || self.x.frame(visit).is_some_and(|frame| frame.state == State::Ready) {
                 self.emit(Record::Began { visit, begin });
             }
             return visit;
@@ -247,22 +233,14 @@ impl<'a> Machine<'a> {
 
     /// Completes a task: output, export, successor.
     pub(crate) fn complete(&mut self, site: Site, raw: &Raw, next: Next) {
-        let Shaped {
-            output,
-            export,
-            value,
-        } = match self.shape(&site, raw) {
+        let Shaped { output, export, value } = match self.shape(&site, raw) {
             Ok(shaped) => shaped,
             Err(fault) => return self.refuse(site, fault),
         };
         let parent = site.parent;
         let branch = self.is_fork(parent);
         match site.visit {
-            Some(visit) => self.emit(Record::Ended {
-                visit,
-                output,
-                export,
-            }),
+            Some(visit) => self.emit(Record::Ended { visit, output, export }),
             None => self.emit(Record::Step {
                 task: site.task,
                 parent,
@@ -282,11 +260,7 @@ impl<'a> Machine<'a> {
     /// Goes on after a task that ran in `parent` and gave `value`.
     fn advance(&mut self, parent: Visit, next: Next, value: &Value) {
         match next {
-            Next::Task(task) => self.queue.push_back(Work::Enter {
-                task,
-                parent,
-                raw: None,
-            }),
+            Next::Task(task) => self.queue.push_back(Work::Enter { task, parent, raw: None }),
             Next::Exit => step::list_done(self, parent),
             Next::End => self.end(value),
         }
@@ -295,30 +269,19 @@ impl<'a> Machine<'a> {
     /// Begins a list within an open visit (or the workflow).
     pub(crate) fn begin_list(&mut self, list: ListId, visit: Visit) {
         self.queue.push_back(match self.program.list(list).tasks.first() {
-            Some(task) => Work::Enter {
-                task: *task,
-                parent: visit,
-                raw: None,
-            },
+            Some(task) => Work::Enter { task: *task, parent: visit, raw: None },
             None => Work::Done(visit),
         });
     }
 
     /// Begins a single task within an open visit.
     pub(crate) fn begin_task(&mut self, task: TaskId, visit: Visit) {
-        self.queue.push_back(Work::Enter {
-            task,
-            parent: visit,
-            raw: None,
-        });
+        self.queue.push_back(Work::Enter { task, parent: visit, raw: None });
     }
 
     /// Evaluates a template in a task's body.
     pub(crate) fn body(&mut self, template: &Template, site: &Site) -> Result<Value, Fault> {
-        let value = template.eval(
-            &site.input,
-            &Scope::of_task(self.program, self.x, Place::Body, site),
-        )?;
+        let value = template.eval(&site.input, &Scope::of_task(self.program, self.x, Place::Body, site))?;
         self.weigh(value)
     }
 
@@ -329,10 +292,7 @@ impl<'a> Machine<'a> {
         site: &Site,
         own: &[(&str, Value)],
     ) -> Result<std::time::Duration, Fault> {
-        let scope = Scope {
-            own,
-            ..Scope::of_task(self.program, self.x, Place::Body, site)
-        };
+        let scope = Scope { own, ..Scope::of_task(self.program, self.x, Place::Body, site) };
         crate::timeout::duration(template, &site.input, &scope)
     }
 
@@ -348,8 +308,6 @@ impl<'a> Machine<'a> {
     }
 
     pub(crate) fn is_fork(&self, visit: Visit) -> bool {
-        self.x
-            .frame(visit)
-            .is_some_and(|frame| matches!(frame.state, State::Fork(_)))
+        self.x.frame(visit).is_some_and(|frame| matches!(frame.state, State::Fork(_)))
     }
 }

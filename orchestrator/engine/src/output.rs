@@ -24,15 +24,11 @@ impl Machine<'_> {
         let task = self.program.task(site.task);
         let plain = match raw {
             Raw::Input => site.input.clone(),
-            Raw::Flow => site
-                .visit
-                .map_or_else(|| site.input.clone(), |visit| self.x.flow(visit).clone()),
+            Raw::Flow => site.visit.map_or_else(|| site.input.clone(), |visit| self.x.flow(visit).clone()),
             Raw::Value(value) => value.clone(),
         };
-        let scope = Scope {
-            raw_output: Some(&plain),
-            ..Scope::of_task(self.program, self.x, Place::Output, site)
-        };
+        let scope =
+            Scope { raw_output: Some(&plain), ..Scope::of_task(self.program, self.x, Place::Output, site) };
         let value = transformed(&task.output, &plain, &scope)?;
         let output = if same(&value, &site.input) {
             Output::Input
@@ -41,23 +37,11 @@ impl Machine<'_> {
         } else {
             // A raw value was weighed when it was made or came in.
             let made = task.output.transform.is_some();
-            Output::Inline(if made {
-                self.weigh(value.clone())?
-            } else {
-                value.clone()
-            })
+            Output::Inline(if made { self.weigh(value.clone())? } else { value.clone() })
         };
-        let value = if matches!(output, Output::Input) {
-            site.input.clone()
-        } else {
-            value
-        };
+        let value = if matches!(output, Output::Input) { site.input.clone() } else { value };
         let export = self.export(site, &plain, &value)?;
-        Ok(Shaped {
-            output,
-            export,
-            value,
-        })
+        Ok(Shaped { output, export, value })
     }
 
     fn export(&mut self, site: &Site, raw: &Value, value: &Value) -> Result<Option<Export>, Fault> {
@@ -74,11 +58,7 @@ impl Machine<'_> {
         if shape.transform.is_none() {
             return Ok(None);
         }
-        Ok(Some(if same(&context, value) {
-            Export::Output
-        } else {
-            Export::Inline(self.weigh(context)?)
-        }))
+        Ok(Some(if same(&context, value) { Export::Output } else { Export::Inline(self.weigh(context)?) }))
     }
 }
 
@@ -104,9 +84,7 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
         (Value::Object(a), Value::Object(b)) => {
             Arc::ptr_eq(a, b)
                 || (a.len() == b.len()
-                    && a.iter()
-                        .zip(b.iter())
-                        .all(|((ka, a), (kb, b))| ka == kb && same(a, b)))
+                    && a.iter().zip(b.iter()).all(|((ka, a), (kb, b))| ka == kb && same(a, b)))
         }
         (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
         (Value::Number(a), Value::Number(b)) => a == b,

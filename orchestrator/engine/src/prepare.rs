@@ -26,15 +26,10 @@ pub fn prepare(
     visit: Visit,
     secrets: &dyn Arguments,
 ) -> Result<Order, Fault> {
-    let frame = execution
-        .open_frame(visit)
-        .ok_or_else(|| Fault::runtime("the call is no longer open"))?;
+    let frame = execution.open_frame(visit).ok_or_else(|| Fault::runtime("the call is no longer open"))?;
     let task = program.task(frame.task);
     let site = Site::of(frame);
-    let scope = Scope {
-        secrets: Some(secrets),
-        ..Scope::of_task(program, execution, Place::Body, &site)
-    };
+    let scope = Scope { secrets: Some(secrets), ..Scope::of_task(program, execution, Place::Body, &site) };
     let what = check_secrets(program, task, secrets).and_then(|()| match &task.kind {
         Kind::Http(call) => http(call, &site, &scope).map(|request| Call::Http(Box::new(request))),
         Kind::Function(call) => function(call, &site, &scope),
@@ -82,22 +77,12 @@ fn key(program: &Program, execution: &Execution, visit: Visit) -> u64 {
 }
 
 fn retries(program: &Program, frame: &Frame) -> bool {
-    let body = matches!(
-        &frame.state,
-        State::Try(Attempts {
-            phase: Phase::Body,
-            ..
-        })
-    );
+    let body = matches!(&frame.state, State::Try(Attempts { phase: Phase::Body, .. }));
     body && matches!(&program.task(frame.task).kind, Kind::Try(attempt) if attempt.retry.is_some())
 }
 
 fn absent(name: &str, declared: bool) -> Fault {
-    let why = if declared {
-        "does not exist"
-    } else {
-        "is not declared under `use.secrets`"
-    };
+    let why = if declared { "does not exist" } else { "is not declared under `use.secrets`" };
     Fault::authorization(format!("the secret `{name}` {why}"))
 }
 
@@ -105,20 +90,11 @@ fn absent(name: &str, declared: bool) -> Fault {
 fn check_secrets(program: &Program, task: &Task, secrets: &dyn Arguments) -> Result<(), Fault> {
     let mut read = Vec::new();
     for key in ["with", "call", "run"] {
-        task.definition
-            .get(key)
-            .into_iter()
-            .for_each(|part| named(part, &mut read));
+        task.definition.get(key).into_iter().for_each(|part| named(part, &mut read));
     }
-    let named_auth = task
-        .definition
-        .pointer("/with/endpoint/authentication/use")
-        .and_then(Value::as_str);
+    let named_auth = task.definition.pointer("/with/endpoint/authentication/use").and_then(Value::as_str);
     if let Some(name) = named_auth {
-        let shared = program
-            .definition
-            .pointer("/use/authentications")
-            .and_then(|all| all.get(name));
+        let shared = program.definition.pointer("/use/authentications").and_then(|all| all.get(name));
         if let Some(shared) = shared {
             named(shared, &mut read);
         }
@@ -139,8 +115,7 @@ fn named(value: &Value, found: &mut Vec<String>) {
             for rest in text.split("$secrets").skip(1) {
                 let name = if let Some(rest) = rest.strip_prefix('.') {
                     let rest = rest.strip_prefix('"').unwrap_or(rest);
-                    rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                        .next()
+                    rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()
                 } else {
                     rest.strip_prefix("[\"").and_then(|rest| rest.split('"').next())
                 };
@@ -158,11 +133,7 @@ fn function(call: &FunctionCall, site: &Site, scope: &Scope<'_>) -> Result<Call,
         Some(with) => with.eval(&site.input, scope)?,
         None => site.input.clone(),
     };
-    Ok(Call::Function {
-        name: call.name.clone(),
-        version: call.version.clone(),
-        input,
-    })
+    Ok(Call::Function { name: call.name.clone(), version: call.version.clone(), input })
 }
 
 fn http(call: &HttpCall, site: &Site, scope: &Scope<'_>) -> Result<HttpRequest, Fault> {
@@ -176,11 +147,7 @@ fn http(call: &HttpCall, site: &Site, scope: &Scope<'_>) -> Result<HttpRequest, 
             Some(headers) => pairs("headers", &headers)?,
             None => Vec::new(),
         },
-        authorization: call
-            .auth
-            .as_ref()
-            .map(|auth| authorization(auth, site, scope))
-            .transpose()?,
+        authorization: call.auth.as_ref().map(|auth| authorization(auth, site, scope)).transpose()?,
         body: call.body.as_ref().map(eval).transpose()?,
         output: call.output,
         redirect: call.redirect,
@@ -199,10 +166,7 @@ fn text(field: &str, value: &Value) -> Result<String, Fault> {
     match value {
         Value::String(text) => Ok(text.to_string()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        _ => Err(Fault::expression(format!(
-            "`{field}` cannot be a value of kind {}",
-            value.kind()
-        ))),
+        _ => Err(Fault::expression(format!("`{field}` cannot be a value of kind {}", value.kind()))),
     }
 }
 
@@ -238,9 +202,7 @@ fn with_query(uri: String, query: Option<&Value>) -> Result<String, Fault> {
     if pairs.is_empty() {
         return Ok(uri);
     }
-    let (base, fragment) = uri
-        .split_once('#')
-        .map_or((&*uri, None), |(base, rest)| (base, Some(rest)));
+    let (base, fragment) = uri.split_once('#').map_or((&*uri, None), |(base, rest)| (base, Some(rest)));
     let mut out = base.to_owned();
     for (name, value) in pairs {
         let separator = match out.split_once('?') {
@@ -286,10 +248,7 @@ fn authorization(auth: &Auth, site: &Site, scope: &Scope<'_>) -> Result<String, 
 /// `basic: {use: NAME}` reads username and password, `bearer: {use: NAME}` the token.
 fn from_secret(scheme: &str, name: &Arc<str>, scope: &Scope<'_>) -> Result<String, Fault> {
     let declared = scope.program.secrets.contains(name);
-    let found = scope
-        .secrets
-        .filter(|_| declared)
-        .and_then(|secrets| secrets.get(name));
+    let found = scope.secrets.filter(|_| declared).and_then(|secrets| secrets.get(name));
     let value = found.ok_or_else(|| absent(name, declared))?;
     let member = |key: &str| {
         value
@@ -299,10 +258,7 @@ fn from_secret(scheme: &str, name: &Arc<str>, scope: &Scope<'_>) -> Result<Strin
     };
     match scheme {
         "basic" => Ok(basic(member("username")?, member("password")?)),
-        _ => Ok(format!(
-            "Bearer {}",
-            value.as_str().map_or_else(|| member("token"), Ok)?
-        )),
+        _ => Ok(format!("Bearer {}", value.as_str().map_or_else(|| member("token"), Ok)?)),
     }
 }
 
@@ -319,23 +275,11 @@ mod tests {
     fn query_is_added_and_encoded() {
         let check = |uri: &str, query: &str, expected: &str| {
             let query = Value::parse(query.as_bytes()).unwrap();
-            assert_eq!(
-                with_query(uri.into(), Some(&query)),
-                Ok(expected.to_owned()),
-                "{uri} {query}"
-            );
+            assert_eq!(with_query(uri.into(), Some(&query)), Ok(expected.to_owned()), "{uri} {query}");
         };
-        check(
-            "http://h/p",
-            r#"{"a":1,"b":"x y/z"}"#,
-            "http://h/p?a=1&b=x%20y%2Fz",
-        );
+        check("http://h/p", r#"{"a":1,"b":"x y/z"}"#, "http://h/p?a=1&b=x%20y%2Fz");
         check("http://h/p?c=d", r#"{"a":[1,true]}"#, "http://h/p?c=d&a=1&a=true");
-        check(
-            "http://h/p#top",
-            r#"{"a":"ä","n":null}"#,
-            "http://h/p?a=%C3%A4#top",
-        );
+        check("http://h/p#top", r#"{"a":"ä","n":null}"#, "http://h/p?a=%C3%A4#top");
         check("http://h/p", "{}", "http://h/p");
         assert!(with_query("http://h".into(), Some(&Value::parse(br#"{"a":{}}"#).unwrap())).is_err());
     }

@@ -189,15 +189,9 @@ pub enum TimerKind {
 impl TimerKind {
     /// The kind of a stored byte.
     pub fn of_byte(byte: u8) -> Option<TimerKind> {
-        [
-            TimerKind::Wait,
-            TimerKind::Timeout,
-            TimerKind::Retry,
-            TimerKind::Attempt,
-            TimerKind::Workflow,
-        ]
-        .get(usize::from(byte))
-        .copied()
+        [TimerKind::Wait, TimerKind::Timeout, TimerKind::Retry, TimerKind::Attempt, TimerKind::Workflow]
+            .get(usize::from(byte))
+            .copied()
     }
 }
 

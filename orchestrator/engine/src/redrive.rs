@@ -53,11 +53,7 @@ impl Machine<'_> {
         } else if let From::Task(ROOT, task) = from {
             self.queue.clear();
             self.emit(Record::Cleared);
-            self.queue.push_back(Work::Enter {
-                task,
-                parent: ROOT,
-                raw: input,
-            });
+            self.queue.push_back(Work::Enter { task, parent: ROOT, raw: input });
         } else if self.x.frames.is_empty() {
             self.go_on(input);
         } else {
@@ -94,23 +90,14 @@ impl Machine<'_> {
 
     /// The place where a task named by its reference can be entered: in a closed visit's current list, or the top one.
     fn find(&self, reference: &str) -> Option<(Visit, TaskId)> {
-        let index = self
-            .program
-            .tasks
-            .iter()
-            .position(|task| *task.reference == *reference)?;
+        let index = self.program.tasks.iter().position(|task| *task.reference == *reference)?;
         let task = TaskId(index as u32);
         let list = self.program.task(task).list;
         if list == self.program.root {
             return Some((ROOT, task));
         }
         let holds = |frame: &&Frame| self.current_list(frame) == Some(list);
-        self.x
-            .frames
-            .iter()
-            .rev()
-            .find(holds)
-            .map(|frame| (frame.visit, task))
+        self.x.frames.iter().rev().find(holds).map(|frame| (frame.visit, task))
     }
 
     fn current_list(&self, frame: &Frame) -> Option<ListId> {
@@ -119,13 +106,7 @@ impl Machine<'_> {
             (Kind::For(each), State::For { begun, .. }) if *begun > 0 => Some(each.body),
             (Kind::Fork(fork), State::Fork(_)) => Some(fork.branches),
             (Kind::Local(local), State::Local(_)) => Some(self.program.task(local.body).list),
-            (
-                Kind::Try(attempt),
-                State::Try(Attempts {
-                    phase: Phase::Handler(_),
-                    ..
-                }),
-            ) => attempt.handler,
+            (Kind::Try(attempt), State::Try(Attempts { phase: Phase::Handler(_), .. })) => attempt.handler,
             (Kind::Try(attempt), State::Try(_)) => Some(attempt.body),
             _ => None,
         }
@@ -150,11 +131,7 @@ impl Machine<'_> {
             let inner = closed.iter().any(|other| other.parent == frame.visit);
             if at.is_none() && !inner && frame.rest.is_none() {
                 let raw = given.cloned();
-                self.queue.push_back(Work::Enter {
-                    task: frame.task,
-                    parent,
-                    raw,
-                });
+                self.queue.push_back(Work::Enter { task: frame.task, parent, raw });
                 continue;
             }
             let visit = self.x.next_visit;
@@ -162,22 +139,14 @@ impl Machine<'_> {
             self.enter_unbegun(frame, visit, (at, &closed));
             match (at, &frame.rest) {
                 (Some(task), _) => {
-                    self.queue.push_back(Work::Enter {
-                        task,
-                        parent: visit,
-                        raw: input.cloned(),
-                    });
+                    self.queue.push_back(Work::Enter { task, parent: visit, raw: input.cloned() });
                     if !matches!(frame.state, State::Fork(_)) {
                         continue;
                     }
                 }
                 (None, Some(Work::Enter { task, raw, .. })) => {
                     let raw = given.cloned().or_else(|| raw.clone());
-                    self.queue.push_back(Work::Enter {
-                        task: *task,
-                        parent: visit,
-                        raw,
-                    });
+                    self.queue.push_back(Work::Enter { task: *task, parent: visit, raw });
                 }
                 (None, Some(_)) => self.queue.push_back(Work::Done(visit)),
                 (None, None) => {}
@@ -187,32 +156,17 @@ impl Machine<'_> {
     }
 
     fn take_over(&mut self, frame: &Frame, parent: Visit) {
-        let site = Site {
-            parent,
-            ..Site::of(frame)
-        };
+        let site = Site { parent, ..Site::of(frame) };
         let task = self.program.task(frame.task);
-        let deadline = task
-            .timeout
-            .as_ref()
-            .and_then(|timeout| self.duration(timeout, &site, &[]).ok());
+        let deadline = task.timeout.as_ref().and_then(|timeout| self.duration(timeout, &site, &[]).ok());
         let limit = match (&task.kind, &frame.state) {
-            (
-                Kind::Try(attempt),
-                State::Try(Attempts {
-                    phase: Phase::Body | Phase::Delay(_),
-                    ..
-                }),
-            ) => retry::attempt_deadline(self, &site, attempt).ok().flatten(),
+            (Kind::Try(attempt), State::Try(Attempts { phase: Phase::Body | Phase::Delay(_), .. })) => {
+                retry::attempt_deadline(self, &site, attempt).ok().flatten()
+            }
             _ => None,
         };
         let deadline = deadline.map(|duration| self.now.plus(duration));
-        self.emit(Record::Revived {
-            visit: frame.visit,
-            parent,
-            deadline,
-            limit,
-        });
+        self.emit(Record::Revived { visit: frame.visit, parent, deadline, limit });
     }
 
     /// The branches of a revived fork that had not been entered.
@@ -222,15 +176,9 @@ impl Machine<'_> {
             return;
         };
         for (task, slot) in self.program.list(fork.branches).tasks.iter().zip(slots) {
-            let entered = closed
-                .iter()
-                .any(|other| other.parent == frame.visit && other.task == *task);
+            let entered = closed.iter().any(|other| other.parent == frame.visit && other.task == *task);
             if matches!(slot, Slot::Open) && !entered && at != Some(*task) {
-                self.queue.push_back(Work::Enter {
-                    task: *task,
-                    parent: visit,
-                    raw: None,
-                });
+                self.queue.push_back(Work::Enter { task: *task, parent: visit, raw: None });
             }
         }
     }

@@ -27,14 +27,9 @@ pub fn resume(program: &Program, execution: &Execution) -> Resumption {
     if execution.ended.is_some() {
         return Resumption::default();
     }
-    let wanted = execution
-        .open()
-        .filter(|frame| !execution.keeps_answer(frame.visit));
+    let wanted = execution.open().filter(|frame| !execution.keeps_answer(frame.visit));
     let effects = wanted.filter_map(|frame| match (&frame.state, &program.task(frame.task).kind) {
-        (State::Call, _) => Some(Effect::Call {
-            visit: frame.visit,
-            attempt: frame.attempt,
-        }),
+        (State::Call, _) => Some(Effect::Call { visit: frame.visit, attempt: frame.attempt }),
         (State::Child, Kind::RunWorkflow(run)) => run::again(program, execution, frame.visit, run),
         _ => None,
     });
@@ -45,9 +40,7 @@ pub fn resume(program: &Program, execution: &Execution) -> Resumption {
     Resumption {
         effects: effects.collect(),
         due: timers.collect(),
-        subscriptions: listening
-            .filter_map(|frame| subscription(program, execution, frame.visit))
-            .collect(),
+        subscriptions: listening.filter_map(|frame| subscription(program, execution, frame.visit)).collect(),
         more: execution.more(),
     }
 }

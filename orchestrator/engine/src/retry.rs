@@ -33,11 +33,7 @@ pub(crate) fn attempt_deadline(
     site: &Site,
     attempt: &Try,
 ) -> Result<Option<Time>, Fault> {
-    let Some(template) = attempt
-        .retry
-        .as_ref()
-        .and_then(|retry| retry.attempt_duration.as_ref())
-    else {
+    let Some(template) = attempt.retry.as_ref().and_then(|retry| retry.attempt_duration.as_ref()) else {
         return Ok(None);
     };
     Ok(Some(machine.now.plus(machine.duration(template, site, &[])?)))
@@ -63,30 +59,17 @@ pub(crate) fn judge(
     let (Some(retry), Some(visit)) = (&attempt.retry, site.visit) else {
         return Ok(Verdict::No);
     };
-    let Some(Frame {
-        state: State::Try(Attempts { number, .. }),
-        ..
-    }) = machine.x.frame(visit)
-    else {
+    let Some(Frame { state: State::Try(Attempts { number, .. }), .. }) = machine.x.frame(visit) else {
         return Ok(Verdict::No);
     };
-    let scope = Scope {
-        own,
-        ..Scope::of_task(machine.program, machine.x, Place::Body, site)
-    };
-    if !permitted(
-        (retry.when.as_ref(), retry.except_when.as_ref()),
-        &site.input,
-        &scope,
-    )? {
+    let scope = Scope { own, ..Scope::of_task(machine.program, machine.x, Place::Body, site) };
+    if !permitted((retry.when.as_ref(), retry.except_when.as_ref()), &site.input, &scope)? {
         return Ok(Verdict::No);
     }
     if let Some(count) = &retry.count {
         let count = count.eval(&site.input, &scope)?;
         let Some(count) = count.as_i64().filter(|count| *count >= 0) else {
-            return Err(Fault::expression(format!(
-                "`limit.attempt.count` cannot be {count}"
-            )));
+            return Err(Fault::expression(format!("`limit.attempt.count` cannot be {count}")));
         };
         if i64::from(*number) > count {
             return Ok(Verdict::No);
@@ -99,11 +82,7 @@ pub(crate) fn judge(
     {
         return Ok(Verdict::No);
     }
-    Ok(if delay.is_zero() {
-        Verdict::Now
-    } else {
-        Verdict::Delay(until)
-    })
+    Ok(if delay.is_zero() { Verdict::Now } else { Verdict::Delay(until) })
 }
 
 /// The delay before retry `number` (from 1): backoff, capped, plus jitter.
@@ -113,10 +92,7 @@ fn delay(
     input: &Value,
     scope: &Scope<'_>,
 ) -> Result<Duration, Fault> {
-    let base = retry
-        .delay
-        .as_ref()
-        .map_or(Ok(Duration::ZERO), |delay| duration(delay, input, scope))?;
+    let base = retry.delay.as_ref().map_or(Ok(Duration::ZERO), |delay| duration(delay, input, scope))?;
     let grown = grown(retry.backoff, base, number);
     let Some((from, to)) = &retry.jitter else {
         return Ok(grown);
@@ -134,9 +110,7 @@ fn grown(backoff: Backoff, base: Duration, number: u32) -> Duration {
         Backoff::Linear => number,
         Backoff::Exponential => 1u32.checked_shl(number.saturating_sub(1)).unwrap_or(u32::MAX),
     };
-    base.checked_mul(factor)
-        .unwrap_or(MAX_DURATION)
-        .min(base.max(MAX_BACKOFF))
+    base.checked_mul(factor).unwrap_or(MAX_DURATION).min(base.max(MAX_BACKOFF))
 }
 
 fn hash(x: &Execution, visit: Visit, number: u32) -> u64 {
@@ -160,12 +134,7 @@ mod tests {
         let check = |backoff, base: u64, expected: &[u64]| {
             for (at, seconds) in expected.iter().enumerate() {
                 let grown = grown(backoff, Duration::from_secs(base), at as u32 + 1);
-                assert_eq!(
-                    grown,
-                    Duration::from_secs(*seconds),
-                    "{backoff:?} {base} retry {}",
-                    at + 1
-                );
+                assert_eq!(grown, Duration::from_secs(*seconds), "{backoff:?} {base} retry {}", at + 1);
             }
         };
         check(Backoff::Constant, 2, &[2, 2, 2]);
@@ -173,9 +142,6 @@ mod tests {
         check(Backoff::Exponential, 2, &[2, 4, 8, 16]);
         check(Backoff::Exponential, 1800, &[1800, 3600, 3600]);
         check(Backoff::Linear, 7200, &[7200, 7200]);
-        assert_eq!(
-            grown(Backoff::Exponential, Duration::from_secs(1), 400),
-            MAX_BACKOFF
-        );
+        assert_eq!(grown(Backoff::Exponential, Duration::from_secs(1), 400), MAX_BACKOFF);
     }
 }

@@ -87,24 +87,12 @@ pub(crate) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The scope of a workflow's input or output.
     pub(crate) fn of_workflow(program: &'a Program, x: &'a Execution, place: Place) -> Scope<'a> {
-        Scope {
-            program,
-            x,
-            place,
-            site: None,
-            raw_output: None,
-            output: None,
-            own: &[],
-            secrets: None,
-        }
+        Scope { program, x, place, site: None, raw_output: None, output: None, own: &[], secrets: None }
     }
 
     /// The scope of a task.
     pub(crate) fn of_task(program: &'a Program, x: &'a Execution, place: Place, site: &'a Site) -> Scope<'a> {
-        Scope {
-            site: Some(site),
-            ..Scope::of_workflow(program, x, place)
-        }
+        Scope { site: Some(site), ..Scope::of_workflow(program, x, place) }
     }
 
     fn workflow(&self) -> Value {
@@ -134,11 +122,7 @@ impl<'a> Scope<'a> {
 
     fn secrets(&self) -> Option<Value> {
         let secrets = self.secrets?;
-        let found = self
-            .program
-            .secrets
-            .iter()
-            .filter_map(|name| Some((name.clone(), secrets.get(name)?)));
+        let found = self.program.secrets.iter().filter_map(|name| Some((name.clone(), secrets.get(name)?)));
         Some(Value::object(found))
     }
 
@@ -198,13 +182,11 @@ fn bound(program: &Program, frame: &Frame, name: &str) -> Option<Value> {
                 None
             }
         }
-        (
-            Kind::Try(attempt),
-            State::Try(Attempts {
-                phase: Phase::Handler(fault),
-                ..
-            }),
-        ) if *attempt.variable == *name => Some(fault.to_value()),
+        (Kind::Try(attempt), State::Try(Attempts { phase: Phase::Handler(fault), .. }))
+            if *attempt.variable == *name =>
+        {
+            Some(fault.to_value())
+        }
         _ => None,
     }
 }

@@ -30,12 +30,7 @@ impl Execution {
         out.w.option(self.result.as_ref(), put_ended);
         out.w.byte(u8::from(self.suspended));
         out.w.time(self.time);
-        for number in [
-            self.sequence,
-            self.transitions,
-            self.next_visit.into(),
-            self.history_limit,
-        ] {
+        for number in [self.sequence, self.transitions, self.next_visit.into(), self.history_limit] {
             out.w.number(number);
         }
         out.w.optional_time(self.deadline);
@@ -65,10 +60,7 @@ impl Execution {
 
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.
     pub fn from_snapshot(program: &Program, bytes: &[u8]) -> Result<Execution, DecodeError> {
-        let mut source = In {
-            r: Reader::new(bytes),
-            known: Vec::new(),
-        };
+        let mut source = In { r: Reader::new(bytes), known: Vec::new() };
         let x = source.execution()?;
         let named = |task: TaskId| (task.0 as usize) < program.tasks.len();
         let rest = Record::Yielded(x.queue.clone());
@@ -83,11 +75,7 @@ impl Execution {
 }
 
 fn format(reader: &mut Reader<'_>) -> Read<()> {
-    if reader.byte()? == FORMAT {
-        Ok(())
-    } else {
-        Err(DecodeError("the format of a snapshot is unknown"))
-    }
+    if reader.byte()? == FORMAT { Ok(()) } else { Err(DecodeError("the format of a snapshot is unknown")) }
 }
 
 #[derive(Default)]
@@ -127,16 +115,8 @@ impl Out {
             Some(Closed::Faulted) => 1,
             Some(Closed::Cancelled) => 2,
         };
-        self.w
-            .byte(closed | (u8::from(frame.context.is_some()) << 2) | (u8::from(frame.exported) << 3));
-        for number in [
-            frame.visit,
-            frame.task.0,
-            frame.parent,
-            frame.ordinal,
-            frame.entered,
-            frame.attempt,
-        ] {
+        self.w.byte(closed | (u8::from(frame.context.is_some()) << 2) | (u8::from(frame.exported) << 3));
+        for number in [frame.visit, frame.task.0, frame.parent, frame.ordinal, frame.entered, frame.attempt] {
             self.w.number(number.into());
         }
         self.value(&frame.raw);
@@ -262,9 +242,7 @@ impl In<'_> {
             }
             number => {
                 let known = self.known.get((number - 1) as usize);
-                known
-                    .cloned()
-                    .ok_or(DecodeError("a value refers to none before it"))
+                known.cloned().ok_or(DecodeError("a value refers to none before it"))
             }
         }
     }
@@ -304,10 +282,7 @@ impl In<'_> {
             4 => State::Listen,
             5 => State::Child,
             6 => State::Local(self.value()?),
-            7 => State::For {
-                items: self.value()?,
-                begun: self.r.number()? as usize,
-            },
+            7 => State::For { items: self.value()?, begun: self.r.number()? as usize },
             8 => {
                 let mut slots = Vec::new();
                 for _ in 0..self.r.number()? {

@@ -42,8 +42,9 @@ pub(crate) fn fired(machine: &mut Machine<'_>, visit: Visit, kind: TimerKind) {
     match (kind, &task.kind) {
         (TimerKind::Wait, _) => machine.complete(site, &Raw::Input, task.then),
         (TimerKind::Timeout, _) => {
-            let stop = machine.stop(frame);
-            machine.effects.extend(stop);
+            if let Some(effect) = machine.stop(frame) {
+                machine.revoke(effect);
+            }
             machine.fault(visit, Fault::timeout("the task has run out of time"), true);
         }
         (TimerKind::Retry, Kind::Try(attempt)) => {

@@ -20,19 +20,13 @@ impl Execution {
 
     /// A frame, open or closed.
     pub(crate) fn frame(&self, visit: Visit) -> Option<&Frame> {
-        let at = self
-            .frames
-            .binary_search_by_key(&visit, |frame| frame.visit)
-            .ok()?;
+        let at = self.frames.binary_search_by_key(&visit, |frame| frame.visit).ok()?;
         self.frames.get(at)
     }
 
     /// A frame, open or closed.
     pub(crate) fn frame_mut(&mut self, visit: Visit) -> Option<&mut Frame> {
-        let at = self
-            .frames
-            .binary_search_by_key(&visit, |frame| frame.visit)
-            .ok()?;
+        let at = self.frames.binary_search_by_key(&visit, |frame| frame.visit).ok()?;
         self.frames.get_mut(at)
     }
 
@@ -89,10 +83,7 @@ impl Execution {
     /// The context that the task of an open visit sees itself.
     pub(crate) fn context_of(&self, visit: Visit) -> &Value {
         match self.frame(visit) {
-            Some(Frame {
-                context: Some(context),
-                ..
-            }) => context,
+            Some(Frame { context: Some(context), .. }) => context,
             Some(frame) => self.context_within(frame.parent),
             None => &self.context,
         }
@@ -100,9 +91,7 @@ impl Execution {
 
     /// Whether an answer for this visit is kept for the resume.
     pub(crate) fn keeps_answer(&self, visit: Visit) -> bool {
-        self.kept
-            .iter()
-            .any(|(of, kept)| *of == visit && !matches!(kept, Kept::Timer(..)))
+        self.kept.iter().any(|(of, kept)| *of == visit && !matches!(kept, Kept::Timer(..)))
     }
 
     /// The timers that are wanted for a visit (0: the workflow).
@@ -114,17 +103,9 @@ impl Execution {
         let execution = self.birth.id;
         let mut want = |kind, at: Option<Time>| {
             let Some(at) = at else { return };
-            let kept = self
-                .kept
-                .iter()
-                .any(|(of, what)| *of == visit && *what == Kept::Timer(kind, at));
+            let kept = self.kept.iter().any(|(of, what)| *of == visit && *what == Kept::Timer(kind, at));
             if !kept {
-                timers.push(Due {
-                    at,
-                    execution,
-                    visit,
-                    kind,
-                });
+                timers.push(Due { at, execution, visit, kind });
             }
         };
         if visit == ROOT {
@@ -133,15 +114,10 @@ impl Execution {
             want(TimerKind::Timeout, frame.deadline);
             match &frame.state {
                 State::Wait(until) => want(TimerKind::Wait, Some(*until)),
-                State::Try(Attempts {
-                    phase: Phase::Delay(until),
-                    ..
-                }) => want(TimerKind::Retry, Some(*until)),
-                State::Try(Attempts {
-                    phase: Phase::Body,
-                    limit,
-                    ..
-                }) => want(TimerKind::Attempt, *limit),
+                State::Try(Attempts { phase: Phase::Delay(until), .. }) => {
+                    want(TimerKind::Retry, Some(*until))
+                }
+                State::Try(Attempts { phase: Phase::Body, limit, .. }) => want(TimerKind::Attempt, *limit),
                 _ => {}
             }
         }
@@ -159,9 +135,7 @@ impl Execution {
     /// Whether a visit listens.
     pub(crate) fn listens(&self, visit: Visit) -> bool {
         self.ended.is_none()
-            && self
-                .open_frame(visit)
-                .is_some_and(|frame| matches!(frame.state, State::Listen))
+            && self.open_frame(visit).is_some_and(|frame| matches!(frame.state, State::Listen))
             && !self.keeps_answer(visit)
     }
 
@@ -171,11 +145,7 @@ impl Execution {
         let mut at = visit;
         while let Some(frame) = self.frame(at) {
             let attempt = match &frame.state {
-                State::Try(Attempts {
-                    phase: Phase::Body,
-                    limit,
-                    ..
-                }) => *limit,
+                State::Try(Attempts { phase: Phase::Body, limit, .. }) => *limit,
                 _ => None,
             };
             nearest = [nearest, frame.deadline, attempt].into_iter().flatten().min();

@@ -93,14 +93,7 @@ impl From<Record> for BatchBody {
             done: record.done,
             skipped: record.skipped,
             failed: record.failed,
-            errors: record
-                .errors
-                .into_iter()
-                .map(|f| FailureBody {
-                    id: f.id,
-                    detail: f.detail,
-                })
-                .collect(),
+            errors: record.errors.into_iter().map(|f| FailureBody { id: f.id, detail: f.detail }).collect(),
             rate: record.rate,
             created_at: Time(record.created).rfc3339(),
             ended_at: record.ended.map(|at| Time(at).rfc3339()),
@@ -124,10 +117,7 @@ pub async fn begin(call: Call) -> Result<Response, Problem> {
         "cancel" => Action::Cancel,
         "retry" => Action::Retry,
         _ => {
-            return Err(Problem::bad(
-                "bad-body",
-                "`action` is `redrive`, `cancel` or `retry`",
-            ));
+            return Err(Problem::bad("bad-body", "`action` is `redrive`, `cancel` or `retry`"));
         }
     };
     let plan = Plan {
@@ -150,30 +140,19 @@ impl BatchFilter {
                 ));
             }
             let (ids, trigger, cause) = (self.ids, self.trigger, self.cause);
-            return DeadFilter {
-                ids,
-                trigger,
-                cause,
-                since: self.since,
-                until: self.until,
-            }
-            .read();
+            return DeadFilter { ids, trigger, cause, since: self.since, until: self.until }.read();
         }
         if self.cause.is_some() {
             return Err(Problem::bad("bad-body", "executions have no cause to filter by"));
         }
         let parse = |text: &String| text.parse().map_err(|_| Problem::not_found("execution", text));
-        let executions = self
-            .ids
-            .map(|ids| ids.iter().map(parse).collect::<Result<_, Problem>>())
-            .transpose()?;
+        let executions =
+            self.ids.map(|ids| ids.iter().map(parse).collect::<Result<_, Problem>>()).transpose()?;
         let word = |text: &String| {
             Status::of_word(text).ok_or_else(|| Problem::bad("bad-body", format!("`{text}` is no status")))
         };
         let tag = |text: &String| {
-            let pair = text
-                .split_once(':')
-                .map(|(name, value)| (name.into(), value.into()));
+            let pair = text.split_once(':').map(|(name, value)| (name.into(), value.into()));
             pair.ok_or_else(|| Problem::bad("bad-body", "a tag is written `name:value`"))
         };
         Ok(Filter {
@@ -196,29 +175,19 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
     let all = ids.iter().map(|id| &**id).zip(records);
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(
-        200,
-        &Page::new(items.into_iter().map(BatchBody::from).collect(), next),
-    )
+    json(200, &Page::new(items.into_iter().map(BatchBody::from).collect(), next))
 }
 
 /// `GET /batches/{id}`.
 pub async fn get(call: Call) -> Result<Response, Problem> {
     let id = call.param("id");
-    let record = call
-        .state
-        .batches
-        .get(&call.namespace, id)
-        .ok_or_else(|| Problem::not_found("batch", id))?;
+    let record =
+        call.state.batches.get(&call.namespace, id).ok_or_else(|| Problem::not_found("batch", id))?;
     json(200, &BatchBody::from(record))
 }
 
 /// `POST /batches/{id}/pause`, `resume`, `cancel`.
 pub async fn turn(call: Call, wanted: State) -> Result<Response, Problem> {
-    let record = call
-        .state
-        .batches
-        .turn(&call.namespace, call.param("id"), wanted)
-        .await?;
+    let record = call.state.batches.turn(&call.namespace, call.param("id"), wanted).await?;
     json(200, &BatchBody::from(record))
 }

@@ -29,9 +29,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Reads a body of at most `limit` bytes that comes in time and is not compressed.
 pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let coding = headers
-        .get(header::CONTENT_ENCODING)
-        .map(|value| value.to_str().unwrap_or("?"));
+    let coding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
     if let Some(coding) = coding.filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case("identity")) {
         return Err(Problem::new(
             415,
@@ -47,10 +45,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         return Err(too_large(limit));
     }
     let Ok(result) = tokio::time::timeout(BODY_TIME, collect(body, limit)).await else {
-        let detail = format!(
-            "the body did not come within {} s (limit body-time)",
-            BODY_TIME.as_secs()
-        );
+        let detail = format!("the body did not come within {} s (limit body-time)", BODY_TIME.as_secs());
         return Err(Problem::new(408, "body-time", detail));
     };
     result
@@ -78,11 +73,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(
-        413,
-        "body-too-large",
-        format!("the body is larger than {limit} bytes (limit request-body)"),
-    )
+    Problem::new(413, "body-too-large", format!("the body is larger than {limit} bytes (limit request-body)"))
 }
 
 /// A JSON answer.
@@ -96,9 +87,7 @@ pub fn json<T: Serialize>(status: u16, value: &T) -> Result<Response, Problem> {
 pub fn raw(status: u16, media: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }
 
@@ -121,9 +110,8 @@ pub fn with(mut response: Response, name: header::HeaderName, value: &str) -> Re
 /// Lower-case hexadecimal text.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    let digits =
+        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     digits.map(char::from).collect()
 }
 
@@ -132,10 +120,7 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 /// Any JSON value within a typed body; numbers keep their text.
@@ -151,9 +136,7 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Value::parse(raw.get().as_bytes())
-            .map(Json)
-            .map_err(serde::de::Error::custom)
+        Value::parse(raw.get().as_bytes()).map(Json).map_err(serde::de::Error::custom)
     }
 }
 

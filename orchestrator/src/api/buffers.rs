@@ -61,15 +61,9 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
 pub async fn get(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let space = call.rooms().catalog.space(&call.namespace);
-    let found = space
-        .triggers()
-        .find(|trigger| trigger.name == name && trigger.buffered())
-        .cloned();
+    let found = space.triggers().find(|trigger| trigger.name == name && trigger.buffered()).cloned();
     let trigger = found.ok_or_else(|| Problem::not_found("buffer", &name))?;
-    let one = shown(&call, vec![trigger])
-        .await?
-        .pop()
-        .ok_or_else(|| Problem::not_found("buffer", &name))?;
+    let one = shown(&call, vec![trigger]).await?.pop().ok_or_else(|| Problem::not_found("buffer", &name))?;
     json(200, &one)
 }
 
@@ -83,12 +77,8 @@ async fn shown(call: &Call, triggers: Vec<Arc<TriggerEntry>>) -> Result<Vec<Buff
         let (waiting, in_flight) = call.rooms().buffers.depth(&call.namespace, &trigger.name);
         let depth = row.map_or(waiting, |row| row.waiting);
         let spec = trigger.spec.buffer.as_ref();
-        let rate = spec
-            .and_then(|spec| spec.rate)
-            .map(|rate| rate.count / rate.per.as_secs_f64());
-        let age = oldest
-            .get(&trigger.name)
-            .map(|at| Duration::from_millis(now.0.abs_diff(at.0)));
+        let rate = spec.and_then(|spec| spec.rate).map(|rate| rate.count / rate.per.as_secs_f64());
+        let age = oldest.get(&trigger.name).map(|at| Duration::from_millis(now.0.abs_diff(at.0)));
         let drain = rate.filter(|rate| *rate > 0.0).map(|rate| depth as f64 / rate);
         BufferBody {
             trigger: trigger.name.to_string(),
@@ -116,16 +106,10 @@ type Rows = (HashMap<Arc<str>, BufferRow>, HashMap<Arc<str>, Time>);
 
 /// The stored depths, and when the oldest waiting delivery was accepted: an execution's id holds its instant.
 fn read(store: &dyn Store, namespace: &Namespace, names: &[Arc<str>]) -> ReadResult<Rows> {
-    let rows = store
-        .buffers()?
-        .into_iter()
-        .filter(|row| row.namespace == *namespace);
+    let rows = store.buffers()?.into_iter().filter(|row| row.namespace == *namespace);
     let rows: HashMap<_, _> = rows.map(|row| (row.trigger.clone(), row)).collect();
     let mut oldest = HashMap::new();
-    for name in names
-        .iter()
-        .filter(|name| rows.get(*name).is_some_and(|row| row.waiting > 0))
-    {
+    for name in names.iter().filter(|name| rows.get(*name).is_some_and(|row| row.waiting > 0)) {
         let query = DeliveryQuery {
             namespace: namespace.clone(),
             trigger: name.clone(),
@@ -143,11 +127,7 @@ fn read(store: &dyn Store, namespace: &Namespace, names: &[Arc<str>]) -> ReadRes
 /// A duration as ISO 8601 seconds.
 fn iso(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
-    if millis == 0 {
-        format!("PT{seconds}S")
-    } else {
-        format!("PT{seconds}.{millis:03}S")
-    }
+    if millis == 0 { format!("PT{seconds}S") } else { format!("PT{seconds}.{millis:03}S") }
 }
 
 #[cfg(test)]

@@ -56,10 +56,7 @@ impl Call {
 
     /// A path parameter.
     pub fn param(&self, name: &str) -> &str {
-        self.params
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value)
+        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// The path's `{name}`, bounded and free of control characters.
@@ -77,8 +74,7 @@ impl Call {
     /// The path's execution id.
     pub fn id(&self) -> Result<ExecutionId, Problem> {
         let text = self.param("id");
-        text.parse()
-            .map_err(|_| Problem::not_found("execution", &text.chars().take(64).collect::<String>()))
+        text.parse().map_err(|_| Problem::not_found("execution", &text.chars().take(64).collect::<String>()))
     }
 
     /// The path under which everything of the namespace lies.
@@ -98,11 +94,7 @@ impl Call {
 
     /// The JSON body, or the default when there is none.
     pub fn read_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
-        if self.body.is_empty() {
-            Ok(T::default())
-        } else {
-            self.read()
-        }
+        if self.body.is_empty() { Ok(T::default()) } else { self.read() }
     }
 
     /// The body as text.
@@ -112,12 +104,7 @@ impl Call {
             let line = good.matches('\n').count() as u32 + 1;
             let column = good.rsplit('\n').next().map_or(0, |last| last.chars().count()) as u32 + 1;
             let message = "a byte that is no UTF-8".to_owned();
-            let mistake = Mistake {
-                line,
-                column,
-                message,
-                ..Mistake::default()
-            };
+            let mistake = Mistake { line, column, message, ..Mistake::default() };
             Problem::bad("bad-body", "the body is no UTF-8").mistake(mistake)
         })
     }
@@ -140,17 +127,11 @@ impl Call {
 
     /// `Prefer: wait=N` in seconds; unreadable preferences are ignored (RFC 7240).
     pub fn prefer_wait(&self) -> Option<Duration> {
-        let all = self
-            .headers
-            .get_all("prefer")
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let all = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         all.flat_map(|text| text.split([',', ';'])).find_map(|part| {
             let (name, value) = part.trim().split_once('=')?;
             let seconds: u32 = value.trim().trim_matches('"').parse().ok()?;
-            name.trim()
-                .eq_ignore_ascii_case("wait")
-                .then(|| Duration::from_secs(seconds.into()))
+            name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds.into()))
         })
     }
 

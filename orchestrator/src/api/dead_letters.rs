@@ -139,10 +139,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     };
     let store = call.rooms().store.clone();
     let (letters, more) = blocking(move || redrive::matching(&*store, query, &filter, size)).await?;
-    let next = letters
-        .last()
-        .filter(|_| more)
-        .map(|letter| keyset.token(&letter.id.to_be_bytes()));
+    let next = letters.last().filter(|_| more).map(|letter| keyset.token(&letter.id.to_be_bytes()));
     json(200, &Page::new(letters.into_iter().map(shown).collect(), next))
 }
 
@@ -152,20 +149,14 @@ pub async fn get(call: Call) -> Result<Response, Problem> {
     let missing = || Problem::not_found("dead letter", &text.chars().take(64).collect::<String>());
     let id: u64 = text.parse().map_err(|_| missing())?;
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
-    let letter = blocking(move || store.dead_letter(&namespace, id))
-        .await?
-        .ok_or_else(missing)?;
+    let letter = blocking(move || store.dead_letter(&namespace, id)).await?.ok_or_else(missing)?;
     json(200, &shown(letter))
 }
 
 fn query_filter(call: &Call) -> Result<Filter, Problem> {
     let ids = call.query.list("id");
     Ok(Filter {
-        ids: if ids.is_empty() {
-            None
-        } else {
-            Some(numbers(&ids)?)
-        },
+        ids: if ids.is_empty() { None } else { Some(numbers(&ids)?) },
         trigger: call.query.text("trigger"),
         cause: call.query.text("cause"),
         since: call.query.time("since")?,
@@ -175,11 +166,7 @@ fn query_filter(call: &Call) -> Result<Filter, Problem> {
 }
 
 fn numbers<T: AsRef<str>>(texts: &[T]) -> Result<std::collections::BTreeSet<u64>, Problem> {
-    let read = |text: &T| {
-        text.as_ref()
-            .parse()
-            .map_err(|_| Problem::not_found("dead letter", text.as_ref()))
-    };
+    let read = |text: &T| text.as_ref().parse().map_err(|_| Problem::not_found("dead letter", text.as_ref()));
     texts.iter().map(read).collect()
 }
 
@@ -223,21 +210,11 @@ pub async fn redrive(call: Call) -> Result<Response, Problem> {
 pub(super) async fn launch(call: &Call, plan: Plan, dry_run: bool) -> Result<Response, Problem> {
     if dry_run || call.query.flag("dryRun")? {
         let matched = call.state.batches.count(plan).await?;
-        return json(
-            200,
-            &Touched {
-                matched,
-                dry_run: true,
-            },
-        );
+        return json(200, &Touched { matched, dry_run: true });
     }
     let record = call.state.batches.begin(plan).await?;
     let location = format!("{}/batches/{}", call.base(), record.id);
-    Ok(with(
-        json(202, &BatchBody::from(record))?,
-        header::LOCATION,
-        &location,
-    ))
+    Ok(with(json(202, &BatchBody::from(record))?, header::LOCATION, &location))
 }
 
 /// `DELETE /dead-letters`: drops what the query names; parked order keys go on.
@@ -282,14 +259,7 @@ async fn drop_letters(call: &Call, letters: &[DeadLetter]) -> Result<(), Problem
         });
         changes.extend(parked.map(BufferChange::Finish));
     }
-    submit(
-        call.rooms(),
-        Batch {
-            class: Class::Running,
-            parts: vec![Part::Buffer(changes)],
-        },
-    )
-    .await?;
+    submit(call.rooms(), Batch { class: Class::Running, parts: vec![Part::Buffer(changes)] }).await?;
     for letter in letters {
         call.rooms().buffers.wake(&letter.namespace, &letter.trigger);
     }

@@ -95,10 +95,7 @@ pub async fn put(call: Call, kind: DefinitionKind) -> Result<Response, Problem> 
         matching: call.if_match()?,
     };
     let outcome = apply::apply(call.rooms(), request).await?;
-    let result = outcome
-        .results
-        .first()
-        .ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
+    let result = outcome.results.first().ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
     written(&call, &outcome, result)
 }
 
@@ -126,22 +123,14 @@ async fn resource(call: &Call, entry: ManifestEntry) -> Result<Resource, Problem
     let status = status::of(call, &entry).await?;
     let document = entry.manifest.to_value();
     let part = |name: &str| Json(document.get(name).cloned().unwrap_or_default());
-    Ok(Resource {
-        kind: entry.manifest.kind(),
-        metadata: part("metadata"),
-        spec: part("spec"),
-        status,
-    })
+    Ok(Resource { kind: entry.manifest.kind(), metadata: part("metadata"), spec: part("spec"), status })
 }
 
 /// `GET /{kind}s`.
 pub async fn list(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
     let space = call.rooms().catalog.space(&call.namespace);
     let keyset = Keyset::new(what(kind), &call.namespace, &call.query);
-    let all = space
-        .manifests(kind)
-        .into_iter()
-        .map(|entry| (&*entry.definition.name, entry));
+    let all = space.manifests(kind).into_iter().map(|entry| (&*entry.definition.name, entry));
     let (entries, next) = by_name(&keyset, &call.query, all)?;
     let mut items = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -186,10 +175,7 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     let mut wanted = body.positions;
     wanted.extend(body.position.map(|position| (String::new(), Some(position))));
     if wanted.is_empty() {
-        return Err(Problem::bad(
-            "bad-body",
-            "a seek names `position`, or `positions` by partition",
-        ));
+        return Err(Problem::bad("bad-body", "a seek names `position`, or `positions` by partition"));
     }
     let paused = entry(&call, DefinitionKind::Source, &name)?.definition.paused;
     if !paused {
@@ -197,33 +183,13 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     }
     let changes = wanted.into_iter().map(|(partition, value)| {
         let value: Arc<str> = value.unwrap_or_default().into();
-        let checkpoint = Checkpoint {
-            source: name.clone(),
-            partition: partition.into(),
-            value,
-        };
-        OperatorChange::Checkpoint {
-            namespace: call.namespace.clone(),
-            checkpoint,
-        }
+        let checkpoint = Checkpoint { source: name.clone(), partition: partition.into(), value };
+        OperatorChange::Checkpoint { namespace: call.namespace.clone(), checkpoint }
     });
     let parts = vec![Part::Operator(changes.collect())];
-    let written = submit(
-        call.rooms(),
-        Batch {
-            class: Class::Running,
-            parts,
-        },
-    )
-    .await;
+    let written = submit(call.rooms(), Batch { class: Class::Running, parts }).await;
     if !paused {
-        apply::pause(
-            call.rooms(),
-            &call.namespace,
-            (DefinitionKind::Source, &name),
-            false,
-        )
-        .await?;
+        apply::pause(call.rooms(), &call.namespace, (DefinitionKind::Source, &name), false).await?;
         call.state.hall.sources.sync(call.rooms());
     }
     written?;
@@ -234,13 +200,7 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
 /// Pauses a source and waits until its task has ended, so that it saves no position any more.
 async fn stop(call: &Call, name: &str) -> Result<(), Problem> {
     let gauge = call.state.hall.sources.gauge(&call.namespace, name);
-    apply::pause(
-        call.rooms(),
-        &call.namespace,
-        (DefinitionKind::Source, name),
-        true,
-    )
-    .await?;
+    apply::pause(call.rooms(), &call.namespace, (DefinitionKind::Source, name), true).await?;
     call.state.hall.sources.sync(call.rooms());
     let Some(gauge) = gauge else { return Ok(()) };
     let stopped = async {

@@ -105,11 +105,7 @@ pub async fn lint(call: Call) -> Result<Response, Problem> {
     let diagnostics = check(call.text()?);
     let valid = diagnostics.iter().all(|d| d.severity != Severity::Error);
     let diagnostics = diagnostics.into_iter().map(|found| Finding {
-        severity: if found.severity == Severity::Error {
-            "error"
-        } else {
-            "warning"
-        },
+        severity: if found.severity == Severity::Error { "error" } else { "warning" },
         code: found.code,
         line: found.span.line.max(1),
         column: found.span.column.max(1),
@@ -119,13 +115,7 @@ pub async fn lint(call: Call) -> Result<Response, Problem> {
         start: found.span.start,
         end: found.span.end,
     });
-    json(
-        200,
-        &LintBody {
-            valid,
-            diagnostics: diagnostics.collect(),
-        },
-    )
+    json(200, &LintBody { valid, diagnostics: diagnostics.collect() })
 }
 
 /// Every mistake and warning of a text of one or many documents.

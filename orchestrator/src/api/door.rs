@@ -45,11 +45,7 @@ pub async fn enter(
         Err(_) => {
             tracing::error!(route = route.path, trace, "a route panicked");
             refuse(
-                &Problem::new(
-                    500,
-                    "internal",
-                    "an internal error; the log has it under the trace id",
-                ),
+                &Problem::new(500, "internal", "an internal error; the log has it under the trace id"),
                 &path,
                 &trace,
             )
@@ -61,11 +57,8 @@ pub async fn enter(
 
 /// An unknown path.
 pub fn unknown(state: &ApiState, request: &Request) -> Response {
-    let problem = Problem::new(
-        404,
-        "no-such-path",
-        format!("there is nothing at `{}`", request.uri().path()),
-    );
+    let problem =
+        Problem::new(404, "no-such-path", format!("there is nothing at `{}`", request.uri().path()));
     outside(state, request, problem)
 }
 
@@ -77,9 +70,7 @@ pub fn wrong_method(state: &ApiState, request: &Request) -> Response {
 
 fn outside(state: &ApiState, request: &Request, problem: Problem) -> Response {
     let trace = trace_of(request.headers());
-    let problem = local(state, request.headers(), request.uri())
-        .err()
-        .unwrap_or(problem);
+    let problem = local(state, request.headers(), request.uri()).err().unwrap_or(problem);
     traced(refuse(&problem, request.uri().path(), &trace), &trace)
 }
 
@@ -111,11 +102,7 @@ async fn admitted(
     let query = Query::parse(parts.uri.query().unwrap_or(""), route.query)?;
     let permit = match route.class {
         Class::FrontDoor => Some(state.front_door.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(
-                503,
-                "front-door",
-                "too many starts and events are under way (limit front-door)",
-            )
+            Problem::new(503, "front-door", "too many starts and events are under way (limit front-door)")
         })?),
         _ => None,
     };
@@ -147,21 +134,12 @@ fn local(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem
     if !state.open {
         return Ok(());
     }
-    let hosts = headers
-        .get_all(header::HOST)
-        .iter()
-        .map(|value| value.to_str().unwrap_or("?"));
-    let foreign_host = hosts
-        .chain(uri.authority().map(http::uri::Authority::as_str))
-        .any(|host| !is_loopback(host));
-    let mut origins = headers
-        .get_all(header::ORIGIN)
-        .iter()
-        .map(|value| value.to_str().unwrap_or("?"));
+    let hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or("?"));
+    let foreign_host =
+        hosts.chain(uri.authority().map(http::uri::Authority::as_str)).any(|host| !is_loopback(host));
+    let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
     let foreign_origin = origins.any(|origin| {
-        let rest = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
+        let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         !rest.is_some_and(is_loopback)
     });
     let what = match (foreign_host, foreign_origin) {
@@ -184,10 +162,7 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 fn sized(headers: &HeaderMap) -> Result<(), Problem> {
-    let size: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > MAX_HEADERS {
         let detail = format!("the header fields have {size} bytes (limit headers: {MAX_HEADERS})");
         return Err(Problem::new(431, "headers-too-large", detail));
@@ -200,10 +175,7 @@ fn namespace(route: &Route, params: &[(String, String)]) -> Result<Option<Arc<st
     if route.scope == Scope::Cluster {
         return Ok(None);
     }
-    let name = params
-        .iter()
-        .find(|(key, _)| key == "ns")
-        .map_or("", |(_, value)| value.as_str());
+    let name = params.iter().find(|(key, _)| key == "ns").map_or("", |(_, value)| value.as_str());
     if is_label(name) {
         return Ok(Some(name.into()));
     }
@@ -215,11 +187,7 @@ fn allowed(state: &ApiState, route: &Route) -> Result<(), Problem> {
     if state.open || route.permission == Permission::None {
         return Ok(());
     }
-    Err(Problem::new(
-        401,
-        "credentials",
-        "this address is not open to callers without credentials",
-    ))
+    Err(Problem::new(401, "credentials", "this address is not open to callers without credentials"))
 }
 
 /// Reads of a namespace that was never written find nothing.
@@ -241,9 +209,7 @@ fn trace_of(headers: &HeaderMap) -> String {
     let sent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let id = sent.and_then(|text| text.split('-').nth(1)).filter(|id| {
         id.len() == 32
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
             && id.bytes().any(|b| b != b'0')
     });
     match id {
@@ -256,10 +222,7 @@ fn traced(mut response: Response, trace: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(trace) {
         response.headers_mut().insert(TRACE, value);
     }
-    response.headers_mut().insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -283,25 +246,12 @@ mod tests {
     fn loopback_names() {
         let check =
             |authority: &str, expected: bool| assert_eq!(is_loopback(authority), expected, "{authority}");
-        for own in [
-            "localhost",
-            "LOCALHOST:80",
-            "127.0.0.1",
-            "127.9.9.9:1",
-            "[::1]:8484",
-            "[::1]",
-        ] {
+        for own in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:1", "[::1]:8484", "[::1]"] {
             check(own, true);
         }
-        for other in [
-            "example.com",
-            "localhost.example.com",
-            "10.0.0.1:80",
-            "",
-            "127.0.0.1.nip.io",
-            "[::2]",
-            "::1",
-        ] {
+        for other in
+            ["example.com", "localhost.example.com", "10.0.0.1:80", "", "127.0.0.1.nip.io", "[::2]", "::1"]
+        {
             check(other, false);
         }
     }

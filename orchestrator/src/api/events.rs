@@ -65,10 +65,7 @@ pub struct Listed {
 
 /// `POST /events`.
 pub async fn post(call: Call) -> Result<Response, Problem> {
-    let headers = call
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let events = event::http::read(headers, &call.body, Limits::default())?;
     if call.query.flag("dryRun")? {
         return dry(&call, &events);
@@ -95,11 +92,7 @@ fn dry(call: &Call, events: &[Event]) -> Result<Response, Problem> {
             source: event.source.clone(),
             duplicate: false,
             mismatch: false,
-            triggers: space
-                .matching("", event)
-                .iter()
-                .map(|trigger| trigger.name.clone())
-                .collect(),
+            triggers: space.matching("", event).iter().map(|trigger| trigger.name.clone()).collect(),
         })
         .collect();
     json(200, &accepted(&receipts))
@@ -176,9 +169,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     };
     let (rooms, namespace) = (call.rooms().clone(), call.namespace.clone());
     let read = tokio::task::spawn_blocking(move || read(&rooms, &namespace, &wanted));
-    let (items, rest) = read
-        .await
-        .map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
+    let (items, rest) = read.await.map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
     let next = rest.map(|key| keyset.token(&key.to_be_bytes()));
     json(200, &Page::new(items, next))
 }
@@ -207,11 +198,7 @@ fn read(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<(Vec<Listed>,
         found.retain(|(key, _)| edge.is_none_or(|edge| *key >= edge));
         let cut = found.len() > wanted.size;
         found.truncate(wanted.size);
-        rest = if cut {
-            found.last().map(|(key, _)| *key)
-        } else {
-            edge
-        };
+        rest = if cut { found.last().map(|(key, _)| *key) } else { edge };
     }
     Ok((found.into_iter().filter_map(|(_, listed)| listed).collect(), rest))
 }
@@ -230,10 +217,7 @@ fn stored(rooms: &Rooms, namespace: &str, wanted: &Wanted) -> Result<Vec<(u64, O
     let rows = rooms.store.events(&query)?;
     // A lifecycle event that was stored for a trigger or a listen is told by the log already: its place holds nothing.
     let own = |row: &StoredEvent| lifecycle::named(namespace, &row.event.source, &row.event.id).is_none();
-    Ok(rows
-        .into_iter()
-        .map(|row| (logbook::key(row.pos, 0), own(&row).then(|| listed(&row))))
-        .collect())
+    Ok(rows.into_iter().map(|row| (logbook::key(row.pos, 0), own(&row).then(|| listed(&row)))).collect())
 }
 
 fn listed(row: &StoredEvent) -> Listed {
@@ -251,10 +235,7 @@ fn told(
     kind: &str,
 ) -> Result<logbook::Found<Listed>, Error> {
     let Some(entry_kind) = lifecycle::entry_of(kind) else {
-        return Ok(logbook::Found {
-            items: Vec::new(),
-            rest: None,
-        });
+        return Ok(logbook::Found { items: Vec::new(), rest: None });
     };
     let walk = Walk {
         namespace,
@@ -285,10 +266,7 @@ pub async fn get(call: Call) -> Result<Response, Problem> {
 
 /// No such event.
 pub(super) fn missing(call: &Call) -> Problem {
-    Problem::not_found(
-        "event",
-        &format!("{} {}", call.param("source"), call.param("event")),
-    )
+    Problem::not_found("event", &format!("{} {}", call.param("source"), call.param("event")))
 }
 
 /// The event of the path, one per binding that has it; a lifecycle event has one.
@@ -300,9 +278,7 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     for row in &mut found {
         // How often it was handed on is no part of what is shown.
         if row.event.extensions.contains_key("tidemillhop") {
-            Arc::make_mut(&mut row.event)
-                .extensions
-                .shift_remove("tidemillhop");
+            Arc::make_mut(&mut row.event).extensions.shift_remove("tidemillhop");
         }
     }
     if let Some(binding) = call.query.get("binding") {
@@ -330,8 +306,6 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
             event: event.into(),
         }))
     });
-    let told = read
-        .await
-        .map_err(|e| Error::Unavailable(format!("read the log: {e}")))??;
+    let told = read.await.map_err(|e| Error::Unavailable(format!("read the log: {e}")))??;
     Ok(told.into_iter().collect())
 }

@@ -203,11 +203,7 @@ pub fn shown(view: &ExecutionView) -> Execution<'_> {
     };
     Execution {
         id: view.id.to_string(),
-        workflow: WorkflowRef {
-            namespace: &view.namespace,
-            name: &view.workflow,
-            version: &view.version,
-        },
+        workflow: WorkflowRef { namespace: &view.namespace, name: &view.workflow, version: &view.version },
         status: view.status.word(),
         input: Json(view.input.clone().unwrap_or_default()),
         output: Json(output),
@@ -215,18 +211,11 @@ pub fn shown(view: &ExecutionView) -> Execution<'_> {
         created_at: view.created.rfc3339(),
         started_at: view.started.map(Time::rfc3339),
         ended_at: view.ended.map(Time::rfc3339),
-        event: view
-            .event
-            .as_ref()
-            .map(|(binding, source, id)| EventRef { binding, source, id }),
+        event: view.event.as_ref().map(|(binding, source, id)| EventRef { binding, source, id }),
         trigger: view.trigger.as_deref(),
         parent: view.parent.map(|parent| parent.execution.to_string()),
         attempt: view.attempt,
-        tags: view
-            .tags
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect(),
+        tags: view.tags.iter().map(|(name, value)| (&**name, &**value)).collect(),
         waiting_for: view.waiting_for.iter().map(waits).collect(),
     }
 }
@@ -240,14 +229,7 @@ fn waits(waiting: &WaitingFor) -> Wait {
         Awaited::Retry(at) => ("retry", Some(at.rfc3339()), None, None),
     };
     let (task, reference) = (waiting.name.to_string(), waiting.reference.to_string());
-    Wait {
-        task,
-        reference,
-        what,
-        until,
-        event_type,
-        execution,
-    }
+    Wait { task, reference, what, until, event_type, execution }
 }
 
 /// A summary row as listed.
@@ -266,11 +248,7 @@ pub fn listed(row: ExecutionRow) -> ExecutionEntry {
         trigger: row.trigger.map(|t| t.to_string()),
         parent: row.parent.map(|p| p.execution.to_string()),
         attempt: row.attempt,
-        tags: row
-            .tags
-            .into_iter()
-            .map(|(n, v)| (n.to_string(), v.to_string()))
-            .collect(),
+        tags: row.tags.into_iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
     }
 }
 
@@ -288,11 +266,7 @@ pub async fn start(call: Call) -> Result<Response, Problem> {
         wait,
     };
     let view = operations::start(call.rooms(), request).await?;
-    let status = if wait.is_some() && view.status.ended() {
-        200
-    } else {
-        202
-    };
+    let status = if wait.is_some() && view.status.ended() { 200 } else { 202 };
     let response = json(status, &shown(&view))?;
     let response = with(response, header::LOCATION, &location(&call, view.id));
     Ok(match wait {
@@ -331,10 +305,7 @@ fn start_key(call: &Call, input: &Value) -> Result<Option<StartKey>, Problem> {
     hash.update(call.query.fingerprint());
     hash.update([0]);
     hash.update(input.to_json());
-    Ok(Some(StartKey {
-        key: key.into(),
-        body: hash.finalize().into(),
-    }))
+    Ok(Some(StartKey { key: key.into(), body: hash.finalize().into() }))
 }
 
 /// `GET /executions`.
@@ -355,20 +326,13 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     };
     let (count, store) = (call.query.flag("count")?, call.rooms().store.clone());
     let (mut rows, total) = blocking(move || {
-        let total = if count {
-            Some(store.count_executions(&query)?)
-        } else {
-            None
-        };
+        let total = if count { Some(store.count_executions(&query)?) } else { None };
         Ok((store.executions(&query)?, total))
     })
     .await?;
     let more = rows.len() > size;
     rows.truncate(size);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|row| keyset.after_execution(row.listed(), row.id));
+    let next = rows.last().filter(|_| more).map(|row| keyset.after_execution(row.listed(), row.id));
     let page = Page::new(rows.into_iter().map(listed).collect::<Vec<_>>(), next);
     json(200, &Page { total, ..page })
 }
@@ -397,11 +361,7 @@ fn ascending(call: &Call) -> Result<bool, Problem> {
 /// `GET /executions/{id}`.
 pub async fn show(call: Call) -> Result<Response, Problem> {
     let id = call.id()?;
-    let wait = call
-        .query
-        .duration("wait")?
-        .unwrap_or(Duration::ZERO)
-        .min(MAX_WAIT);
+    let wait = call.query.duration("wait")?.unwrap_or(Duration::ZERO).min(MAX_WAIT);
     let view = operations::wait(call.rooms(), &call.namespace, id, wait).await?;
     json(200, &shown(&view))
 }
@@ -415,14 +375,8 @@ pub async fn history(call: Call) -> Result<Response, Problem> {
     let mut entries = operations::history(call.rooms(), &call.namespace, id, (after, size + 1)).await?;
     let more = entries.len() > size;
     entries.truncate(size);
-    let next = entries
-        .last()
-        .filter(|_| more)
-        .map(|entry| keyset.token(&entry.sequence.to_be_bytes()));
-    json(
-        200,
-        &Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next),
-    )
+    let next = entries.last().filter(|_| more).map(|entry| keyset.token(&entry.sequence.to_be_bytes()));
+    json(200, &Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next))
 }
 
 /// `POST /executions/{id}/cancel`.
@@ -443,10 +397,7 @@ pub async fn resume(call: Call) -> Result<Response, Problem> {
 /// `POST /executions/{id}/retry`.
 pub async fn retry(call: Call) -> Result<Response, Problem> {
     let body: RetryBody = call.read_or_default()?;
-    let verb = Verb::Retry {
-        input: body.input.map(|json| json.0),
-        from: body.from_task.map(Into::into),
-    };
+    let verb = Verb::Retry { input: body.input.map(|json| json.0), from: body.from_task.map(Into::into) };
     carry_out(call, verb, body.reason).await
 }
 

@@ -40,35 +40,16 @@ pub async fn take(mut call: Call) -> Result<Response, Problem> {
         return Err(Problem::not_found("hook", call.uri.path()));
     };
     if !found.active {
-        return Err(Problem::new(
-            503,
-            "source-paused",
-            format!("the source `{}` is paused", found.name),
-        ));
+        return Err(Problem::new(503, "source-paused", format!("the source `{}` is paused", found.name)));
     }
-    if !http
-        .methods
-        .iter()
-        .any(|method| **method == *call.method.as_str())
-    {
+    if !http.methods.iter().any(|method| **method == *call.method.as_str()) {
         let allow = http.methods.join(", ");
         let detail = format!("the source `{}` does not take {}", found.name, call.method);
         let refused = Problem::new(405, "method-not-allowed", detail);
-        return Ok(with(
-            refused.respond(call.uri.path(), &call.trace),
-            ::http::header::ALLOW,
-            &allow,
-        ));
+        return Ok(with(refused.respond(call.uri.path(), &call.trace), ::http::header::ALLOW, &allow));
     }
-    let limit = usize::try_from(http.max_body)
-        .unwrap_or(usize::MAX)
-        .min(body::MAX_BODY);
-    let stream = call
-        .unread
-        .get_mut()
-        .ok()
-        .and_then(Option::take)
-        .unwrap_or_else(Body::empty);
+    let limit = usize::try_from(http.max_body).unwrap_or(usize::MAX).min(body::MAX_BODY);
+    let stream = call.unread.get_mut().ok().and_then(Option::take).unwrap_or_else(Body::empty);
     call.body = body::read(&call.headers, stream, limit).await?;
     let receipts = accept(&call, &found, source).await?;
     match http.respond {
@@ -80,20 +61,17 @@ pub async fn take(mut call: Call) -> Result<Response, Problem> {
 fn find(call: &Call) -> Option<Found> {
     let path = call.param("path").trim_start_matches('/');
     let space = call.rooms().catalog.existing(&call.namespace)?;
-    space
-        .manifests(DefinitionKind::Source)
-        .into_iter()
-        .find_map(|entry| match &*entry.manifest {
-            Manifest::Source(source) => match &source.kind {
-                SourceKind::Http(http) if *http.path == *path => Some(Found {
-                    name: entry.definition.name.clone(),
-                    active: source.enabled && !entry.definition.paused,
-                    spec: entry.manifest.clone(),
-                }),
-                _ => None,
-            },
+    space.manifests(DefinitionKind::Source).into_iter().find_map(|entry| match &*entry.manifest {
+        Manifest::Source(source) => match &source.kind {
+            SourceKind::Http(http) if *http.path == *path => Some(Found {
+                name: entry.definition.name.clone(),
+                active: source.enabled && !entry.definition.paused,
+                spec: entry.manifest.clone(),
+            }),
             _ => None,
-        })
+        },
+        _ => None,
+    })
 }
 
 async fn accept(call: &Call, found: &Found, source: &Source) -> Result<Vec<EventReceipt>, Problem> {
@@ -122,10 +100,7 @@ async fn accept(call: &Call, found: &Found, source: &Source) -> Result<Vec<Event
     let receipts = call.rooms().ingress.accept(call.rooms(), offer).await?;
     if let Some(gauge) = call.state.hall.sources.gauge(&call.namespace, &found.name) {
         let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-        gauge.counted(&Receipt {
-            accepted: receipts.len() - duplicates,
-            duplicates,
-        });
+        gauge.counted(&Receipt { accepted: receipts.len() - duplicates, duplicates });
     }
     Ok(receipts)
 }
@@ -155,28 +130,17 @@ async fn answer(
     match &view.result {
         Some(Ended::Completed(output)) => Ok(raw(200, "application/json", output.to_json())),
         Some(Ended::Faulted(fault)) => {
-            let status = u16::try_from(fault.status)
-                .ok()
-                .filter(|status| (400..600).contains(status))
-                .unwrap_or(500);
+            let status =
+                u16::try_from(fault.status).ok().filter(|status| (400..600).contains(status)).unwrap_or(500);
             let problem = Problem::new(status, "execution-faulted", fault.to_string());
-            Err(Problem {
-                kind: Some(fault.kind.to_string()),
-                ..problem
-            })
+            Err(Problem { kind: Some(fault.kind.to_string()), ..problem })
         }
-        Some(Ended::Cancelled) => Err(Problem::new(
-            503,
-            "execution-cancelled",
-            "the execution was cancelled",
-        )),
+        Some(Ended::Cancelled) => {
+            Err(Problem::new(503, "execution-cancelled", "the execution was cancelled"))
+        }
         None => {
             let response = json(202, &accepted(receipts))?;
-            Ok(with(
-                response,
-                ::http::header::LOCATION,
-                &format!("{}/executions/{id}", call.base()),
-            ))
+            Ok(with(response, ::http::header::LOCATION, &format!("{}/executions/{id}", call.base())))
         }
     }
 }

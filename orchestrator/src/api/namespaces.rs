@@ -48,22 +48,15 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
 async fn all(call: &Call) -> Result<Vec<NamespaceBody>, Problem> {
     let store = call.rooms().store.clone();
     let rows = blocking(move || store.namespaces()).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(name, text, at)| shown(&name, &text, at.rfc3339()))
-        .collect())
+    Ok(rows.into_iter().map(|(name, text, at)| shown(&name, &text, at.rfc3339())).collect())
 }
 
 fn shown(name: &str, text: &str, created_at: String) -> NamespaceBody {
-    let spec = yaml::parse(text)
-        .ok()
-        .and_then(|node| node.get("spec").map(yaml::Node::to_value));
+    let spec = yaml::parse(text).ok().and_then(|node| node.get("spec").map(yaml::Node::to_value));
     NamespaceBody {
         kind: "Namespace",
         name: name.to_owned(),
-        metadata: MetadataBody {
-            name: name.to_owned(),
-        },
+        metadata: MetadataBody { name: name.to_owned() },
         spec: Json(
             spec.filter(|spec| !spec.is_null())
                 .unwrap_or_else(|| tidemill_dsl::value::Value::object::<&str>([])),
@@ -74,10 +67,7 @@ fn shown(name: &str, text: &str, created_at: String) -> NamespaceBody {
 
 /// `GET /v1/namespaces/{ns}`.
 pub async fn get(call: Call) -> Result<Response, Problem> {
-    let found = all(&call)
-        .await?
-        .into_iter()
-        .find(|body| *body.name == *call.namespace);
+    let found = all(&call).await?.into_iter().find(|body| *body.name == *call.namespace);
     let body = found.ok_or_else(|| Problem::not_found("namespace", &call.namespace))?;
     json(200, &body)
 }
@@ -95,10 +85,7 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
         apply::put_namespace(call.rooms(), &call.namespace, text).await?;
     }
     let at = (call.rooms().clock)().rfc3339();
-    json(
-        if fresh { 201 } else { 200 },
-        &shown(&call.namespace, if empty_body { "" } else { text }, at),
-    )
+    json(if fresh { 201 } else { 200 }, &shown(&call.namespace, if empty_body { "" } else { text }, at))
 }
 
 /// The document is a Namespace of the path's name.
@@ -108,14 +95,8 @@ fn declared(text: &str, namespace: &str) -> Result<(), Error> {
     match manifest::parse(&node, text, namespace).map_err(Error::Refused)? {
         Manifest::Namespace(own) if *own.meta.name == *namespace => Ok(()),
         Manifest::Namespace(own) => {
-            let span = node
-                .get("metadata")
-                .and_then(|m| m.get("name"))
-                .map_or(node.span, |n| n.span);
-            refuse(
-                span,
-                format!("the name is `{}`, the path's is `{namespace}`", own.meta.name),
-            )
+            let span = node.get("metadata").and_then(|m| m.get("name")).map_or(node.span, |n| n.span);
+            refuse(span, format!("the name is `{}`, the path's is `{namespace}`", own.meta.name))
         }
         other => refuse(node.span, format!("this is a {}, no Namespace", other.kind())),
     }

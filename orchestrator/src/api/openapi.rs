@@ -34,16 +34,12 @@ pub fn document() -> Vec<u8> {
             }
         }
     }
-    let paths = items
-        .into_iter()
-        .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
+    let paths = items.into_iter().fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
     let components = ComponentsBuilder::new().schemas_from_iter(schemas);
     let info = InfoBuilder::new()
         .title("Tidemill")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(
-            "Events in, matched against triggers, durable workflows out.",
-        ));
+        .description(Some("Events in, matched against triggers, durable workflows out."));
     let document = OpenApiBuilder::new()
         .info(info.build())
         .paths(paths.build())
@@ -54,11 +50,7 @@ pub fn document() -> Vec<u8> {
 
 /// The methods of a row.
 pub fn methods(method: &'static str) -> Vec<&'static str> {
-    if method == "ANY" {
-        vec!["GET", "PUT", "POST", "DELETE", "PATCH"]
-    } else {
-        vec![method]
-    }
+    if method == "ANY" { vec!["GET", "PUT", "POST", "DELETE", "PATCH"] } else { vec![method] }
 }
 
 fn http_method(method: &str) -> HttpMethod {
@@ -84,14 +76,8 @@ fn operation(route: &Route, method: &str, problem: &RefOr<Schema>, schemas: &mut
         operation = operation.parameter(parameter(name, ParameterIn::Query, Required::False));
     }
     if route.body != Body::None && method != "GET" && method != "DELETE" {
-        let content = ContentBuilder::new()
-            .schema(route.takes.map(|schema| schema(schemas)))
-            .build();
-        let media = if route.takes.is_some() {
-            "application/json"
-        } else {
-            "*/*"
-        };
+        let content = ContentBuilder::new().schema(route.takes.map(|schema| schema(schemas))).build();
+        let media = if route.takes.is_some() { "application/json" } else { "*/*" };
         operation = operation.request_body(Some(RequestBodyBuilder::new().content(media, content).build()));
     }
     for answer in route.answers {
@@ -103,38 +89,24 @@ fn operation(route: &Route, method: &str, problem: &RefOr<Schema>, schemas: &mut
         operation = operation.response(answer.status.to_string(), response.build());
     }
     let refusal = ContentBuilder::new().schema(Some(problem.clone())).build();
-    let refusal = ResponseBuilder::new()
-        .description("A problem (RFC 9457)")
-        .content(MEDIA_TYPE, refusal);
+    let refusal = ResponseBuilder::new().description("A problem (RFC 9457)").content(MEDIA_TYPE, refusal);
     operation.response("default", refusal.build()).build()
 }
 
 fn parameter(name: &str, place: ParameterIn, required: Required) -> utoipa::openapi::path::Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String);
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(place)
-        .required(required)
-        .schema(Some(schema))
-        .build()
+    ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(schema)).build()
 }
 
 /// The names in braces of a path.
 fn parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
-    path.split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split('}').next())
-        .map(|name| name.trim_start_matches('*'))
+    path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(|name| name.trim_start_matches('*'))
 }
 
 /// Method and path as one word.
 fn id(route: &Route, method: &str) -> String {
     let mut id = method.to_ascii_lowercase();
-    for part in route
-        .path
-        .split('/')
-        .filter(|part| !matches!(*part, "" | "v1" | "namespaces" | "{ns}"))
-    {
+    for part in route.path.split('/').filter(|part| !matches!(*part, "" | "v1" | "namespaces" | "{ns}")) {
         let word = part.trim_matches(['{', '}', '*']);
         for piece in word.split(['-', '.']) {
             let mut letters = piece.chars();
@@ -151,10 +123,7 @@ fn id(route: &Route, method: &str) -> String {
 }
 
 fn tag(route: &Route) -> String {
-    let mut parts = route
-        .path
-        .split('/')
-        .filter(|part| !matches!(*part, "" | "v1" | "namespaces" | "{ns}"));
+    let mut parts = route.path.split('/').filter(|part| !matches!(*part, "" | "v1" | "namespaces" | "{ns}"));
     parts.next().unwrap_or("namespaces").to_owned()
 }
 
@@ -167,11 +136,7 @@ fn needs(route: &Route) -> String {
         Permission::SecretAdmin => "secret-admin",
         Permission::Admin => "admin",
     };
-    let scope = if route.scope == Scope::Cluster {
-        "the service"
-    } else {
-        "the namespace"
-    };
+    let scope = if route.scope == Scope::Cluster { "the service" } else { "the namespace" };
     format!("Needs the permission `{permission}` over {scope}.")
 }
 

@@ -28,11 +28,7 @@ pub struct Page<T: Serialize> {
 impl<T: Serialize> Page<T> {
     /// A page.
     pub fn new(items: Vec<T>, next: Option<String>) -> Page<T> {
-        Page {
-            items,
-            next_page_token: next,
-            total: None,
-        }
+        Page { items, next_page_token: next, total: None }
     }
 }
 
@@ -44,9 +40,7 @@ pub struct Keyset {
 impl Keyset {
     /// Of a list of a namespace (or of one thing in it).
     pub fn new(list: &str, namespace: &str, query: &Query) -> Keyset {
-        Keyset {
-            bound: format!("{list}\n{namespace}\n{}", query.fingerprint()),
-        }
+        Keyset { bound: format!("{list}\n{namespace}\n{}", query.fingerprint()) }
     }
 
     /// A token for a key.
@@ -59,15 +53,9 @@ impl Keyset {
         let Some(text) = query.get("pageToken") else {
             return Ok(None);
         };
-        let bytes = unhex(text)
-            .filter(|bytes| bytes.len() > SEAL)
-            .ok_or_else(refused)?;
+        let bytes = unhex(text).filter(|bytes| bytes.len() > SEAL).ok_or_else(refused)?;
         let (seal, key) = bytes.split_at(SEAL);
-        if seal == self.seal(key) {
-            Ok(Some(key.to_vec()))
-        } else {
-            Err(refused())
-        }
+        if seal == self.seal(key) { Ok(Some(key.to_vec())) } else { Err(refused()) }
     }
 
     /// The key of `pageToken` as a number.
@@ -78,9 +66,7 @@ impl Keyset {
 
     /// The key of `pageToken` as a name.
     pub fn name(&self, query: &Query) -> Result<Option<String>, Problem> {
-        self.key(query)?
-            .map(|key| String::from_utf8(key).map_err(|_| refused()))
-            .transpose()
+        self.key(query)?.map(|key| String::from_utf8(key).map_err(|_| refused())).transpose()
     }
 
     /// The key of `pageToken` as an instant and an execution.
@@ -124,10 +110,7 @@ pub fn by_name<'a, T>(
     let mut rest = all.filter(|(name, _)| after.as_deref().is_none_or(|after| *name > after));
     let page: Vec<(&str, T)> = rest.by_ref().take(size).collect();
     let more = rest.next().is_some();
-    let next = page
-        .last()
-        .filter(|_| more)
-        .map(|(name, _)| keyset.token(name.as_bytes()));
+    let next = page.last().filter(|_| more).map(|(name, _)| keyset.token(name.as_bytes()));
     Ok((page.into_iter().map(|(_, item)| item).collect(), next))
 }
 

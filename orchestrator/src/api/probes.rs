@@ -32,26 +32,14 @@ pub async fn live(_: Call) -> Result<Response, Problem> {
 /// `GET /readyz`: it takes requests, and how durable they are.
 pub async fn ready(call: Call) -> Result<Response, Problem> {
     if !call.state.hall.ready() {
-        return Err(Problem::new(
-            503,
-            "not-ready",
-            "the service is starting or stopping",
-        ));
+        return Err(Problem::new(503, "not-ready", "the service is starting or stopping"));
     }
     let durability = match call.state.durability {
         Durability::Power => "power",
         Durability::Process => "process",
     };
     let full = call.rooms().store.full();
-    json(
-        200,
-        &Ready {
-            status: "ready",
-            durability,
-            version: env!("CARGO_PKG_VERSION"),
-            full,
-        },
-    )
+    json(200, &Ready { status: "ready", durability, version: env!("CARGO_PKG_VERSION"), full })
 }
 
 /// `GET /openapi.json`.

@@ -32,10 +32,7 @@ impl Query {
             let (name, value) = (decode(name)?, decode(value)?);
             if !known.contains(&&*name) {
                 let hint = nearest(&name, known.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-                return Err(bad(
-                    &name,
-                    &format!("is not known here{}", hint.unwrap_or_default()),
-                ));
+                return Err(bad(&name, &format!("is not known here{}", hint.unwrap_or_default())));
             }
             if !REPEATED.contains(&&*name) && all.iter().any(|(other, _)| *other == name) {
                 return Err(bad(&name, "stands twice"));
@@ -47,10 +44,7 @@ impl Query {
 
     /// A parameter's value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A parameter's value that is not empty, shared.
@@ -61,10 +55,7 @@ impl Query {
     /// Every value of a repeated parameter; a value may hold several, parted by commas.
     pub fn list(&self, name: &str) -> Vec<&str> {
         let all = self.0.iter().filter(|(key, _)| key == name);
-        all.flat_map(|(_, value)| value.split(','))
-            .map(str::trim)
-            .filter(|value| !value.is_empty())
-            .collect()
+        all.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty()).collect()
     }
 
     /// `name:value` pairs of `tag`; a comma belongs to the value.
@@ -95,10 +86,7 @@ impl Query {
         let text = text.trim().replace(' ', "+");
         match Time::parse(&text) {
             Some(time) => Ok(Some(time)),
-            None => Err(bad(
-                name,
-                "is an RFC 3339 instant, for example 2026-11-24T06:37:45Z",
-            )),
+            None => Err(bad(name, "is an RFC 3339 instant, for example 2026-11-24T06:37:45Z")),
         }
     }
 
@@ -108,11 +96,9 @@ impl Query {
             return Ok(None);
         };
         let seconds = text.parse::<u32>().ok().map(|s| Duration::from_secs(s.into()));
-        let read = seconds
-            .or_else(|| duration::parse_human(text).ok())
-            .or_else(|| duration::parse_iso(text).ok());
-        read.map(Some)
-            .ok_or_else(|| bad(name, "is a duration, for example 30s"))
+        let read =
+            seconds.or_else(|| duration::parse_human(text).ok()).or_else(|| duration::parse_iso(text).ok());
+        read.map(Some).ok_or_else(|| bad(name, "is a duration, for example 30s"))
     }
 
     /// `pageSize`, within its limits.
@@ -130,9 +116,8 @@ impl Query {
     /// Everything but the page, in one text: what a page token is bound to.
     pub fn fingerprint(&self) -> String {
         let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut own: Vec<_> = pairs
-            .filter(|(name, _)| !matches!(*name, "pageToken" | "pageSize" | "count"))
-            .collect();
+        let mut own: Vec<_> =
+            pairs.filter(|(name, _)| !matches!(*name, "pageToken" | "pageSize" | "count")).collect();
         own.sort_unstable();
         own.into_iter().flat_map(|(k, v)| [k, "=", v, "\n"]).collect()
     }
@@ -181,10 +166,7 @@ mod tests {
             }
         };
         check("", Ok(&[]));
-        check(
-            "a=1+2%2B3&&tag=x:1&tag=y:2",
-            Ok(&[("a", "1 2+3"), ("tag", "x:1"), ("tag", "y:2")]),
-        );
+        check("a=1+2%2B3&&tag=x:1&tag=y:2", Ok(&[("a", "1 2+3"), ("tag", "x:1"), ("tag", "y:2")]));
         check("a=1&a=2", Err("bad-parameter"));
         check("b=1", Err("bad-parameter"));
         check("a=%zz", Err("bad-query"));
@@ -206,11 +188,7 @@ mod tests {
             assert!(query(text).page_size(50).is_err(), "{text}");
         }
         for text in ["wait=30s", "wait=PT30S", "wait=30"] {
-            assert_eq!(
-                query(text).duration("wait"),
-                Ok(Some(Duration::from_secs(30))),
-                "{text}"
-            );
+            assert_eq!(query(text).duration("wait"), Ok(Some(Duration::from_secs(30))), "{text}");
         }
         assert!(query("wait=soon").duration("wait").is_err());
         assert_eq!(query("dryRun=true").flag("dryRun"), Ok(true));

@@ -212,29 +212,17 @@ pub(super) const fn any(path: &'static str, summary: &'static str, run: Run) -> 
 
 /// An answer with a JSON body.
 pub(super) const fn json(status: u16, schema: SchemaOf) -> Answer {
-    Answer {
-        status,
-        media: "application/json",
-        schema: Some(schema),
-    }
+    Answer { status, media: "application/json", schema: Some(schema) }
 }
 
 /// An answer without a body.
 pub(super) const fn bare(status: u16) -> Answer {
-    Answer {
-        status,
-        media: "",
-        schema: None,
-    }
+    Answer { status, media: "", schema: None }
 }
 
 /// An answer of another media type.
 pub(super) const fn media(status: u16, media: &'static str) -> Answer {
-    Answer {
-        status,
-        media,
-        schema: None,
-    }
+    Answer { status, media, schema: None }
 }
 
 /// The schema of a type, by reference.
@@ -258,9 +246,7 @@ pub(super) fn list<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
 
 /// The schema of one type or another.
 pub(super) fn either<A: ToSchema, B: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
-    let either = utoipa::openapi::schema::OneOfBuilder::new()
-        .item(of::<A>(schemas))
-        .item(of::<B>(schemas));
+    let either = utoipa::openapi::schema::OneOfBuilder::new().item(of::<A>(schemas)).item(of::<B>(schemas));
     RefOr::T(either.build().into())
 }
 

@@ -54,46 +54,94 @@ macro_rules! shown {
     };
 }
 
-/// Every route. One row reads as one line where it can, so the table is laid out by hand.
-#[rustfmt::skip]
+/// Every route.
 pub static ROUTES: &[Route] = &[
-    get("/livez", "Whether the process answers", run!(probes::live)).needs(Permission::None)
-        .over(Scope::Cluster).class(Class::Open).gives(&[media(200, "text/plain")]),
+    get("/livez", "Whether the process answers", run!(probes::live))
+        .needs(Permission::None)
+        .over(Scope::Cluster)
+        .class(Class::Open)
+        .gives(&[media(200, "text/plain")]),
     get("/readyz", "Whether it takes requests, and how durable they are", run!(probes::ready))
-        .needs(Permission::None).over(Scope::Cluster).class(Class::Open).gives(&[json(200, of::<Ready>)]),
-    get("/openapi.json", "This description", run!(probes::openapi)).over(Scope::Cluster)
+        .needs(Permission::None)
+        .over(Scope::Cluster)
+        .class(Class::Open)
+        .gives(&[json(200, of::<Ready>)]),
+    get("/openapi.json", "This description", run!(probes::openapi))
+        .over(Scope::Cluster)
         .gives(&[json(200, anything)]),
     post("/v1/lint", "Every mistake of documents, as the CLI tells them", run!(documents::lint))
-        .needs(Permission::Viewer).over(Scope::Cluster).body(LARGE).gives(&[json(200, of::<LintBody>)]),
-    get("/v1/namespaces", "List namespaces", run!(namespaces::list)).over(Scope::Cluster).query(PAGED)
+        .needs(Permission::Viewer)
+        .over(Scope::Cluster)
+        .body(LARGE)
+        .gives(&[json(200, of::<LintBody>)]),
+    get("/v1/namespaces", "List namespaces", run!(namespaces::list))
+        .over(Scope::Cluster)
+        .query(PAGED)
         .gives(&[json(200, list::<NamespaceBody>)]),
     get("/v1/namespaces/{ns}", "Show a namespace", run!(namespaces::get))
         .gives(&[json(200, of::<NamespaceBody>)]),
-    put("/v1/namespaces/{ns}", "Declare a namespace", run!(namespaces::put)).needs(Permission::Admin)
-        .over(Scope::FreeNamespace).query(DRY).body(DOCUMENT)
+    put("/v1/namespaces/{ns}", "Declare a namespace", run!(namespaces::put))
+        .needs(Permission::Admin)
+        .over(Scope::FreeNamespace)
+        .query(DRY)
+        .body(DOCUMENT)
         .gives(&[json(200, of::<NamespaceBody>), json(201, of::<NamespaceBody>)]),
     delete("/v1/namespaces/{ns}", "Remove a namespace with everything of it", run!(namespaces::delete))
-        .needs(Permission::Admin).over(Scope::FreeNamespace).query(DRY).gives(GONE),
+        .needs(Permission::Admin)
+        .over(Scope::FreeNamespace)
+        .query(DRY)
+        .gives(GONE),
     post("/v1/namespaces/{ns}/apply", "Apply a set of documents, all or nothing", run!(documents::apply))
-        .needs(Permission::Editor).class(Class::FrontDoor).query(DRY).body(LARGE)
+        .needs(Permission::Editor)
+        .class(Class::FrontDoor)
+        .query(DRY)
+        .body(LARGE)
         .gives(&[json(200, of::<ApplyBody>)]),
     // Workflows and executions.
     paged!("/workflows", "List workflows", workflows::list, WorkflowEntryBody),
     get("/v1/namespaces/{ns}/workflows/{name}", "Show a workflow, or its text as sent", run!(workflows::get))
-        .query(&["version"]).gives(&[json(200, of::<Workflow>)]),
-    put("/v1/namespaces/{ns}/workflows/{name}", "Write a workflow version", run!(workflows::put)).query(DRY)
-        .body(DOCUMENT).gives(WRITTEN),
-    delete("/v1/namespaces/{ns}/workflows/{name}", "Remove a version, or all of them", run!(workflows::delete))
-        .query(&["version", "dryRun"]).gives(GONE),
-    get("/v1/namespaces/{ns}/workflows/{name}/graph", "The tasks and what follows what", run!(workflows::graph))
-        .query(&["version"]).gives(&[json(200, of::<Graph>)]),
+        .query(&["version"])
+        .gives(&[json(200, of::<Workflow>)]),
+    put("/v1/namespaces/{ns}/workflows/{name}", "Write a workflow version", run!(workflows::put))
+        .query(DRY)
+        .body(DOCUMENT)
+        .gives(WRITTEN),
+    delete(
+        "/v1/namespaces/{ns}/workflows/{name}",
+        "Remove a version, or all of them",
+        run!(workflows::delete),
+    )
+    .query(&["version", "dryRun"])
+    .gives(GONE),
+    get(
+        "/v1/namespaces/{ns}/workflows/{name}/graph",
+        "The tasks and what follows what",
+        run!(workflows::graph),
+    )
+    .query(&["version"])
+    .gives(&[json(200, of::<Graph>)]),
     post("/v1/namespaces/{ns}/workflows/{name}/executions", "Start an execution", run!(executions::start))
-        .class(Class::FrontDoor).query(&["version", "tag"]).body(LARGE).takes(anything)
+        .class(Class::FrontDoor)
+        .query(&["version", "tag"])
+        .body(LARGE)
+        .takes(anything)
         .gives(&[json(202, of::<Execution<'static>>), json(200, of::<Execution<'static>>)]),
     get("/v1/namespaces/{ns}/executions", "List executions", run!(executions::list))
-        .query(&["workflow", "status", "trigger", "tag", "since", "until", "pageSize", "pageToken", "orderBy", "count"])
+        .query(&[
+            "workflow",
+            "status",
+            "trigger",
+            "tag",
+            "since",
+            "until",
+            "pageSize",
+            "pageToken",
+            "orderBy",
+            "count",
+        ])
         .gives(&[json(200, list::<ExecutionEntry>)]),
-    get("/v1/namespaces/{ns}/executions/{id}", "Show an execution", run!(executions::show)).query(&["wait"])
+    get("/v1/namespaces/{ns}/executions/{id}", "Show an execution", run!(executions::show))
+        .query(&["wait"])
         .gives(EXECUTION),
     paged!("/executions/{id}/history", "What happened, in order", executions::history, HistoryEntry),
     verb("/v1/namespaces/{ns}/executions/{id}/cancel", "End it now", run!(executions::cancel))
@@ -106,47 +154,112 @@ pub static ROUTES: &[Route] = &[
         .takes(of::<RetryBody>),
     // Events.
     post("/v1/namespaces/{ns}/events", "Post CloudEvents: binary, structured or batch", run!(events::post))
-        .class(Class::FrontDoor).query(DRY).body(LARGE).gives(&[json(202, of::<Taken<'static>>)]),
+        .class(Class::FrontDoor)
+        .query(DRY)
+        .body(LARGE)
+        .gives(&[json(202, of::<Taken<'static>>)]),
     get("/v1/namespaces/{ns}/events", "List events, newest first", run!(events::list))
-        .query(&["type", "since", "until", "pageSize", "pageToken"]).gives(&[json(200, list::<Listed>)]),
+        .query(&["type", "since", "until", "pageSize", "pageToken"])
+        .gives(&[json(200, list::<Listed>)]),
     post("/v1/namespaces/{ns}/events/replay", "Stored events to one trigger once more", run!(events::replay))
-        .query(DRY).body(DOCUMENT).takes(of::<ReplayBody>)
+        .query(DRY)
+        .body(DOCUMENT)
+        .takes(of::<ReplayBody>)
         .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
     get("/v1/namespaces/{ns}/events/{source}/{event}", "The event itself", run!(events::get))
-        .query(&["binding"]).gives(&[media(200, "application/cloudevents+json")]),
+        .query(&["binding"])
+        .gives(&[media(200, "application/cloudevents+json")]),
     get("/v1/namespaces/{ns}/events/{source}/{event}/trace", "Why it fired or not", run!(trace::trace))
-        .query(&["binding"]).gives(&[json(200, of::<Trace>)]),
+        .query(&["binding"])
+        .gives(&[json(200, of::<Trace>)]),
     // Definitions.
     documents_of("/v1/namespaces/{ns}/sources", "List sources", run!(definitions::list, Kind::Source)),
     document("/v1/namespaces/{ns}/sources/{name}", "Show a source", run!(definitions::get, Kind::Source)),
     write("/v1/namespaces/{ns}/sources/{name}", "Write a source", run!(definitions::put, Kind::Source)),
     remove("/v1/namespaces/{ns}/sources/{name}", "Remove a source", run!(definitions::delete, Kind::Source)),
     hold("/v1/namespaces/{ns}/sources/{name}/pause", "Hold a source", run!(definitions::pause, Kind::Source)),
-    hold("/v1/namespaces/{ns}/sources/{name}/resume", "Let a source go on", run!(definitions::resume, Kind::Source)),
-    hold("/v1/namespaces/{ns}/sources/{name}/seek", "Set the position to resume from", run!(definitions::seek))
-        .takes(of::<SeekBody>),
+    hold(
+        "/v1/namespaces/{ns}/sources/{name}/resume",
+        "Let a source go on",
+        run!(definitions::resume, Kind::Source),
+    ),
+    hold(
+        "/v1/namespaces/{ns}/sources/{name}/seek",
+        "Set the position to resume from",
+        run!(definitions::seek),
+    )
+    .takes(of::<SeekBody>),
     documents_of("/v1/namespaces/{ns}/triggers", "List triggers", run!(definitions::list, Kind::Trigger)),
     document("/v1/namespaces/{ns}/triggers/{name}", "Show a trigger", run!(definitions::get, Kind::Trigger)),
     write("/v1/namespaces/{ns}/triggers/{name}", "Write a trigger", run!(definitions::put, Kind::Trigger)),
-    remove("/v1/namespaces/{ns}/triggers/{name}", "Remove a trigger", run!(definitions::delete, Kind::Trigger)),
-    hold("/v1/namespaces/{ns}/triggers/{name}/pause", "Hold a trigger", run!(definitions::pause, Kind::Trigger)),
-    hold("/v1/namespaces/{ns}/triggers/{name}/resume", "Let a trigger go on", run!(definitions::resume, Kind::Trigger)),
+    remove(
+        "/v1/namespaces/{ns}/triggers/{name}",
+        "Remove a trigger",
+        run!(definitions::delete, Kind::Trigger),
+    ),
+    hold(
+        "/v1/namespaces/{ns}/triggers/{name}/pause",
+        "Hold a trigger",
+        run!(definitions::pause, Kind::Trigger),
+    ),
+    hold(
+        "/v1/namespaces/{ns}/triggers/{name}/resume",
+        "Let a trigger go on",
+        run!(definitions::resume, Kind::Trigger),
+    ),
     post("/v1/namespaces/{ns}/triggers/{name}/test", "Judge an event, or back-test", run!(trials::test))
-        .needs(Permission::Viewer).body(LARGE).takes(of::<TestBody>).gives(&[json(200, either::<Verdict, BackTest>)]),
+        .needs(Permission::Viewer)
+        .body(LARGE)
+        .takes(of::<TestBody>)
+        .gives(&[json(200, either::<Verdict, BackTest>)]),
     post("/v1/namespaces/{ns}/trigger-tests", "Judge an event by a trigger not stored", run!(trials::draft))
-        .needs(Permission::Viewer).body(LARGE).takes(of::<TestBody>)
+        .needs(Permission::Viewer)
+        .body(LARGE)
+        .takes(of::<TestBody>)
         .gives(&[json(200, either::<Verdict, BackTest>)]),
     documents_of("/v1/namespaces/{ns}/functions", "List functions", run!(definitions::list, Kind::Function)),
-    document("/v1/namespaces/{ns}/functions/{name}", "Show a function", run!(definitions::get, Kind::Function))
-        .query(&["version"]),
-    write("/v1/namespaces/{ns}/functions/{name}", "Publish a function", run!(definitions::put, Kind::Function)),
-    remove("/v1/namespaces/{ns}/functions/{name}", "Remove a function", run!(definitions::delete, Kind::Function)),
-    get("/v1/namespaces/{ns}/functions/{name}/instances", "Processes that run it", run!(definitions::instances))
-        .gives(&[json(200, list::<Instance>)]),
-    documents_of("/v1/namespaces/{ns}/connections", "List connections", run!(definitions::list, Kind::Connection)),
-    document("/v1/namespaces/{ns}/connections/{name}", "Show a connection", run!(definitions::get, Kind::Connection)),
-    write("/v1/namespaces/{ns}/connections/{name}", "Write a connection", run!(definitions::put, Kind::Connection)),
-    remove("/v1/namespaces/{ns}/connections/{name}", "Remove a connection", run!(definitions::delete, Kind::Connection)),
+    document(
+        "/v1/namespaces/{ns}/functions/{name}",
+        "Show a function",
+        run!(definitions::get, Kind::Function),
+    )
+    .query(&["version"]),
+    write(
+        "/v1/namespaces/{ns}/functions/{name}",
+        "Publish a function",
+        run!(definitions::put, Kind::Function),
+    ),
+    remove(
+        "/v1/namespaces/{ns}/functions/{name}",
+        "Remove a function",
+        run!(definitions::delete, Kind::Function),
+    ),
+    get(
+        "/v1/namespaces/{ns}/functions/{name}/instances",
+        "Processes that run it",
+        run!(definitions::instances),
+    )
+    .gives(&[json(200, list::<Instance>)]),
+    documents_of(
+        "/v1/namespaces/{ns}/connections",
+        "List connections",
+        run!(definitions::list, Kind::Connection),
+    ),
+    document(
+        "/v1/namespaces/{ns}/connections/{name}",
+        "Show a connection",
+        run!(definitions::get, Kind::Connection),
+    ),
+    write(
+        "/v1/namespaces/{ns}/connections/{name}",
+        "Write a connection",
+        run!(definitions::put, Kind::Connection),
+    ),
+    remove(
+        "/v1/namespaces/{ns}/connections/{name}",
+        "Remove a connection",
+        run!(definitions::delete, Kind::Connection),
+    ),
     documents_of("/v1/namespaces/{ns}/queues", "List queues", run!(definitions::list, Kind::Queue)),
     document("/v1/namespaces/{ns}/queues/{name}", "Show a queue", run!(definitions::get, Kind::Queue)),
     write("/v1/namespaces/{ns}/queues/{name}", "Write a queue", run!(definitions::put, Kind::Queue)),
@@ -154,9 +267,15 @@ pub static ROUTES: &[Route] = &[
     // Secrets.
     paged!("/secrets", "List names and update times", secrets::list, SecretBody),
     put("/v1/namespaces/{ns}/secrets/{name}", "Write a secret", run!(secrets::put))
-        .needs(Permission::SecretAdmin).query(DRY).body(DOCUMENT).takes(anything).gives(GONE),
+        .needs(Permission::SecretAdmin)
+        .query(DRY)
+        .body(DOCUMENT)
+        .takes(anything)
+        .gives(GONE),
     delete("/v1/namespaces/{ns}/secrets/{name}", "Remove a secret", run!(secrets::delete))
-        .needs(Permission::SecretAdmin).query(DRY).gives(GONE),
+        .needs(Permission::SecretAdmin)
+        .query(DRY)
+        .gives(GONE),
     // Delivery.
     paged!("/buffers", "List buffers", buffers::list, BufferBody),
     shown!("/buffers/{name}", "Show a trigger's buffer", buffers::get, BufferBody),
@@ -165,14 +284,19 @@ pub static ROUTES: &[Route] = &[
         .gives(&[json(200, list::<DeadLetterBody>)]),
     shown!("/dead-letters/{id}", "Show a dead letter", dead_letters::get, DeadLetterBody),
     delete("/v1/namespaces/{ns}/dead-letters", "Drop dead letters", run!(dead_letters::purge))
-        .needs(Permission::Operator).query(&["id", "trigger", "cause", "since", "until", "dryRun"])
+        .needs(Permission::Operator)
+        .query(&["id", "trigger", "cause", "since", "until", "dryRun"])
         .gives(&[json(200, of::<Touched>)]),
     post("/v1/namespaces/{ns}/dead-letters/redrive", "Put dead letters back", run!(dead_letters::redrive))
-        .query(DRY).body(LARGE).takes(of::<RedriveBody>)
+        .query(DRY)
+        .body(LARGE)
+        .takes(of::<RedriveBody>)
         .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
     paged!("/batches", "List batches", batches::list, BatchBody),
-    post("/v1/namespaces/{ns}/batches", "Cancel, retry or redrive in bulk", run!(batches::begin)).query(DRY)
-        .body(LARGE).takes(of::<BatchRequest>)
+    post("/v1/namespaces/{ns}/batches", "Cancel, retry or redrive in bulk", run!(batches::begin))
+        .query(DRY)
+        .body(LARGE)
+        .takes(of::<BatchRequest>)
         .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
     shown!("/batches/{id}", "Show a batch", batches::get, BatchBody),
     hold("/v1/namespaces/{ns}/batches/{id}/pause", "Hold a batch", run!(batches::turn, State::Paused))
@@ -182,8 +306,12 @@ pub static ROUTES: &[Route] = &[
     hold("/v1/namespaces/{ns}/batches/{id}/cancel", "End a batch", run!(batches::turn, State::Cancelled))
         .gives(BATCH),
     get("/v1/namespaces/{ns}/stream", "What happens, live (server-sent events)", run!(stream::open))
-        .query(&["topics"]).gives(&[media(200, "text/event-stream")]),
-    any("/hooks/{ns}/{*path}", "Requests of HTTP sources", run!(hooks::take)).needs(Permission::None)
-        .over(Scope::FreeNamespace).class(Class::FrontDoor).body(Body::Unread)
+        .query(&["topics"])
+        .gives(&[media(200, "text/event-stream")]),
+    any("/hooks/{ns}/{*path}", "Requests of HTTP sources", run!(hooks::take))
+        .needs(Permission::None)
+        .over(Scope::FreeNamespace)
+        .class(Class::FrontDoor)
+        .body(Body::Unread)
         .gives(&[json(202, of::<Taken<'static>>), json(200, anything)]),
 ];

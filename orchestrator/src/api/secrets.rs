@@ -39,13 +39,7 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
 /// `DELETE /secrets/{name}`.
 pub async fn delete(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
-    if !call
-        .rooms()
-        .secrets
-        .names(&call.namespace)
-        .iter()
-        .any(|(own, _)| *own == name)
-    {
+    if !call.rooms().secrets.names(&call.namespace).iter().any(|(own, _)| *own == name) {
         return Err(Problem::not_found("secret", &name));
     }
     if !call.query.flag("dryRun")? {
@@ -58,24 +52,9 @@ async fn write(call: &Call, name: &Arc<str>, value: Option<Value>) -> Result<(),
     let rooms = call.rooms();
     rooms.catalog.ensure_namespace(rooms, &call.namespace).await?;
     let at = (rooms.clock)();
-    let sealed = value
-        .as_ref()
-        .map(|value| rooms.secrets.seal(&call.namespace, name, value))
-        .transpose()?;
-    let change = OperatorChange::Secret {
-        namespace: call.namespace.clone(),
-        name: name.clone(),
-        sealed,
-        at,
-    };
-    submit(
-        rooms,
-        Batch {
-            class: Class::New,
-            parts: vec![Part::Operator(vec![change])],
-        },
-    )
-    .await?;
+    let sealed = value.as_ref().map(|value| rooms.secrets.seal(&call.namespace, name, value)).transpose()?;
+    let change = OperatorChange::Secret { namespace: call.namespace.clone(), name: name.clone(), sealed, at };
+    submit(rooms, Batch { class: Class::New, parts: vec![Part::Operator(vec![change])] }).await?;
     rooms.secrets.put(&call.namespace, name, value, at);
     Ok(())
 }
@@ -84,15 +63,9 @@ async fn write(call: &Call, name: &Arc<str>, value: Option<Value>) -> Result<(),
 pub async fn list(call: Call) -> Result<Response, Problem> {
     let keyset = Keyset::new("secrets", &call.namespace, &call.query);
     let names = call.rooms().secrets.names(&call.namespace);
-    let all = names.iter().map(|(name, at)| {
-        (
-            &**name,
-            SecretBody {
-                name: name.to_string(),
-                updated_at: at.rfc3339(),
-            },
-        )
-    });
+    let all = names
+        .iter()
+        .map(|(name, at)| (&**name, SecretBody { name: name.to_string(), updated_at: at.rfc3339() }));
     let (items, next) = by_name(&keyset, &call.query, all)?;
     json(200, &Page::new(items, next))
 }

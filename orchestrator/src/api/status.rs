@@ -104,11 +104,7 @@ pub async fn of(call: &Call, entry: &ManifestEntry) -> Result<Status, Problem> {
             let space = call.rooms().catalog.space(&call.namespace);
             let versions = space.functions().find(|(name, _)| **name == definition.name);
             let versions = versions.map(|(_, all)| all.keys().copied().collect());
-            Ok(Status {
-                version: definition.version.parse().ok(),
-                versions,
-                ..base
-            })
+            Ok(Status { version: definition.version.parse().ok(), versions, ..base })
         }
         _ => Ok(base),
     }
@@ -118,17 +114,10 @@ async fn source(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Stat
     let name = entry.definition.name.clone();
     let (store, namespace, own) = (call.rooms().store.clone(), call.namespace.clone(), name.clone());
     let saved = blocking(move || store.checkpoints(&namespace, &own)).await?;
-    let position = saved
-        .into_iter()
-        .map(|c| (c.partition.to_string(), c.value.to_string()))
-        .collect();
+    let position = saved.into_iter().map(|c| (c.partition.to_string(), c.value.to_string())).collect();
     let live = call.state.hall.sources.status(&call.namespace, &name);
     let live = live.unwrap_or(SourceStatus {
-        state: if entry.definition.paused {
-            State::Paused
-        } else {
-            State::Starting
-        },
+        state: if entry.definition.paused { State::Paused } else { State::Starting },
         since: entry.definition.at,
         last_event_at: None,
         lag: None,
@@ -166,10 +155,7 @@ async fn trigger(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Sta
         return Ok(base);
     };
     let space = call.rooms().catalog.space(&call.namespace);
-    let bound = trigger
-        .source
-        .as_deref()
-        .and_then(|name| space.manifest(DefinitionKind::Source, name));
+    let bound = trigger.source.as_deref().and_then(|name| space.manifest(DefinitionKind::Source, name));
     let integration = match bound.map(|bound| &*bound.manifest) {
         Some(Manifest::Source(source)) => trigger.integration_with(Some(source)),
         _ => trigger.integration_with(None),
@@ -212,10 +198,7 @@ fn count(store: &dyn Store, namespace: &Arc<str>, trigger: &Arc<str>) -> ReadRes
         ..ExecutionQuery::default()
     };
     let open = Phase::ALL.into_iter().filter(|status| !status.ended()).collect();
-    let running = ExecutionQuery {
-        status: open,
-        ..all.clone()
-    };
+    let running = ExecutionQuery { status: open, ..all.clone() };
     let dead = DeadQuery {
         namespace: namespace.clone(),
         trigger: Some(trigger.clone()),

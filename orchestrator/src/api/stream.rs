@@ -68,12 +68,7 @@ pub async fn open(call: Call) -> Result<Response, Problem> {
         gap(&call, &topics, last).await?;
     }
     let (tx, rx) = mpsc::channel(FRAMES);
-    let reader = Reader {
-        rooms: call.rooms().clone(),
-        namespace: call.namespace.clone(),
-        topics,
-        tx,
-    };
+    let reader = Reader { rooms: call.rooms().clone(), namespace: call.namespace.clone(), topics, tx };
     let closing = call.closing.clone();
     tokio::spawn(async move {
         let ended = async {
@@ -92,21 +87,12 @@ pub async fn open(call: Call) -> Result<Response, Problem> {
         }
         drop(permit);
     });
-    let response = raw(
-        200,
-        "text/event-stream",
-        Body::from_stream(ReceiverStream::new(rx)),
-    );
+    let response = raw(200, "text/event-stream", Body::from_stream(ReceiverStream::new(rx)));
     Ok(with(response, header::CACHE_CONTROL, "no-cache"))
 }
 
 async fn topics(call: &Call) -> Result<Topics, Problem> {
-    let mut topics = Topics {
-        executions: false,
-        events: false,
-        dead_letters: false,
-        followed: Vec::new(),
-    };
+    let mut topics = Topics { executions: false, events: false, dead_letters: false, followed: Vec::new() };
     let mut words = call.query.list("topics");
     if words.is_empty() {
         words.push("executions");
@@ -123,30 +109,18 @@ async fn topics(call: &Call) -> Result<Topics, Problem> {
                 };
                 let id: ExecutionId = id.parse().map_err(|_| Problem::not_found("execution", id))?;
                 operations::row(call.rooms(), &call.namespace, id).await?;
-                topics.followed.push(Follower {
-                    id,
-                    expander: Expander::new(),
-                    program: None,
-                    fed: 0,
-                });
+                topics.followed.push(Follower { id, expander: Expander::new(), program: None, fed: 0 });
             }
         }
     }
     if topics.followed.len() > MAX_FOLLOWED {
-        return Err(bad(
-            "topics",
-            "follows more than 20 executions (limit stream-topics)",
-        ));
+        return Err(bad("topics", "follows more than 20 executions (limit stream-topics)"));
     }
     Ok(topics)
 }
 
 fn last_event_id(call: &Call) -> Result<Option<u64>, Problem> {
-    let Some(text) = call
-        .header("last-event-id")
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    else {
+    let Some(text) = call.header("last-event-id").map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     let id = text
@@ -247,12 +221,7 @@ impl Reader {
         let (rooms, namespace, from) = (self.rooms.clone(), self.namespace.clone(), *cursor);
         let mut topics = std::mem::replace(
             &mut self.topics,
-            Topics {
-                executions: false,
-                events: false,
-                dead_letters: false,
-                followed: Vec::new(),
-            },
+            Topics { executions: false, events: false, dead_letters: false, followed: Vec::new() },
         );
         let read = tokio::task::spawn_blocking(move || -> Result<_, Error> {
             let mut frames = Frames::new();
@@ -301,11 +270,7 @@ fn page(
 /// `executions`: the `workflow.*` entries of the namespace.
 fn lifecycle(rooms: &Rooms, namespace: &str, after: u64, frames: &mut Frames) -> Result<u64, Error> {
     let rows = rooms.store.stream(after, true, PAGE)?;
-    let edge = if rows.len() == PAGE {
-        rows.last().map_or(u64::MAX, |(pos, _)| *pos)
-    } else {
-        u64::MAX
-    };
+    let edge = if rows.len() == PAGE { rows.last().map_or(u64::MAX, |(pos, _)| *pos) } else { u64::MAX };
     let mut shelf = Shelf::default();
     for (pos, transition) in rows.into_iter().filter(|(_, t)| *t.namespace == *namespace) {
         let Some(book) = shelf.book(rooms, &transition)? else {
@@ -333,9 +298,7 @@ fn follow(rooms: &Rooms, followed: &mut [Follower], until: u64, frames: &mut Fra
                 |e: tidemill_engine::DecodeError| Error::Unavailable(format!("read the log: {e}"));
             if follower.program.is_none() {
                 let birth = tidemill_engine::birth_of(&transition).map_err(unreadable)?;
-                follower.program = rooms
-                    .catalog
-                    .revision(&birth.namespace, &birth.workflow, &birth.digest);
+                follower.program = rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest);
             }
             let Some(program) = &follower.program else { break };
             let entries = follower.expander.feed(program, &transition).map_err(unreadable)?;
@@ -355,18 +318,10 @@ fn follow(rooms: &Rooms, followed: &mut [Follower], until: u64, frames: &mut Fra
 
 /// `events`: accepted events.
 fn events(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut Frames) -> Result<u64, Error> {
-    let query = EventQuery {
-        namespace: namespace.clone(),
-        after: Some(after),
-        limit: PAGE,
-        ..EventQuery::default()
-    };
+    let query =
+        EventQuery { namespace: namespace.clone(), after: Some(after), limit: PAGE, ..EventQuery::default() };
     let rows = rooms.store.events(&query)?;
-    let edge = if rows.len() == PAGE {
-        rows.last().map_or(u64::MAX, |row| row.pos)
-    } else {
-        u64::MAX
-    };
+    let edge = if rows.len() == PAGE { rows.last().map_or(u64::MAX, |row| row.pos) } else { u64::MAX };
     for row in rows {
         let key = key(row.pos, 0);
         frames.insert(key, framed(key, &event_data(&row)));
@@ -376,11 +331,7 @@ fn events(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut Frames)
 
 /// `dead-letters`: new ones.
 fn dead_letters(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut Frames) -> Result<(), Error> {
-    let mut query = DeadQuery {
-        namespace: namespace.clone(),
-        limit: PAGE,
-        ..DeadQuery::default()
-    };
+    let mut query = DeadQuery { namespace: namespace.clone(), limit: PAGE, ..DeadQuery::default() };
     loop {
         let rows = rooms.store.dead_letters(&query)?;
         let full = rows.len() == PAGE;
@@ -400,11 +351,8 @@ fn dead_letters(rooms: &Rooms, namespace: &Namespace, after: u64, frames: &mut F
 fn frame(key: u64, birth: &Birth, entry: Entry) -> Bytes {
     let body = serde_json::to_string(&HistoryEntry::from(entry)).unwrap_or_else(|_| "{}".into());
     let rest = body.strip_prefix('{').unwrap_or("}");
-    let (id, namespace, workflow) = (
-        birth.id,
-        Value::text(birth.namespace.clone()),
-        Value::text(birth.workflow.clone()),
-    );
+    let (id, namespace, workflow) =
+        (birth.id, Value::text(birth.namespace.clone()), Value::text(birth.workflow.clone()));
     let version = Value::text(birth.version.clone());
     let about = format!(r#"{{"namespace":{namespace},"name":{workflow},"version":{version}}}"#);
     framed(key, &format!(r#"{{"execution":"{id}","workflow":{about},{rest}"#))
@@ -423,15 +371,10 @@ fn event_data(row: &StoredEvent) -> String {
 }
 
 fn dead_data(row: &DeadLetter) -> String {
-    let execution = row
-        .attempts
-        .last()
-        .map_or(Value::Null, |attempt| Value::text(attempt.execution.to_string()));
+    let execution =
+        row.attempts.last().map_or(Value::Null, |attempt| Value::text(attempt.execution.to_string()));
     let (trigger, cause) = (Value::text(row.trigger.clone()), Value::text(row.cause.clone()));
-    let (source, event) = (
-        Value::text(row.event.source.clone()),
-        Value::text(row.event.id.clone()),
-    );
+    let (source, event) = (Value::text(row.event.source.clone()), Value::text(row.event.id.clone()));
     format!(
         r#"{{"type":"dead-letter.added","execution":{execution},"time":"{}","deadLetter":"{}","trigger":{trigger},"cause":{cause},"source":{source},"event":{event}}}"#,
         row.at.rfc3339(),

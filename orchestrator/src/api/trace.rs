@@ -132,47 +132,26 @@ pub(super) fn judge(trigger: &TriggerEntry, binding: &str, event: &Event) -> Jud
 pub async fn trace(call: Call) -> Result<Response, Problem> {
     let found = events::find(&call).await?;
     let first = found.first().ok_or_else(|| events::missing(&call))?;
-    let (event, source, id) = (
-        first.event.clone(),
-        first.event.source.to_string(),
-        first.event.id.to_string(),
-    );
+    let (event, source, id) =
+        (first.event.clone(), first.event.source.to_string(), first.event.id.to_string());
     let space = call.rooms().catalog.space(&call.namespace);
     let mut triggers = Vec::new();
     let mut executions = Vec::new();
     for row in &found {
-        triggers.extend(
-            space
-                .triggers()
-                .map(|trigger| judge(trigger, &row.binding, &row.event)),
-        );
+        triggers.extend(space.triggers().map(|trigger| judge(trigger, &row.binding, &row.event)));
         executions.extend(begun(&call, row).await?);
     }
     let mut dead_letters = Vec::new();
-    for trigger in space
-        .triggers()
-        .filter(|t| triggers.iter().any(|j| j.matched && *j.name == *t.name))
-    {
+    for trigger in space.triggers().filter(|t| triggers.iter().any(|j| j.matched && *j.name == *t.name)) {
         dead_letters.extend(dead(&call, &trigger.name, &event).await?);
     }
     let received = found
         .iter()
-        .map(|row| Received {
-            binding: row.binding.to_string(),
-            at: row.accepted.rfc3339(),
-        })
+        .map(|row| Received { binding: row.binding.to_string(), at: row.accepted.rfc3339() })
         .collect();
     json(
         200,
-        &Trace {
-            source,
-            id,
-            event: Json(event.to_value()),
-            received,
-            triggers,
-            executions,
-            dead_letters,
-        },
+        &Trace { source, id, event: Json(event.to_value()), received, triggers, executions, dead_letters },
     )
 }
 

@@ -104,10 +104,7 @@ pub async fn draft(call: Call) -> Result<Response, Problem> {
         Some(Json(Value::String(name))) => stored(&call, name)?,
         Some(Json(document)) => drafted(&call, document)?,
         None => {
-            return Err(Problem::bad(
-                "bad-body",
-                "`trigger` is a Trigger manifest, or the name of one",
-            ));
+            return Err(Problem::bad("bad-body", "`trigger` is a Trigger manifest, or the name of one"));
         }
     };
     judge(&call, trigger, body).await
@@ -118,14 +115,7 @@ fn read(call: &Call) -> Result<TestBody, Problem> {
     let value = Value::parse(&call.body)
         .map_err(|e| Problem::bad("bad-body", format!("cannot read the body: {e}")))?;
     let bare = value.get("type").is_some() || value.get("specversion").is_some();
-    if bare {
-        Ok(TestBody {
-            event: Some(Json(value)),
-            ..TestBody::default()
-        })
-    } else {
-        call.read()
-    }
+    if bare { Ok(TestBody { event: Some(Json(value)), ..TestBody::default() }) } else { call.read() }
 }
 
 fn stored(call: &Call, name: &str) -> Result<Trigger, Problem> {
@@ -139,10 +129,7 @@ fn drafted(call: &Call, document: &Value) -> Result<Trigger, Problem> {
     let node = yaml::parse(&text).map_err(Error::Refused)?;
     match manifest::parse(&node, &text, &call.namespace).map_err(Error::Refused)? {
         Manifest::Trigger(trigger) => Ok(*trigger),
-        other => Err(Problem::unprocessable(
-            "no-trigger",
-            format!("this is a {}, no Trigger", other.kind()),
-        )),
+        other => Err(Problem::unprocessable("no-trigger", format!("this is a {}, no Trigger", other.kind()))),
     }
 }
 
@@ -150,24 +137,14 @@ async fn judge(call: &Call, trigger: Trigger, body: TestBody) -> Result<Response
     match (body.event, &body.since, &body.until) {
         (Some(Json(event)), None, None) => {
             let event = Event::from_value(&filled(&event))?;
-            let binding = body
-                .binding
-                .as_deref()
-                .or(trigger.source.as_deref())
-                .unwrap_or("");
+            let binding = body.binding.as_deref().or(trigger.source.as_deref()).unwrap_or("");
             json(200, &verdict(&trigger, binding, &event))
         }
         (None, since, until) if since.is_some() || until.is_some() => {
-            let range = (
-                instant("since", since.as_ref())?,
-                instant("until", until.as_ref())?,
-            );
+            let range = (instant("since", since.as_ref())?, instant("until", until.as_ref())?);
             json(200, &back_test(call, &trigger, range).await?)
         }
-        _ => Err(Problem::bad(
-            "bad-body",
-            "send either `event`, or `since` and `until`",
-        )),
+        _ => Err(Problem::bad("bad-body", "send either `event`, or `since` and `until`")),
     }
 }
 
@@ -221,19 +198,8 @@ async fn back_test(
     let rule = trigger.rule(false);
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let result = blocking(move || {
-        let mut query = EventQuery {
-            namespace,
-            since,
-            until,
-            limit: PAGE,
-            ..EventQuery::default()
-        };
-        let mut result = BackTest {
-            examined: 0,
-            matched: 0,
-            truncated: false,
-            matches: Vec::new(),
-        };
+        let mut query = EventQuery { namespace, since, until, limit: PAGE, ..EventQuery::default() };
+        let mut result = BackTest { examined: 0, matched: 0, truncated: false, matches: Vec::new() };
         loop {
             let page = store.events(&query)?;
             let full = page.len() == PAGE;

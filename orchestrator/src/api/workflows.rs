@@ -110,20 +110,13 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
         matching: call.if_match()?,
     };
     let outcome = apply::apply(call.rooms(), request).await?;
-    let result = outcome
-        .results
-        .first()
-        .ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
+    let result = outcome.results.first().ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
     written(&call, &outcome, result)
 }
 
 /// The answer to a write of one document.
 pub(super) fn written(call: &Call, outcome: &Outcome, result: &Applied) -> Result<Response, Problem> {
-    let status = if result.change == Change::Created {
-        201
-    } else {
-        200
-    };
+    let status = if result.change == Change::Created { 201 } else { 200 };
     let body = Written {
         kind: result.kind,
         namespace: call.namespace.to_string(),
@@ -146,30 +139,20 @@ pub(super) fn tag(digest: &[u8; 32]) -> String {
 pub async fn get(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let space = call.rooms().catalog.space(&call.namespace);
-    let entry = space
-        .workflow(&name, call.query.get("version"))
-        .ok_or_else(|| missing(&call, &name))?;
+    let entry = space.workflow(&name, call.query.get("version")).ok_or_else(|| missing(&call, &name))?;
     let etag = tag(&entry.program.digest);
     let response = if wants_yaml(&call) {
         raw(200, "application/yaml", entry.definition.text.to_string())
     } else {
-        let versions = space
-            .workflows()
-            .find(|(own, _)| **own == name)
-            .map(|(_, versions)| versions.keys());
+        let versions = space.workflows().find(|(own, _)| **own == name).map(|(_, versions)| versions.keys());
         json(200, &whole(entry, versions.into_iter().flatten()))?
     };
     Ok(with(with(response, header::ETAG, &etag), header::VARY, "accept"))
 }
 
 fn wants_yaml(call: &Call) -> bool {
-    let accept = call
-        .header(header::ACCEPT.as_str())
-        .unwrap_or("")
-        .to_ascii_lowercase();
-    let first = accept
-        .split(',')
-        .map(|part| part.split(';').next().unwrap_or("").trim());
+    let accept = call.header(header::ACCEPT.as_str()).unwrap_or("").to_ascii_lowercase();
+    let first = accept.split(',').map(|part| part.split(';').next().unwrap_or("").trim());
     for media in first {
         match media {
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" | "text/plain" => {
@@ -233,16 +216,10 @@ pub async fn delete(call: Call) -> Result<Response, Problem> {
     if call.query.flag("dryRun")? {
         let space = call.rooms().catalog.space(&call.namespace);
         let version = Some(version).filter(|v| !v.is_empty());
-        space
-            .workflow(&name, version)
-            .ok_or_else(|| missing(&call, &name))?;
+        space.workflow(&name, version).ok_or_else(|| missing(&call, &name))?;
     } else {
-        let removed = apply::delete(
-            call.rooms(),
-            &call.namespace,
-            (DefinitionKind::Workflow, &name, version),
-        )
-        .await;
+        let removed =
+            apply::delete(call.rooms(), &call.namespace, (DefinitionKind::Workflow, &name, version)).await;
         removed.map_err(|error| match error {
             Error::NotFound { .. } => missing(&call, &name),
             other => other.into(),
@@ -268,11 +245,7 @@ fn drawn(program: &Program) -> Graph {
         name: task.name.to_string(),
         reference: task.reference.to_string(),
         kind: kind(&task.kind),
-        parent: program
-            .lists
-            .get(task.list.0 as usize)
-            .and_then(|list| list.owner)
-            .map(|owner| owner.0),
+        parent: program.lists.get(task.list.0 as usize).and_then(|list| list.owner).map(|owner| owner.0),
     });
     let graph = graph_of(program);
     let edges = graph.raw_edges().iter().map(|edge| {
@@ -284,17 +257,9 @@ fn drawn(program: &Program) -> Graph {
             Edge::Enter => ("enter", None),
             Edge::Call => ("call", None),
         };
-        GraphEdge {
-            from: edge.source().index(),
-            to: edge.target().index(),
-            why,
-            case,
-        }
+        GraphEdge { from: edge.source().index(), to: edge.target().index(), why, case }
     });
-    Graph {
-        tasks: tasks.collect(),
-        edges: edges.collect(),
-    }
+    Graph { tasks: tasks.collect(), edges: edges.collect() }
 }
 
 fn kind(kind: &Kind) -> &'static str {

@@ -75,15 +75,7 @@ async fn round(
     let mut changes = Vec::new();
     for namespace in namespaces {
         let bundle = set.bundle(|node| all || namespace_of(node).unwrap_or(fallback) == namespace);
-        changes.extend(
-            post(
-                &client.of_namespace(namespace),
-                set,
-                &bundle,
-                (namespace, dry_run),
-            )
-            .await?,
-        );
+        changes.extend(post(&client.of_namespace(namespace), set, &bundle, (namespace, dry_run)).await?);
     }
     Ok(changes)
 }
@@ -102,11 +94,7 @@ async fn post(
         return Err(refused(set, &found));
     }
     let answer = succeeded(answer)?;
-    let results = answer
-        .body
-        .get("results")
-        .and_then(Value::as_array)
-        .unwrap_or_default();
+    let results = answer.body.get("results").and_then(Value::as_array).unwrap_or_default();
     Ok(results.iter().map(|result| named(result, namespace)).collect())
 }
 
@@ -131,51 +119,20 @@ fn mistakes(answer: &Answer, bundle: &Bundle) -> Vec<Found> {
     if !matches!(answer.status, 400 | 422) {
         return Vec::new();
     }
-    let errors = answer
-        .body
-        .get("errors")
-        .and_then(Value::as_array)
-        .unwrap_or_default();
-    errors
-        .iter()
-        .filter_map(|error| Some(bundle.place(diagnostic(error, &bundle.text)?)))
-        .collect()
+    let errors = answer.body.get("errors").and_then(Value::as_array).unwrap_or_default();
+    errors.iter().filter_map(|error| Some(bundle.place(diagnostic(error, &bundle.text)?))).collect()
 }
 
 fn diagnostic(error: &Value, text: &str) -> Option<Diagnostic> {
-    let number = |name: &str| {
-        error
-            .get(name)
-            .and_then(Value::as_i64)
-            .and_then(|n| u32::try_from(n).ok())
-    };
+    let number = |name: &str| error.get(name).and_then(Value::as_i64).and_then(|n| u32::try_from(n).ok());
     let words = |name: &str| error.get(name).and_then(Value::as_str);
     let (line, column) = (number("line")?, number("column")?);
-    let before: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1) as usize)
-        .map(str::len)
-        .sum();
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
     let rest = text.get(before..)?;
-    let start = before
-        + rest
-            .char_indices()
-            .nth(column.saturating_sub(1) as usize)
-            .map_or(0, |(at, _)| at);
-    let width = text
-        .get(start..)?
-        .find([' ', ':', ',', '\n', '}', ']'])
-        .unwrap_or(1)
-        .max(1);
-    let code = words("code")
-        .and_then(tidemill_dsl::codes::explain)
-        .map_or("refused", |code| code.code);
-    let span = Span {
-        line,
-        column,
-        start,
-        end: start + width,
-    };
+    let start = before + rest.char_indices().nth(column.saturating_sub(1) as usize).map_or(0, |(at, _)| at);
+    let width = text.get(start..)?.find([' ', ':', ',', '\n', '}', ']']).unwrap_or(1).max(1);
+    let code = words("code").and_then(tidemill_dsl::codes::explain).map_or("refused", |code| code.code);
+    let span = Span { line, column, start, end: start + width };
     let mut found = Diagnostic::error(code, span, words("message")?).at(words("pointer").unwrap_or_default());
     found.help = words("help").map(str::to_owned);
     Some(found)

@@ -51,32 +51,19 @@ impl Client {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let Some(base) = base else {
-            let failure = Failure::new(
-                USAGE,
-                format!("use `{}` as the address of the server", shared.server),
-            );
+            let failure =
+                Failure::new(USAGE, format!("use `{}` as the address of the server", shared.server));
             return Err(failure.try_next("--server http://127.0.0.1:8484"));
         };
         // Proxies of the environment are for the outside; the server is named by its own address.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .build();
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).build();
         let http = http.map_err(|error| Failure::new(FAILURE, format!("set up the HTTP client: {error}")))?;
-        Ok(Client {
-            base,
-            namespace: shared.namespace().to_owned(),
-            http,
-        })
+        Ok(Client { base, namespace: shared.namespace().to_owned(), http })
     }
 
     /// The same server, another namespace.
     pub(super) fn of_namespace(&self, namespace: &str) -> Client {
-        Client {
-            base: self.base.clone(),
-            namespace: namespace.to_owned(),
-            http: self.http.clone(),
-        }
+        Client { base: self.base.clone(), namespace: namespace.to_owned(), http: self.http.clone() }
     }
 
     /// The URL of path segments below the namespace; each segment is encoded as one.
@@ -105,27 +92,16 @@ impl Client {
         body: Body,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let mut request = self
-            .http
-            .request(method, self.url(segments, query))
-            .timeout(ANSWER);
+        let mut request = self.http.request(method, self.url(segments, query)).timeout(ANSWER);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let response = self.send(with(request, body)).await?;
         let status = response.status().as_u16();
-        let location = response
-            .headers()
-            .get("location")
-            .and_then(|v| v.to_str().ok())
-            .map(str::to_owned);
+        let location = response.headers().get("location").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let text = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         let body = Value::parse(&text).unwrap_or_default();
-        Ok(Answer {
-            status,
-            body,
-            location,
-        })
+        Ok(Answer { status, body, location })
     }
 
     /// The same; a status that is no success is a failure.
@@ -152,21 +128,14 @@ impl Client {
         query: &[(&str, &str)],
         accept: &str,
     ) -> Result<String, Failure> {
-        let request = self
-            .http
-            .get(self.url(segments, query))
-            .timeout(ANSWER)
-            .header("accept", accept);
+        let request = self.http.get(self.url(segments, query)).timeout(ANSWER).header("accept", accept);
         let response = self.send(request).await?;
         let status = response.status();
         let text = response.text().await.map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
             return Ok(text);
         }
-        Err(Failure::of_problem(
-            status.as_u16(),
-            &Value::parse(text.as_bytes()).unwrap_or_default(),
-        ))
+        Err(Failure::of_problem(status.as_u16(), &Value::parse(text.as_bytes()).unwrap_or_default()))
     }
 
     /// Reads a list, page after page, at most `limit` items.
@@ -186,17 +155,8 @@ impl Client {
                 query.push(("pageToken", token));
             }
             let page = self.get(segments, &query).await?;
-            items.extend(
-                page.get("items")
-                    .and_then(Value::as_array)
-                    .unwrap_or_default()
-                    .iter()
-                    .cloned(),
-            );
-            token = page
-                .get("nextPageToken")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
+            items.extend(page.get("items").and_then(Value::as_array).unwrap_or_default().iter().cloned());
+            token = page.get("nextPageToken").and_then(Value::as_str).map(str::to_owned);
             if token.is_none() || items.len() >= limit {
                 items.truncate(limit);
                 return Ok(items);
@@ -207,18 +167,13 @@ impl Client {
     /// Opens a stream of server-sent events below the namespace.
     pub(super) async fn stream(&self, topics: &str) -> Result<Response, Failure> {
         let url = self.url(&["stream"], &[("topics", topics)]);
-        let response = self
-            .send(self.http.get(url).header("accept", "text/event-stream"))
-            .await?;
+        let response = self.send(self.http.get(url).header("accept", "text/event-stream")).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let text = response.bytes().await.unwrap_or_default();
-        Err(Failure::of_problem(
-            status.as_u16(),
-            &Value::parse(&text).unwrap_or_default(),
-        ))
+        Err(Failure::of_problem(status.as_u16(), &Value::parse(&text).unwrap_or_default()))
     }
 
     /// The status of `/readyz` and what it says.
@@ -240,11 +195,7 @@ impl Client {
             why = inner.to_string();
             source = inner.source();
         }
-        let why = if error.is_timeout() {
-            "no answer in time".into()
-        } else {
-            why
-        };
+        let why = if error.is_timeout() { "no answer in time".into() } else { why };
         let failure = Failure::new(UNAVAILABLE, format!("reach the server at {}: {why}", self.base));
         failure.try_next("tidemill serve, tidemill dev, or name a running server with --server")
     }
@@ -253,9 +204,7 @@ impl Client {
 fn with(request: RequestBuilder, body: Body) -> RequestBuilder {
     match body {
         Body::None => request,
-        Body::Json(value) => request
-            .header("content-type", "application/json")
-            .body(value.to_json()),
+        Body::Json(value) => request.header("content-type", "application/json").body(value.to_json()),
         Body::Text(media, text) => request.header("content-type", media).body(text),
     }
 }
@@ -288,12 +237,7 @@ mod tests {
         let check = |server: &str, segments: &[&str], query: &[(&str, &str)], expected: &str| {
             assert_eq!(client(server).unwrap().url(segments, query).as_str(), expected);
         };
-        check(
-            "http://h:1",
-            &["executions"],
-            &[],
-            "http://h:1/v1/namespaces/ns/executions",
-        );
+        check("http://h:1", &["executions"], &[], "http://h:1/v1/namespaces/ns/executions");
         check(
             "http://h:1/",
             &["events", "/a/b", "x y"],

@@ -58,13 +58,7 @@ impl Definitions {
             if path.as_os_str() == "-" {
                 let text = std::io::read_to_string(std::io::stdin())
                     .map_err(|error| Failure::new(USAGE, format!("read standard input: {error}")))?;
-                definitions.take(
-                    SourceFile {
-                        name: "standard input".into(),
-                        text,
-                    },
-                    true,
-                );
+                definitions.take(SourceFile { name: "standard input".into(), text }, true);
             } else if path.is_dir() {
                 let mut found = Vec::new();
                 walk(path, &mut found);
@@ -80,11 +74,7 @@ impl Definitions {
 
     fn open(&mut self, path: &Path, named: bool) -> Result<(), Failure> {
         let failed = |error: std::io::Error| {
-            let code = if error.kind() == std::io::ErrorKind::NotFound {
-                NOT_FOUND
-            } else {
-                USAGE
-            };
+            let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { USAGE };
             Failure::new(code, format!("read {}: {error}", path.display()))
                 .try_next("name a file or a folder that is there")
         };
@@ -94,13 +84,7 @@ impl Definitions {
             return Ok(());
         }
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        self.take(
-            SourceFile {
-                name: path.display().to_string(),
-                text,
-            },
-            named,
-        );
+        self.take(SourceFile { name: path.display().to_string(), text }, named);
         Ok(())
     }
 
@@ -109,12 +93,7 @@ impl Definitions {
         match yaml::parse_all(&file.text) {
             Ok(nodes) => {
                 if nodes.is_empty() && named {
-                    let span = Span {
-                        line: 1,
-                        column: 1,
-                        start: 0,
-                        end: 0,
-                    };
+                    let span = Span { line: 1, column: 1, start: 0, end: 0 };
                     let found = Diagnostic::error(tidemill_dsl::codes::DOCUMENTS, span, "the text is empty");
                     self.unreadable.push((index, found));
                 }
@@ -146,10 +125,7 @@ impl Definitions {
 
     /// One text of all documents for which `keep` holds.
     pub(super) fn bundle(&self, keep: impl Fn(&Node) -> bool) -> Bundle {
-        let mut bundle = Bundle {
-            text: String::new(),
-            pieces: Vec::new(),
-        };
+        let mut bundle = Bundle { text: String::new(), pieces: Vec::new() };
         for document in self.documents.iter().filter(|document| keep(&document.node)) {
             let text = &self.files[document.file].text;
             let span = document.node.span;
@@ -159,15 +135,8 @@ impl Definitions {
             // The first line keeps its column, so that a map that begins indented stays one.
             let lead = text.get(begin..span.start).unwrap_or_default();
             bundle.text.extend(lead.chars().map(|_| ' '));
-            bundle.pieces.push(Piece {
-                file: document.file,
-                own: span,
-                line,
-                start: bundle.text.len(),
-            });
-            bundle
-                .text
-                .push_str(text.get(span.start..span.end).unwrap_or_default().trim_end());
+            bundle.pieces.push(Piece { file: document.file, own: span, line, start: bundle.text.len() });
+            bundle.text.push_str(text.get(span.start..span.end).unwrap_or_default().trim_end());
             bundle.text.push('\n');
         }
         bundle
@@ -177,27 +146,17 @@ impl Definitions {
     pub(super) fn render(&self, found: &[Found]) -> String {
         let mut sorted: Vec<&Found> = found.iter().collect();
         sorted.sort_by_key(|(file, diagnostic)| (*file, diagnostic.span.line, diagnostic.span.column));
-        sorted
-            .iter()
-            .map(|(file, d)| d.render(&self.files[*file].name, &self.files[*file].text))
-            .collect()
+        sorted.iter().map(|(file, d)| d.render(&self.files[*file].name, &self.files[*file].text)).collect()
     }
 
     /// The diagnostics as data.
     pub(super) fn as_values(&self, found: &[Found]) -> Vec<Value> {
-        found
-            .iter()
-            .map(|(file, diagnostic)| as_value(&self.files[*file].name, diagnostic))
-            .collect()
+        found.iter().map(|(file, diagnostic)| as_value(&self.files[*file].name, diagnostic)).collect()
     }
 }
 
 fn as_value(file: &str, diagnostic: &Diagnostic) -> Value {
-    let severity = if diagnostic.severity == Severity::Error {
-        "error"
-    } else {
-        "warning"
-    };
+    let severity = if diagnostic.severity == Severity::Error { "error" } else { "warning" };
     Value::object([
         ("file", Value::text(file)),
         ("line", Value::from(diagnostic.span.line)),
@@ -212,9 +171,7 @@ fn as_value(file: &str, diagnostic: &Diagnostic) -> Value {
 
 /// The offset of the first character of the line that holds `offset`.
 fn line_start(text: &str, offset: usize) -> usize {
-    text.get(..offset)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |newline| newline + 1)
+    text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
 }
 
 /// Documents as one text.
@@ -236,12 +193,7 @@ impl Bundle {
     /// The file of a diagnostic about the bundle, and the diagnostic at its place there.
     pub(super) fn place(&self, mut diagnostic: Diagnostic) -> Found {
         let line = diagnostic.span.line;
-        let Some(piece) = self
-            .pieces
-            .iter()
-            .rev()
-            .find(|piece| piece.line <= line)
-            .or(self.pieces.first())
+        let Some(piece) = self.pieces.iter().rev().find(|piece| piece.line <= line).or(self.pieces.first())
         else {
             return (0, diagnostic);
         };
@@ -255,19 +207,13 @@ impl Bundle {
 
 /// The namespace that a document states.
 pub(super) fn namespace_of(node: &Node) -> Option<&str> {
-    let section = if node.get("document").is_some() {
-        "document"
-    } else {
-        "metadata"
-    };
+    let section = if node.get("document").is_some() { "document" } else { "metadata" };
     node.get(section)?.get("namespace")?.as_str()
 }
 
 /// Whether a document is meant as a definition.
 fn is_definition(node: &Node) -> bool {
-    ["document", "kind", "apiVersion"]
-        .iter()
-        .any(|key| node.get(key).is_some())
+    ["document", "kind", "apiVersion"].iter().any(|key| node.get(key).is_some())
 }
 
 /// Files of a folder that may hold definitions, by name; hidden ones and links to folders are left out.
@@ -291,11 +237,16 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// `NAME.test` is a test of the workflow NAME.
+fn is_test(stem: &str) -> bool {
+    stem.rsplit_once('.').is_some_and(|(_, last)| last == "test")
+}
+
 /// Whether a file of this name may hold definitions.
 pub(super) fn may_define(name: &str) -> bool {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     let ending = matches!(ending, "yaml" | "yml" | "json");
-    ending && !SKIPPED_FILES.contains(&name) && !stem.ends_with(".test") && !name.starts_with('.')
+    ending && !SKIPPED_FILES.contains(&name) && !is_test(stem) && !name.starts_with('.')
 }
 
 #[cfg(test)]
@@ -305,13 +256,7 @@ mod tests {
     fn definitions(files: &[(&str, &str)]) -> Definitions {
         let mut definitions = Definitions::default();
         for (name, text) in files {
-            definitions.take(
-                SourceFile {
-                    name: (*name).into(),
-                    text: (*text).into(),
-                },
-                false,
-            );
+            definitions.take(SourceFile { name: (*name).into(), text: (*text).into() }, false);
         }
         definitions
     }
@@ -339,11 +284,7 @@ mod tests {
         assert_eq!(set.skipped, ["other.json"]);
         let bundle = set.bundle(|_| true);
         let nodes = yaml::parse_all(&bundle.text).unwrap();
-        let span = |node: &Node| {
-            node.entry("metadata")
-                .map(|e| e.value.entries()[0].key_span)
-                .unwrap()
-        };
+        let span = |node: &Node| node.entry("metadata").map(|e| e.value.entries()[0].key_span).unwrap();
         let placed: Vec<_> = nodes
             .iter()
             .map(|node| {

@@ -29,10 +29,7 @@ pub(super) async fn run(args: &DevArgs, shared: &Shared) -> Outcome {
     }
     let config = settings::read(&args.settings, shared, &Purpose::Dev(dir))?;
     telemetry::log(config.log_format, config.log_level.as_deref().unwrap_or("info"));
-    let folder = Folder {
-        path: args.dir.clone(),
-        namespace: shared.namespace().to_owned(),
-    };
+    let folder = Folder { path: args.dir.clone(), namespace: shared.namespace().to_owned() };
     service::run(&config, async |hall| {
         let mut applied = Vec::new();
         folder.apply(&hall, &mut applied).await;
@@ -58,20 +55,10 @@ impl Folder {
             Ok(done) => {
                 output::note_unless_empty(set.render(&done.warnings).trim_end());
                 done.lines().iter().for_each(|line| output::note(line));
-                let now: Vec<Name> = done
-                    .results
-                    .iter()
-                    .map(|(ns, r)| (ns.clone(), r.kind, r.name.clone()))
-                    .collect();
-                let gone: Vec<Name> = applied
-                    .iter()
-                    .filter(|name| !now.contains(name))
-                    .cloned()
-                    .collect();
-                local::remove(&hall.rooms, &gone)
-                    .await
-                    .iter()
-                    .for_each(|line| output::note(line));
+                let now: Vec<Name> =
+                    done.results.iter().map(|(ns, r)| (ns.clone(), r.kind, r.name.clone())).collect();
+                let gone: Vec<Name> = applied.iter().filter(|name| !now.contains(name)).cloned().collect();
+                local::remove(&hall.rooms, &gone).await.iter().for_each(|line| output::note(line));
                 *applied = now;
             }
             Err(Refused::Mistakes(found)) => {
@@ -110,10 +97,7 @@ async fn watch(folder: Folder, hall: Arc<Hall>, mut applied: Vec<Name>) {
         }
     };
     while changes.recv().await.is_some() {
-        while tokio::time::timeout(QUIET, changes.recv())
-            .await
-            .is_ok_and(|change| change.is_some())
-        {}
+        while tokio::time::timeout(QUIET, changes.recv()).await.is_ok_and(|change| change.is_some()) {}
         folder.apply(&hall, &mut applied).await;
     }
 }
@@ -124,11 +108,7 @@ fn concerns(event: &notify::Event, root: &Path) -> bool {
         event.kind,
         EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Any
     );
-    written
-        && event
-            .paths
-            .iter()
-            .any(|path| is_of_interest(path.strip_prefix(root).unwrap_or(path)))
+    written && event.paths.iter().any(|path| is_of_interest(path.strip_prefix(root).unwrap_or(path)))
 }
 
 /// A file that may define, or a folder (no ending) that came or went; nothing hidden or below hidden folders. The path
@@ -137,10 +117,7 @@ fn is_of_interest(path: &Path) -> bool {
     let hidden = path
         .components()
         .any(|part| matches!(part, Component::Normal(name) if name.to_string_lossy().starts_with('.')));
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     !hidden && (may_define(&name) || path.extension().is_none())
 }
 

@@ -32,17 +32,11 @@ impl Arguments for Named {
 pub(super) fn run(verb: EvalVerb, shared: &Shared) -> Outcome {
     let EvalVerb::Jq(args) = verb;
     let form = shared.output;
-    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
-        if args.jsonl {
-            lines(&args)
-        } else {
-            one(&args, form)
-        }
-    });
+    let thread = std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || if args.jsonl { lines(&args) } else { one(&args, form) });
     let thread = thread.map_err(|error| Failure::new(FAILURE, format!("start a thread: {error}")))?;
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(Failure::new(FAILURE, "evaluate: the evaluator failed")))
+    thread.join().unwrap_or_else(|_| Err(Failure::new(FAILURE, "evaluate: the evaluator failed")))
 }
 
 fn one(args: &EvalArgs, form: Option<Form>) -> Outcome {
@@ -57,16 +51,10 @@ fn one(args: &EvalArgs, form: Option<Form>) -> Outcome {
     let mut named = BTreeMap::new();
     for argument in &args.argument {
         let (name, value) = input::pair(argument, "an argument")?;
-        named.insert(
-            name.trim_start_matches('$').to_owned(),
-            input::json(Some(value), Value::Null)?,
-        );
+        named.insert(name.trim_start_matches('$').to_owned(), input::json(Some(value), Value::Null)?);
     }
-    let results = evaluate(expression, &input, Named(named), args.all).map_err(|fault| {
-        let text = format!(
-            "error: {}",
-            fault.detail.as_deref().unwrap_or("the expression failed")
-        );
+    let results = evaluate(expression, &input, &Named(named), args.all).map_err(|fault| {
+        let text = format!("error: {}", fault.detail.as_deref().unwrap_or("the expression failed"));
         Failure::whole(FAILURE, text).try_next("tidemill eval jq '.' --input FILE to see the input")
     })?;
     for result in results {
@@ -107,10 +95,7 @@ fn answer(line: &str, args: &EvalArgs) -> Value {
 fn requested(line: &str, args: &EvalArgs) -> Result<Value, Fault> {
     let bad = |what: &str| Fault::configuration(format!("cannot read the request: {what}"));
     let request = Value::parse(line.as_bytes()).map_err(|error| bad(&error.to_string()))?;
-    let expression = request
-        .get("expression")
-        .and_then(Value::as_str)
-        .or(args.expression.as_deref());
+    let expression = request.get("expression").and_then(Value::as_str).or(args.expression.as_deref());
     let expression = expression.ok_or_else(|| bad("it has no text `expression`"))?;
     let input = request.get("input").cloned().unwrap_or_default();
     let members = request.get("arguments").and_then(Value::as_object);
@@ -119,7 +104,7 @@ fn requested(line: &str, args: &EvalArgs) -> Result<Value, Fault> {
         .flatten()
         .map(|(name, value)| (name.trim_start_matches('$').to_owned(), value.clone()));
     let all = args.all || request.get("all").and_then(Value::as_bool).unwrap_or_default();
-    let mut results = evaluate(expression, &input, Named(named.collect()), all)?;
+    let mut results = evaluate(expression, &input, &Named(named.collect()), all)?;
     Ok(if all {
         Value::object([("values", Value::array(results))])
     } else {
@@ -128,18 +113,15 @@ fn requested(line: &str, args: &EvalArgs) -> Result<Value, Fault> {
 }
 
 /// Evaluates bare jq, or jq in `${ }`, to one result or to all of them.
-fn evaluate(expression: &str, input: &Value, named: Named, all: bool) -> Result<Vec<Value>, Fault> {
+fn evaluate(expression: &str, input: &Value, named: &Named, all: bool) -> Result<Vec<Value>, Fault> {
     let known: Vec<&str> = named.0.keys().map(String::as_str).collect();
     let trimmed = expression.trim();
-    let bare = trimmed
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'))
-        .unwrap_or(trimmed);
+    let bare = trimmed.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or(trimmed);
     let compiled = Expr::compile(bare, &known).map_err(|error| Fault::expression(error.message))?;
     if all {
-        compiled.eval_all(input, &named, RESULTS)
+        compiled.eval_all(input, named, RESULTS)
     } else {
-        compiled.eval(input, &named).map(|value| vec![value])
+        compiled.eval(input, named).map(|value| vec![value])
     }
 }
 
@@ -149,13 +131,7 @@ mod tests {
 
     #[test]
     fn answers_to_requests() {
-        let args = EvalArgs {
-            expression: None,
-            input: None,
-            argument: vec![],
-            all: false,
-            jsonl: true,
-        };
+        let args = EvalArgs { expression: None, input: None, argument: vec![], all: false, jsonl: true };
         let check = |request: &str, expected: &str| {
             let got = answer(request, &args).to_string();
             let fits = got == expected
@@ -167,14 +143,8 @@ mod tests {
             r#"{"expression": "${ .a }", "input": {"a": 12345678901234567890}}"#,
             r#"{"value":12345678901234567890}"#,
         );
-        check(
-            r#"{"expression": "$x + .", "input": 1, "arguments": {"$x": 2}}"#,
-            r#"{"value":3}"#,
-        );
-        check(
-            r#"{"expression": ".[]", "input": [1, 2], "all": true}"#,
-            r#"{"values":[1,2]}"#,
-        );
+        check(r#"{"expression": "$x + .", "input": 1, "arguments": {"$x": 2}}"#, r#"{"value":3}"#);
+        check(r#"{"expression": ".[]", "input": [1, 2], "all": true}"#, r#"{"values":[1,2]}"#);
         check(r#"{"expression": "empty", "all": true}"#, r#"{"values":[]}"#);
         let fault =
             r#"{"error":{"type":"https://open-workflow-specification.org/spec/1.0.0/errors/expression",..."#;

@@ -9,13 +9,8 @@ use super::exit::{Failure, LINT, OK, Outcome};
 use super::input;
 use super::output::{self, Column};
 
-const EVENTS: &[Column] = &[
-    ("ID", "/id"),
-    ("TYPE", "/type"),
-    ("SOURCE", "/source"),
-    ("SUBJECT", "/subject"),
-    ("TIME", "/time"),
-];
+const EVENTS: &[Column] =
+    &[("ID", "/id"), ("TYPE", "/type"), ("SOURCE", "/source"), ("SUBJECT", "/subject"), ("TIME", "/time")];
 const DEAD: &[Column] = &[
     ("ID", "/id"),
     ("TRIGGER", "/trigger"),
@@ -40,29 +35,14 @@ pub(super) async fn send(args: &SendArgs, shared: &Shared) -> Outcome {
             return Err(failure.try_next("tidemill send --type order.created --data '{\"id\": 1}'"));
         }
     };
-    let answer = client
-        .call(
-            Method::POST,
-            &["events"],
-            &[],
-            Body::Text(media, event.to_string()),
-        )
-        .await?;
+    let answer = client.call(Method::POST, &["events"], &[], Body::Text(media, event.to_string())).await?;
     if shared.output.is_some_and(|form| form != Form::Table) {
         output::object(shared.output, &answer.body, "/events/0/id");
         return Ok(OK);
     }
-    let events = answer
-        .body
-        .get("events")
-        .and_then(Value::as_array)
-        .unwrap_or_default();
-    let columns: &[Column] = &[
-        ("ID", "/id"),
-        ("SOURCE", "/source"),
-        ("DUPLICATE", "/duplicate"),
-        ("TRIGGERS", "/triggers"),
-    ];
+    let events = answer.body.get("events").and_then(Value::as_array).unwrap_or_default();
+    let columns: &[Column] =
+        &[("ID", "/id"), ("SOURCE", "/source"), ("DUPLICATE", "/duplicate"), ("TRIGGERS", "/triggers")];
     output::list(shared.output, events, columns);
     if let [event] = events {
         let text = |name: &str| output::cell(event.get(name));
@@ -77,18 +57,12 @@ pub(super) async fn send(args: &SendArgs, shared: &Shared) -> Outcome {
 
 /// An event from options.
 fn made(args: &SendArgs) -> Result<Value, Failure> {
-    let id = args
-        .id
-        .clone()
-        .unwrap_or_else(|| crate::ids::fresh(crate::clock::system()()));
+    let id = args.id.clone().unwrap_or_else(|| crate::ids::fresh(crate::clock::system()()));
     let mut members = vec![
         ("specversion", Value::text("1.0")),
         ("id", Value::text(id)),
         ("source", Value::text(args.source.as_str())),
-        (
-            "type",
-            Value::text(args.event_type.as_deref().unwrap_or_default()),
-        ),
+        ("type", Value::text(args.event_type.as_deref().unwrap_or_default())),
     ];
     if let Some(subject) = &args.subject {
         members.push(("subject", Value::text(subject.as_str())));
@@ -107,30 +81,16 @@ fn made(args: &SendArgs) -> Result<Value, Failure> {
 pub(super) async fn event(verb: EventVerb, shared: &Shared) -> Outcome {
     let client = Client::new(shared)?;
     match verb {
-        EventVerb::List {
-            event_type,
-            since,
-            limit,
-        } => {
+        EventVerb::List { event_type, since, limit } => {
             let options = [("type", event_type.as_deref()), ("since", since.as_deref())];
-            let query: Vec<(&str, &str)> = options
-                .iter()
-                .filter_map(|(name, value)| Some((*name, (*value)?)))
-                .collect();
-            let items: Vec<Value> = client
-                .list(&["events"], &query, limit)
-                .await?
-                .into_iter()
-                .map(bare)
-                .collect();
+            let query: Vec<(&str, &str)> =
+                options.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+            let items: Vec<Value> =
+                client.list(&["events"], &query, limit).await?.into_iter().map(bare).collect();
             output::list(shared.output, &items, EVENTS);
         }
         EventVerb::Show { source, id } => {
-            output::object(
-                shared.output,
-                &client.get(&["events", &source, &id], &[]).await?,
-                "/id",
-            );
+            output::object(shared.output, &client.get(&["events", &source, &id], &[]).await?, "/id");
         }
         EventVerb::Trace { source, id } => {
             let trace = client.get(&["events", &source, &id, "trace"], &[]).await?;
@@ -146,52 +106,26 @@ pub(super) async fn event(verb: EventVerb, shared: &Shared) -> Outcome {
 
 /// An item of the list of events is the event, or has it under `event`.
 fn bare(item: Value) -> Value {
-    item.get("event")
-        .filter(|event| event.get("specversion").is_some())
-        .cloned()
-        .unwrap_or(item)
+    item.get("event").filter(|event| event.get("specversion").is_some()).cloned().unwrap_or(item)
 }
 
 /// A trace for people: received, the verdict of every trigger clause by clause, what began.
 fn explain(trace: &Value) {
-    let items = |name: &str| {
-        trace
-            .get(name)
-            .and_then(Value::as_array)
-            .unwrap_or_default()
-            .to_vec()
-    };
+    let items = |name: &str| trace.get(name).and_then(Value::as_array).unwrap_or_default().to_vec();
     let text = |value: &Value, name: &str| output::cell(value.get(name));
     for received in items("received") {
-        output::line(&format!(
-            "received {} by {}",
-            text(&received, "at"),
-            binding(&received)
-        ));
+        output::line(&format!("received {} by {}", text(&received, "at"), binding(&received)));
     }
     for trigger in items("triggers") {
-        let fired = trigger
-            .get("matched")
-            .and_then(Value::as_bool)
-            .unwrap_or_default();
+        let fired = trigger.get("matched").and_then(Value::as_bool).unwrap_or_default();
         output::line(&format!(
             "trigger {}: {}",
             text(&trigger, "name"),
             if fired { "matches" } else { "does not match" }
         ));
-        for clause in trigger
-            .get("clauses")
-            .and_then(Value::as_array)
-            .unwrap_or_default()
-        {
-            let actual = clause
-                .get("actual")
-                .map_or_else(|| "absent".to_owned(), ToString::to_string);
-            let (verdict, path, test) = (
-                text(clause, "verdict"),
-                text(clause, "path"),
-                text(clause, "test"),
-            );
+        for clause in trigger.get("clauses").and_then(Value::as_array).unwrap_or_default() {
+            let actual = clause.get("actual").map_or_else(|| "absent".to_owned(), ToString::to_string);
+            let (verdict, path, test) = (text(clause, "verdict"), text(clause, "path"), text(clause, "test"));
             output::line(&format!("  {verdict}: {path} {test}, is {actual}"));
         }
     }
@@ -224,28 +158,20 @@ pub(super) async fn dead_letter(verb: DeadLetterVerb, shared: &Shared) -> Outcom
     let client = Client::new(shared)?;
     match verb {
         DeadLetterVerb::List { trigger, limit } => {
-            let query: Vec<(&str, &str)> = trigger
-                .iter()
-                .map(|trigger| ("trigger", trigger.as_str()))
-                .collect();
+            let query: Vec<(&str, &str)> =
+                trigger.iter().map(|trigger| ("trigger", trigger.as_str())).collect();
             let items = client.list(&["dead-letters"], &query, limit).await?;
             output::list(shared.output, &items, DEAD);
         }
         DeadLetterVerb::Show { id } => {
-            output::object(
-                shared.output,
-                &client.get(&["dead-letters", &id], &[]).await?,
-                "/id",
-            );
+            output::object(shared.output, &client.get(&["dead-letters", &id], &[]).await?, "/id");
         }
         DeadLetterVerb::Redrive(args) => return redrive(&client, shared, &args).await,
         DeadLetterVerb::Purge(args) => {
             input::confirm("remove dead letters for good", shared.yes)?;
             let mut query: Vec<(&str, &str)> = args.ids.iter().map(|id| ("id", id.as_str())).collect();
             query.extend(options(&args));
-            let answer = client
-                .call(Method::DELETE, &["dead-letters"], &query, Body::None)
-                .await?;
+            let answer = client.call(Method::DELETE, &["dead-letters"], &query, Body::None).await?;
             output::object(shared.output, &answer.body, "/matched");
         }
     }
@@ -253,26 +179,14 @@ pub(super) async fn dead_letter(verb: DeadLetterVerb, shared: &Shared) -> Outcom
 }
 
 fn options(args: &FilterArgs) -> Vec<(&str, &str)> {
-    let all = [
-        ("trigger", &args.trigger),
-        ("cause", &args.cause),
-        ("since", &args.since),
-        ("until", &args.until),
-    ];
-    all.into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-        .collect()
+    let all =
+        [("trigger", &args.trigger), ("cause", &args.cause), ("since", &args.since), ("until", &args.until)];
+    all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
 }
 
 async fn redrive(client: &Client, shared: &Shared, args: &RedriveArgs) -> Outcome {
-    let answer = client
-        .call(
-            Method::POST,
-            &["dead-letters", "redrive"],
-            &[],
-            Body::Json(redrive_body(args)),
-        )
-        .await?;
+    let answer =
+        client.call(Method::POST, &["dead-letters", "redrive"], &[], Body::Json(redrive_body(args))).await?;
     output::object(shared.output, &answer.body, "/id");
     if let Some(location) = answer.location {
         output::note(&format!("the batch is at {location}"));
@@ -281,20 +195,12 @@ async fn redrive(client: &Client, shared: &Shared, args: &RedriveArgs) -> Outcom
 }
 
 fn redrive_body(args: &RedriveArgs) -> Value {
-    let mut filter: Vec<(&str, Value)> = options(&args.filter)
-        .into_iter()
-        .map(|(name, value)| (name, Value::text(value)))
-        .collect();
+    let mut filter: Vec<(&str, Value)> =
+        options(&args.filter).into_iter().map(|(name, value)| (name, Value::text(value))).collect();
     if !args.filter.ids.is_empty() {
-        filter.push((
-            "ids",
-            Value::array(args.filter.ids.iter().map(|id| Value::text(id.as_str()))),
-        ));
+        filter.push(("ids", Value::array(args.filter.ids.iter().map(|id| Value::text(id.as_str())))));
     }
-    let mut members = vec![
-        ("filter", Value::object(filter)),
-        ("dryRun", Value::from(args.dry_run)),
-    ];
+    let mut members = vec![("filter", Value::object(filter)), ("dryRun", Value::from(args.dry_run))];
     if let Some(rate) = &args.rate {
         members.push(("rate", Value::text(rate.as_str())));
     }
@@ -322,18 +228,9 @@ mod tests {
 
     #[test]
     fn redrives_state_only_what_was_given() {
-        let filter = FilterArgs {
-            ids: vec!["7".into()],
-            trigger: None,
-            cause: None,
-            since: None,
-            until: None,
-        };
-        let args = RedriveArgs {
-            filter,
-            rate: Some("10/s".into()),
-            dry_run: true,
-        };
+        let filter =
+            FilterArgs { ids: vec!["7".into()], trigger: None, cause: None, since: None, until: None };
+        let args = RedriveArgs { filter, rate: Some("10/s".into()), dry_run: true };
         assert_eq!(
             redrive_body(&args).to_string(),
             r#"{"filter":{"ids":["7"]},"dryRun":true,"rate":"10/s"}"#

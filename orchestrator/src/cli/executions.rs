@@ -22,12 +22,8 @@ const LISTED: &[Column] = &[
     ("ENDED", "/endedAt"),
     ("TRIGGER", "/trigger"),
 ];
-const WORKFLOWS: &[Column] = &[
-    ("NAME", "/name"),
-    ("VERSION", "/version"),
-    ("TITLE", "/title"),
-    ("UPDATED", "/updatedAt"),
-];
+const WORKFLOWS: &[Column] =
+    &[("NAME", "/name"), ("VERSION", "/version"), ("TITLE", "/title"), ("UPDATED", "/updatedAt")];
 /// Entries of a history that are read at most (limit `history-entries` of the server).
 const HISTORY: usize = 200_000;
 
@@ -59,10 +55,8 @@ async fn list(client: &Client, shared: &Shared, args: &ExecutionListArgs) -> Out
         ("until", &args.until),
         ("orderBy", &args.order_by),
     ];
-    let query: Vec<(&str, &str)> = options
-        .iter()
-        .filter_map(|(name, value)| Some((*name, value.as_deref()?)))
-        .collect();
+    let query: Vec<(&str, &str)> =
+        options.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
     let items = client.list(&["executions"], &query, args.limit).await?;
     output::list(shared.output, &items, LISTED);
     Ok(OK)
@@ -93,22 +87,12 @@ async fn history(client: &Client, shared: &Shared, id: &str) -> Outcome {
 async fn why(client: &Client, shared: &Shared, id: &str) -> Outcome {
     let execution = client.get(&["executions", id], &[]).await?;
     if shared.output.is_some_and(|form| form != Form::Table) {
-        let waits = execution
-            .get("waitingFor")
-            .cloned()
-            .unwrap_or_else(|| Value::array::<Value>([]));
+        let waits = execution.get("waitingFor").cloned().unwrap_or_else(|| Value::array::<Value>([]));
         let status = execution.get("status").cloned().unwrap_or_default();
-        output::object(
-            shared.output,
-            &Value::object([("status", status), ("waitingFor", waits)]),
-            "/status",
-        );
+        output::object(shared.output, &Value::object([("status", status), ("waitingFor", waits)]), "/status");
         return Ok(OK);
     }
-    let waits = execution
-        .get("waitingFor")
-        .and_then(Value::as_array)
-        .unwrap_or_default();
+    let waits = execution.get("waitingFor").and_then(Value::as_array).unwrap_or_default();
     output::line(&format!("status: {}", output::cell(execution.get("status"))));
     for wait in waits {
         let text = |name: &str| output::cell(wait.get(name));
@@ -116,12 +100,7 @@ async fn why(client: &Client, shared: &Shared, id: &str) -> Outcome {
             .iter()
             .filter_map(|name| Some(format!(", {name} {}", wait.get(name)?.as_str()?)))
             .collect::<String>();
-        output::line(&format!(
-            "{} waits for: {}{extra} ({})",
-            text("task"),
-            text("what"),
-            text("reference")
-        ));
+        output::line(&format!("{} waits for: {}{extra} ({})", text("task"), text("what"), text("reference")));
     }
     if let Some(error) = execution.get("error").filter(|error| !error.is_null()) {
         output::line(yaml::write(&Value::object([("error", error.clone())])).trim_end());
@@ -130,17 +109,12 @@ async fn why(client: &Client, shared: &Shared, id: &str) -> Outcome {
 }
 
 fn reason_body(reason: Option<&str>) -> Vec<(&'static str, Value)> {
-    reason
-        .iter()
-        .map(|reason| ("reason", Value::text(*reason)))
-        .collect()
+    reason.iter().map(|reason| ("reason", Value::text(*reason))).collect()
 }
 
 async fn command(client: &Client, verb: &str, args: &ReasonArgs) -> Outcome {
     let body = Body::Json(Value::object(reason_body(args.reason.as_deref())));
-    let answer = client
-        .ask(Method::POST, (&["executions", &args.id, verb], &[]), body, &[])
-        .await?;
+    let answer = client.ask(Method::POST, (&["executions", &args.id, verb], &[]), body, &[]).await?;
     told(answer, &args.id, verb)
 }
 
@@ -153,9 +127,7 @@ async fn retry(client: &Client, args: &RetryArgs) -> Outcome {
         members.push(("fromTask", Value::text(task.as_str())));
     }
     let body = Body::Json(Value::object(members));
-    let answer = client
-        .ask(Method::POST, (&["executions", &args.id, "retry"], &[]), body, &[])
-        .await?;
+    let answer = client.ask(Method::POST, (&["executions", &args.id, "retry"], &[]), body, &[]).await?;
     told(answer, &args.id, "retry")
 }
 
@@ -165,9 +137,7 @@ fn told(answer: Answer, id: &str, verb: &str) -> Outcome {
         super::exit::NOT_FOUND => failure.try_next("tidemill execution list"),
         _ => failure,
     })?;
-    output::note(&format!(
-        "{verb}: done; follow it with: tidemill execution watch {id}"
-    ));
+    output::note(&format!("{verb}: done; follow it with: tidemill execution watch {id}"));
     Ok(OK)
 }
 
@@ -185,10 +155,7 @@ async fn watch(client: &Client, shared: &Shared, id: &str) -> Outcome {
             for data in frames.take(&bytes) {
                 entry(shared, &data);
                 let kind = data.get("type").and_then(Value::as_str).unwrap_or_default();
-                if matches!(
-                    kind,
-                    "workflow.completed" | "workflow.faulted" | "workflow.cancelled"
-                ) {
+                if matches!(kind, "workflow.completed" | "workflow.faulted" | "workflow.cancelled") {
                     break 'stream;
                 }
             }
@@ -212,10 +179,8 @@ fn entry(shared: &Shared, data: &Value) {
         .pointer("/error/title")
         .map(|title| format!("  {}", output::cell(Some(title))))
         .unwrap_or_default();
-    let task = data
-        .pointer("/task/name")
-        .map(|name| format!("  {}", output::cell(Some(name))))
-        .unwrap_or_default();
+    let task =
+        data.pointer("/task/name").map(|name| format!("  {}", output::cell(Some(name)))).unwrap_or_default();
     output::line(&format!("{}  {}{task}{error}", text("/time"), text("/type")));
 }
 
@@ -242,10 +207,7 @@ impl Frames {
         while let Some(end) = self.rest.windows(2).position(|pair| pair == b"\n\n") {
             let frame: Vec<u8> = self.rest.drain(..end + 2).collect();
             let frame = String::from_utf8_lossy(&frame);
-            let data = frame
-                .lines()
-                .filter_map(|line| line.strip_prefix("data:"))
-                .map(str::trim_start);
+            let data = frame.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim_start);
             let data: Vec<&str> = data.collect();
             found.extend(Value::parse(data.join("\n").as_bytes()));
         }
@@ -261,15 +223,10 @@ pub(super) async fn workflow(verb: WorkflowVerb, shared: &Shared) -> Outcome {
             output::list(shared.output, &items, WORKFLOWS);
         }
         WorkflowVerb::Show { name, version } => {
-            let query: Vec<(&str, &str)> = version
-                .iter()
-                .map(|version| ("version", version.as_str()))
-                .collect();
+            let query: Vec<(&str, &str)> =
+                version.iter().map(|version| ("version", version.as_str())).collect();
             let path = ["workflows", name.as_str()];
-            if shared
-                .output
-                .is_none_or(|form| matches!(form, Form::Table | Form::Yaml))
-            {
+            if shared.output.is_none_or(|form| matches!(form, Form::Table | Form::Yaml)) {
                 let text = client.text(&path, &query, "application/yaml").await?;
                 output::line(text.trim_end());
             } else {
@@ -278,17 +235,12 @@ pub(super) async fn workflow(verb: WorkflowVerb, shared: &Shared) -> Outcome {
         }
         WorkflowVerb::Start(args) => return start(&client, shared, &args).await,
         WorkflowVerb::Delete { name, version } => {
-            let what = version
-                .as_ref()
-                .map_or_else(|| format!("{name}, all versions"), |v| format!("{name}:{v}"));
+            let what =
+                version.as_ref().map_or_else(|| format!("{name}, all versions"), |v| format!("{name}:{v}"));
             input::confirm(&format!("delete workflow {what}"), shared.yes)?;
-            let query: Vec<(&str, &str)> = version
-                .iter()
-                .map(|version| ("version", version.as_str()))
-                .collect();
-            client
-                .call(Method::DELETE, &["workflows", &name], &query, Body::None)
-                .await?;
+            let query: Vec<(&str, &str)> =
+                version.iter().map(|version| ("version", version.as_str())).collect();
+            client.call(Method::DELETE, &["workflows", &name], &query, Body::None).await?;
             output::note(&format!("workflow {what}: deleted"));
         }
     }
@@ -296,15 +248,12 @@ pub(super) async fn workflow(verb: WorkflowVerb, shared: &Shared) -> Outcome {
 }
 
 /// Longest wait of one request.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 async fn start(client: &Client, shared: &Shared, args: &StartArgs) -> Outcome {
     let body = input::json(args.input.as_deref(), Value::object::<&str>([]))?;
-    let mut query: Vec<(&str, &str)> = args
-        .version
-        .iter()
-        .map(|version| ("version", version.as_str()))
-        .collect();
+    let mut query: Vec<(&str, &str)> =
+        args.version.iter().map(|version| ("version", version.as_str())).collect();
     query.extend(args.tag.iter().map(|tag| ("tag", tag.as_str())));
     if let Some(bad) = args.tag.iter().find(|tag| !tag.contains(':')) {
         return Err(Failure::new(USAGE, format!("read `{bad}` as a tag"))
@@ -319,15 +268,9 @@ async fn start(client: &Client, shared: &Shared, args: &StartArgs) -> Outcome {
         headers.push(("idempotency-key", key));
     }
     let path = ["workflows", args.name.as_str(), "executions"];
-    let answer = client
-        .ask(Method::POST, (&path, &query), Body::Json(body), &headers)
-        .await?;
+    let answer = client.ask(Method::POST, (&path, &query), Body::Json(body), &headers).await?;
     let mut execution = succeeded(answer)?.body;
-    let id = execution
-        .get("id")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let id = execution.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     while args.wait && execution.get("endedAt").is_none_or(Value::is_null) {
         execution = client.get(&["executions", &id], &[("wait", "60s")]).await?;
     }
@@ -355,11 +298,7 @@ mod tests {
     #[test]
     fn ends_have_codes() {
         let check = |status: &str, expected: u8| {
-            assert_eq!(
-                end_code(&Value::object([("status", Value::text(status))])),
-                expected,
-                "{status}"
-            );
+            assert_eq!(end_code(&Value::object([("status", Value::text(status))])), expected, "{status}");
         };
         check("completed", OK);
         check("faulted", FAULTED);

@@ -51,22 +51,12 @@ pub type Outcome = Result<u8, Failure>;
 impl Failure {
     /// A failure that reads after "cannot ...".
     pub fn new(code: u8, text: impl Into<String>) -> Failure {
-        Failure {
-            code,
-            text: text.into(),
-            next: None,
-            whole: false,
-        }
+        Failure { code, text: text.into(), next: None, whole: false }
     }
 
     /// A failure whose text is printed as it is.
     pub fn whole(code: u8, text: impl Into<String>) -> Failure {
-        Failure {
-            code,
-            text: text.into(),
-            next: None,
-            whole: true,
-        }
+        Failure { code, text: text.into(), next: None, whole: true }
     }
 
     /// The same with the next thing to try.
@@ -79,11 +69,7 @@ impl Failure {
     /// From a problem that the server answered with (RFC 9457).
     pub fn of_problem(status: u16, problem: &Value) -> Failure {
         let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-        let detail = if text("detail").is_empty() {
-            text("title")
-        } else {
-            text("detail")
-        };
+        let detail = if text("detail").is_empty() { text("title") } else { text("detail") };
         let mut shown = match detail {
             "" => format!("error: the server answered with HTTP status {status}"),
             detail => format!("error: {detail}"),

@@ -59,21 +59,15 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
 
 /// `NAME=VALUE`.
 pub(super) fn pair<'a>(text: &'a str, what: &str) -> Result<(&'a str, &'a str), Failure> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            Failure::new(USAGE, format!("read `{text}` as {what}")).try_next("write it like NAME=VALUE")
-        })
+    text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+        Failure::new(USAGE, format!("read `{text}` as {what}")).try_next("write it like NAME=VALUE")
+    })
 }
 
 /// The value of a secret: a JSON object, list or string if it is one, else the text (so `4711` stays a text).
 pub(super) fn secret(text: &str) -> Value {
     let json = text.trim_start().starts_with(['{', '[', '"']);
-    let value = if json {
-        Value::parse(text.as_bytes()).ok()
-    } else {
-        None
-    };
+    let value = if json { Value::parse(text.as_bytes()).ok() } else { None };
     value.unwrap_or_else(|| Value::text(text.trim_end_matches(['\n', '\r'])))
 }
 
@@ -84,9 +78,7 @@ mod tests {
     #[test]
     fn values_given() {
         let check = |given: Option<&str>, expected: Result<&str, u8>| {
-            let got = json(given, Value::object::<&str>([]))
-                .map(|v| v.to_string())
-                .map_err(|f| f.code);
+            let got = json(given, Value::object::<&str>([])).map(|v| v.to_string()).map_err(|f| f.code);
             assert_eq!(got, expected.map(str::to_owned), "{given:?}");
         };
         check(None, Ok("{}"));

@@ -18,12 +18,11 @@ pub(super) fn run(args: &LintArgs, shared: &Shared) -> Outcome {
     match shared.output {
         None | Some(Form::Table) => output::note(set.render(&found).trim_end()),
         Some(Form::Name) => {
-            let mut names: Vec<&str> = found
-                .iter()
-                .map(|(file, _)| set.files[*file].name.as_str())
-                .collect();
+            let mut names: Vec<&str> = found.iter().map(|(file, _)| set.files[*file].name.as_str()).collect();
             names.dedup();
-            names.iter().for_each(|name| output::line(name));
+            for name in names {
+                output::line(name);
+            }
         }
         Some(Form::Github) if found.is_empty() => {}
         Some(Form::Github) => output::line(&report::github(&set, &found)),
@@ -67,48 +66,30 @@ fn judge(set: &Definitions, document: &Document, namespace: &str) -> Vec<Diagnos
 }
 
 pub(super) fn count(found: &[Found], severity: Severity) -> usize {
-    found
-        .iter()
-        .filter(|(_, diagnostic)| diagnostic.severity == severity)
-        .count()
+    found.iter().filter(|(_, diagnostic)| diagnostic.severity == severity).count()
 }
 
 fn plural(count: usize, what: &str) -> String {
-    if count == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{count} {what}s")
-    }
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// `explain`.
 pub(super) fn explain(code: &str, shared: &Shared) -> Outcome {
     let Some(found) = tidemill_dsl::codes::explain(code) else {
-        let codes = tidemill_dsl::codes::CODES
-            .iter()
-            .chain(manifest::codes::CODES)
-            .map(|c| c.code);
+        let codes = tidemill_dsl::codes::CODES.iter().chain(manifest::codes::CODES).map(|c| c.code);
         let guess = tidemill_dsl::diagnostic::nearest(code, codes);
-        let next = guess.map_or_else(
-            || "tidemill lint PATH".to_owned(),
-            |code| format!("tidemill explain {code}"),
-        );
-        return Err(
-            super::exit::Failure::new(super::exit::NOT_FOUND, format!("find the code `{code}`"))
-                .try_next(next),
-        );
+        let next =
+            guess.map_or_else(|| "tidemill lint PATH".to_owned(), |code| format!("tidemill explain {code}"));
+        return Err(super::exit::Failure::new(super::exit::NOT_FOUND, format!("find the code `{code}`"))
+            .try_next(next));
     };
     match shared.output {
         None | Some(Form::Table) => {
-            output::line(&format!("{}: {}\n\n{}", found.code, found.title, found.text))
+            output::line(&format!("{}: {}\n\n{}", found.code, found.title, found.text));
         }
         form => {
             let members = [("code", found.code), ("title", found.title), ("text", found.text)];
-            output::object(
-                form,
-                &Value::object(members.map(|(k, v)| (k, Value::text(v)))),
-                "/code",
-            );
+            output::object(form, &Value::object(members.map(|(k, v)| (k, Value::text(v)))), "/code");
         }
     }
     Ok(OK)

@@ -32,27 +32,11 @@ pub(super) enum Refused {
 impl Done {
     /// The lines that tell what changed.
     pub(super) fn lines(&self) -> Vec<String> {
-        let changed = self
-            .results
-            .iter()
-            .filter(|(_, result)| result.change != Change::Unchanged);
+        let changed = self.results.iter().filter(|(_, result)| result.change != Change::Unchanged);
         let line = |(namespace, result): &(Namespace, Applied)| {
-            let version = result
-                .version
-                .as_ref()
-                .map(|version| format!(":{version}"))
-                .unwrap_or_default();
-            let place = if **namespace == *"default" {
-                String::new()
-            } else {
-                format!(" in {namespace}")
-            };
-            format!(
-                "{} {} {}{version}{place}",
-                result.change.word(),
-                result.kind,
-                result.name
-            )
+            let version = result.version.as_ref().map(|version| format!(":{version}")).unwrap_or_default();
+            let place = if **namespace == *"default" { String::new() } else { format!(" in {namespace}") };
+            format!("{} {} {}{version}{place}", result.change.word(), result.kind, result.name)
         };
         changed.map(line).collect()
     }
@@ -78,8 +62,7 @@ pub(super) async fn apply(rooms: &Rooms, set: &Definitions, fallback: &str) -> R
         match apply::apply(rooms, request).await {
             Ok(outcome) => {
                 done.warnings.extend(place(outcome.warnings));
-                done.results
-                    .extend(outcome.results.into_iter().map(|result| (space.clone(), result)));
+                done.results.extend(outcome.results.into_iter().map(|result| (space.clone(), result)));
             }
             Err(Error::Refused(found)) => return Err(Refused::Mistakes(place(found))),
             Err(error) => return Err(Refused::Failed(error)),
@@ -95,14 +78,7 @@ pub(super) type Name = (Namespace, &'static str, Arc<str>);
 pub(super) async fn remove(rooms: &Rooms, names: &[Name]) -> Vec<String> {
     use tidemill_store::DefinitionKind as Kind;
     let mut told = Vec::new();
-    let all = [
-        Kind::Trigger,
-        Kind::Source,
-        Kind::Workflow,
-        Kind::Function,
-        Kind::Connection,
-        Kind::Queue,
-    ];
+    let all = [Kind::Trigger, Kind::Source, Kind::Workflow, Kind::Function, Kind::Connection, Kind::Queue];
     for kind in all {
         for (namespace, word, name) in names.iter().filter(|(_, word, _)| *word == apply::word(kind)) {
             match apply::delete(rooms, namespace, (kind, name, "")).await {

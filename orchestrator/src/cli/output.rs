@@ -43,7 +43,9 @@ pub(super) fn list(form: Option<Form>, items: &[Value], columns: &[Column]) {
         Form::Yaml => line(yaml::write(&Value::array(items.iter().cloned())).trim_end()),
         Form::Name => {
             let name = columns.first().map_or("", |column| column.1);
-            items.iter().for_each(|item| line(&cell(item.pointer(name))));
+            for item in items {
+                line(&cell(item.pointer(name)));
+            }
         }
     }
 }
@@ -60,9 +62,7 @@ pub(super) fn object(form: Option<Form>, value: &Value, name: &str) {
 
 fn table(items: &[Value], columns: &[Column]) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| column.0));
     for item in items {
         table.add_row(columns.iter().map(|column| cell(item.pointer(column.1))));
@@ -133,15 +133,10 @@ mod tests {
 
     #[test]
     fn tables_have_a_column_for_each_pointer() {
-        let items = [
-            read(r#"{"id":"a1","workflow":{"name":"hello"},"n":3}"#),
-            read(r#"{"id":"b2","n":null}"#),
-        ];
+        let items =
+            [read(r#"{"id":"a1","workflow":{"name":"hello"},"n":3}"#), read(r#"{"id":"b2","n":null}"#)];
         let columns = [("ID", "/id"), ("WORKFLOW", "/workflow/name"), ("N", "/n")];
-        assert_eq!(
-            table(&items, &columns),
-            "ID  WORKFLOW  N\na1  hello     3\nb2  -         -"
-        );
+        assert_eq!(table(&items, &columns), "ID  WORKFLOW  N\na1  hello     3\nb2  -         -");
     }
 
     #[test]

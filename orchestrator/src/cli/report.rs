@@ -11,32 +11,16 @@ use super::definitions::{Definitions, Found};
 pub(super) fn github(set: &Definitions, found: &[Found]) -> String {
     let line = |(file, d): &Found| {
         let kind = level(d);
-        let place = format!(
-            "file={},line={},col={}",
-            property(&set.files[*file].name),
-            d.span.line,
-            d.span.column
-        );
-        let help = d
-            .help
-            .as_ref()
-            .map(|help| format!("\n{help}"))
-            .unwrap_or_default();
-        format!(
-            "::{kind} {place},title={}::{}",
-            d.code,
-            data(&format!("{}{help}", d.message))
-        )
+        let place =
+            format!("file={},line={},col={}", property(&set.files[*file].name), d.span.line, d.span.column);
+        let help = d.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
+        format!("::{kind} {place},title={}::{}", d.code, data(&format!("{}{help}", d.message)))
     };
     found.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn level(diagnostic: &Diagnostic) -> &'static str {
-    if diagnostic.severity == Severity::Error {
-        "error"
-    } else {
-        "warning"
-    }
+    if diagnostic.severity == Severity::Error { "error" } else { "warning" }
 }
 
 fn data(text: &str) -> String {
@@ -64,16 +48,10 @@ pub(super) fn sarif(set: &Definitions, found: &[Found]) -> Value {
     let run = Value::object([
         ("tool", Value::object([("driver", driver)])),
         ("columnKind", Value::text("unicodeCodePoints")),
-        (
-            "results",
-            Value::array(found.iter().map(|(file, d)| result(&set.files[*file].name, d))),
-        ),
+        ("results", Value::array(found.iter().map(|(file, d)| result(&set.files[*file].name, d)))),
     ]);
     Value::object([
-        (
-            "$schema",
-            Value::text("https://json.schemastore.org/sarif-2.1.0.json"),
-        ),
+        ("$schema", Value::text("https://json.schemastore.org/sarif-2.1.0.json")),
         ("version", Value::text("2.1.0")),
         ("runs", Value::array([run])),
     ])
@@ -84,27 +62,17 @@ fn words(text: &str) -> Value {
 }
 
 fn result(file: &str, d: &Diagnostic) -> Value {
-    let region = [
-        ("startLine", Value::from(d.span.line)),
-        ("startColumn", Value::from(d.span.column)),
-    ];
+    let region = [("startLine", Value::from(d.span.line)), ("startColumn", Value::from(d.span.column))];
     let physical = Value::object([
         ("artifactLocation", Value::object([("uri", Value::text(file))])),
         ("region", Value::object(region)),
     ]);
-    let help = d
-        .help
-        .as_ref()
-        .map(|help| format!(" ({help})"))
-        .unwrap_or_default();
+    let help = d.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
     Value::object([
         ("ruleId", Value::text(d.code)),
         ("level", Value::text(level(d))),
         ("message", words(&format!("{}{help}", d.message))),
-        (
-            "locations",
-            Value::array([Value::object([("physicalLocation", physical)])]),
-        ),
+        ("locations", Value::array([Value::object([("physicalLocation", physical)])])),
     ])
 }
 
@@ -117,23 +85,9 @@ mod tests {
 
     fn one() -> (Definitions, Vec<Found>) {
         let mut set = Definitions::default();
-        set.files.push(SourceFile {
-            name: "a,b.yaml".into(),
-            text: "x".into(),
-        });
-        let span = Span {
-            line: 2,
-            column: 3,
-            start: 0,
-            end: 1,
-        };
-        (
-            set,
-            vec![(
-                0,
-                Diagnostic::error("E0201", span, "100% unknown").help("remove it"),
-            )],
-        )
+        set.files.push(SourceFile { name: "a,b.yaml".into(), text: "x".into() });
+        let span = Span { line: 2, column: 3, start: 0, end: 1 };
+        (set, vec![(0, Diagnostic::error("E0201", span, "100% unknown").help("remove it"))])
     }
 
     #[test]
@@ -149,10 +103,7 @@ mod tests {
         let log = sarif(&set, &found);
         let at = |pointer: &str| log.pointer(pointer).map(ToString::to_string).unwrap_or_default();
         assert_eq!(at("/runs/0/results/0/ruleId"), r#""E0201""#);
-        assert_eq!(
-            at("/runs/0/results/0/locations/0/physicalLocation/region/startLine"),
-            "2"
-        );
+        assert_eq!(at("/runs/0/results/0/locations/0/physicalLocation/region/startLine"), "2");
         assert_eq!(at("/runs/0/tool/driver/rules/0/id"), r#""E0201""#);
     }
 }

@@ -91,23 +91,14 @@ fn config(
         _ => PathBuf::from("."),
     };
     let layers = Layers::read(shared.config.as_deref(), environment, Vec::new())?;
-    let purpose = Purpose::Run {
-        dir,
-        scratch: scratch.0.clone(),
-    };
+    let purpose = Purpose::Run { dir, scratch: scratch.0.clone() };
     let config = layers.resolve(&purpose, &Places::of(environment))?;
-    Ok(Config {
-        drain: DRAIN,
-        ..config
-    })
+    Ok(Config { drain: DRAIN, ..config })
 }
 
 fn scratch(places: &Places) -> Result<Scratch, Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    let path = places.scratch.join(format!(
-        "tidemill-run-{}",
-        crate::ids::fresh(crate::clock::system()())
-    ));
+    let path = places.scratch.join(format!("tidemill-run-{}", crate::ids::fresh(crate::clock::system()())));
     let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
     made.map_err(|error| Failure::new(FAILURE, format!("make the folder {}: {error}", path.display())))?;
     Ok(Scratch(path))
@@ -116,11 +107,7 @@ fn scratch(places: &Places) -> Result<Scratch, Failure> {
 /// The first workflow of the file.
 fn wanted(set: &Definitions, fallback: &str) -> Result<Wanted, Failure> {
     let is_workflow = |node: &Node| manifest::Document::of(node) == manifest::Document::Workflow;
-    let own = set
-        .documents
-        .iter()
-        .filter(|document| document.file == 0)
-        .map(|document| &document.node);
+    let own = set.documents.iter().filter(|document| document.file == 0).map(|document| &document.node);
     let Some(node) = own.into_iter().find(|node| is_workflow(node)) else {
         if !set.unreadable.is_empty() {
             return Err(refused(set, &set.unreadable));
@@ -129,12 +116,8 @@ fn wanted(set: &Definitions, fallback: &str) -> Result<Wanted, Failure> {
         let failure = Failure::new(LINT, format!("run {file}: there is no workflow in it"));
         return Err(failure.try_next("tidemill lint, or give manifests with -f beside the workflow"));
     };
-    let text = |name: &str| {
-        node.get("document")
-            .and_then(|d| d.get(name))
-            .and_then(Node::as_str)
-            .map(Arc::from)
-    };
+    let text =
+        |name: &str| node.get("document").and_then(|d| d.get(name)).and_then(Node::as_str).map(Arc::from);
     Ok(Wanted {
         namespace: namespace_of(node).unwrap_or(fallback).into(),
         name: text("name").unwrap_or_default(),
@@ -150,12 +133,7 @@ async fn perform(
 ) -> Outcome {
     for secret in &args.secret {
         let (name, value) = input::pair(secret, "a secret")?;
-        rooms.secrets.put(
-            &wanted.namespace,
-            &name.into(),
-            Some(input::secret(value)),
-            (rooms.clock)(),
-        );
+        rooms.secrets.put(&wanted.namespace, &name.into(), Some(input::secret(value)), (rooms.clock)());
     }
     match local::apply(rooms, set, shared.namespace()).await {
         Ok(done) if !done.warnings.is_empty() => output::note(set.render(&done.warnings).trim_end()),
@@ -172,13 +150,11 @@ async fn perform(
         key: None,
         wait: Some(MAX_WAIT),
     };
-    let mut view = operations::start(rooms, request)
-        .await
-        .map_err(|error| match error {
-            crate::error::Error::Input(fault) => Failure::new(LINT, format!("start: {fault}"))
-                .try_next("an --input that meets the workflow's schema"),
-            other => other.into(),
-        })?;
+    let mut view = operations::start(rooms, request).await.map_err(|error| match error {
+        crate::error::Error::Input(fault) => Failure::new(LINT, format!("start: {fault}"))
+            .try_next("an --input that meets the workflow's schema"),
+        other => other.into(),
+    })?;
     while !view.status.ended() {
         view = operations::wait(rooms, &wanted.namespace, view.id, MAX_WAIT).await?;
     }

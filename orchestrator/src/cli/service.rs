@@ -44,11 +44,7 @@ where
     let (requests, listen) = bind(config.listen, "--listen").await?;
     let (scrapes, metrics_listen) = bind(config.metrics_listen, "--metrics-listen").await?;
     // A port 0 was chosen by the system; from here on the addresses are the real ones.
-    let config = Config {
-        listen,
-        metrics_listen,
-        ..config.clone()
-    };
+    let config = Config { listen, metrics_listen, ..config.clone() };
     let hall = Arc::new(Hall::open(&config, store, crate::clock::system()).await?);
     let beside = tokio::spawn(prepare(hall.clone()).await?);
     let stop = CancellationToken::new();
@@ -64,8 +60,7 @@ where
         for door in doors {
             let _ = door.await;
         }
-        hall.stop_within(config.drain.saturating_sub(began.elapsed()))
-            .await;
+        hall.stop_within(config.drain.saturating_sub(began.elapsed())).await;
     };
     tokio::select! {
         () = orderly => {
@@ -90,16 +85,8 @@ fn doors(
     let scraped = telemetry::router(hall.clone(), metrics);
     let (first, second) = (stop.clone(), stop.clone());
     [
-        tokio::spawn(api::serve(
-            requests,
-            router,
-            async move { first.cancelled().await },
-        )),
-        tokio::spawn(api::serve(
-            scrapes,
-            scraped,
-            async move { second.cancelled().await },
-        )),
+        tokio::spawn(api::serve(requests, router, async move { first.cancelled().await })),
+        tokio::spawn(api::serve(scrapes, scraped, async move { second.cancelled().await })),
     ]
 }
 
@@ -123,16 +110,10 @@ fn announce(config: &Config) {
 /// Makes the data folder for its owner alone.
 fn make_folder(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
-        Failure::new(
-            FAILURE,
-            format!("make the data folder {}: {error}", path.display()),
-        )
-        .try_next("another --data-dir")
+        Failure::new(FAILURE, format!("make the data folder {}: {error}", path.display()))
+            .try_next("another --data-dir")
     })
 }
 
@@ -162,9 +143,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAdd
     bound.await.map_err(|error| {
         let free = SocketAddr::new(address.ip(), 0);
         let failure = Failure::new(UNAVAILABLE, format!("listen on {address}: {error}"));
-        failure.try_next(format!(
-            "another address, for example {flag} {free} for a free port"
-        ))
+        failure.try_next(format!("another address, for example {flag} {free} for a free port"))
     })
 }
 

@@ -31,11 +31,7 @@ pub(super) fn show(settings: &Settings, shared: &Shared, effective: bool) -> Out
             ])
         })
         .collect();
-    let columns = [
-        ("SETTING", "/setting"),
-        ("VALUE", "/value"),
-        ("ORIGIN", "/origin"),
-    ];
+    let columns = [("SETTING", "/setting"), ("VALUE", "/value"), ("ORIGIN", "/origin")];
     output::list(shared.output, &rows, &columns);
     if rows.is_empty() && matches!(shared.output, None | Some(Form::Table)) {
         output::note("no setting was made; all of them: tidemill config show --effective");

@@ -31,11 +31,8 @@ const SOURCES: &[Column] = &[
     ("ERRORS", "/status/errors"),
     ("LAST ERROR", "/status/lastError/message"),
 ];
-const FUNCTIONS: &[Column] = &[
-    ("NAME", "/metadata/name"),
-    ("VERSION", "/status/version"),
-    ("UPDATED", "/status/updatedAt"),
-];
+const FUNCTIONS: &[Column] =
+    &[("NAME", "/metadata/name"), ("VERSION", "/status/version"), ("UPDATED", "/status/updatedAt")];
 const BUFFERS: &[Column] = &[
     ("TRIGGER", "/trigger"),
     ("DEPTH", "/depth"),
@@ -56,9 +53,8 @@ pub(super) async fn trigger(verb: TriggerVerb, shared: &Shared) -> Outcome {
         TriggerVerb::Delete { name } => delete(&client, shared, ("triggers", "trigger", &name)).await,
         TriggerVerb::Test { name, event } => {
             let event = input::json(Some(&input::read(&event)?), Value::Null)?;
-            let answer = client
-                .call(Method::POST, &["triggers", &name, "test"], &[], Body::Json(event))
-                .await?;
+            let answer =
+                client.call(Method::POST, &["triggers", &name, "test"], &[], Body::Json(event)).await?;
             output::object(shared.output, &answer.body, "/matched");
             Ok(OK)
         }
@@ -88,23 +84,13 @@ pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
 
 /// The next times of a cron source after an instant.
 fn next(source: &Value, now: Time, count: usize) -> Result<Vec<Time>, Failure> {
-    let text = |name: &str| {
-        source
-            .pointer(&format!("/spec/cron/{name}"))
-            .and_then(Value::as_str)
-    };
+    let text = |name: &str| source.pointer(&format!("/spec/cron/{name}")).and_then(Value::as_str);
     let Some(expression) = text("schedule") else {
-        let failure = Failure::new(
-            CONFLICT,
-            "tell when it fires next: only sources of kind cron have a schedule",
-        );
+        let failure =
+            Failure::new(CONFLICT, "tell when it fires next: only sources of kind cron have a schedule");
         return Err(failure.try_next("tidemill source list"));
     };
-    let dialect = if text("dialect") == Some("quartz") {
-        Dialect::Quartz
-    } else {
-        Dialect::Posix
-    };
+    let dialect = if text("dialect") == Some("quartz") { Dialect::Quartz } else { Dialect::Posix };
     let schedule = Schedule::parse(expression, dialect, text("timezone").unwrap_or("UTC"))
         .map_err(|error| Failure::new(FAILURE, format!("read the schedule `{expression}`: {error}")))?;
     let mut after = now;
@@ -124,15 +110,9 @@ pub(super) async fn function(verb: FunctionVerb, shared: &Shared) -> Outcome {
         FunctionVerb::List => list(&client, shared, "functions", FUNCTIONS).await,
         FunctionVerb::Show { name } => show(&client, shared, &["functions", &name]).await,
         FunctionVerb::Instances { name } => {
-            let items = client
-                .list(&["functions", &name, "instances"], &[], usize::MAX)
-                .await?;
-            let columns: &[Column] = &[
-                ("ID", "/id"),
-                ("VERSION", "/version"),
-                ("STATE", "/state"),
-                ("SINCE", "/since"),
-            ];
+            let items = client.list(&["functions", &name, "instances"], &[], usize::MAX).await?;
+            let columns: &[Column] =
+                &[("ID", "/id"), ("VERSION", "/version"), ("STATE", "/state"), ("SINCE", "/since")];
             output::list(shared.output, &items, columns);
             Ok(OK)
         }
@@ -144,11 +124,7 @@ pub(super) async fn buffer(verb: BufferVerb, shared: &Shared) -> Outcome {
     match verb {
         BufferVerb::List => list(&client, shared, "buffers", BUFFERS).await,
         BufferVerb::Show { trigger } => {
-            output::object(
-                shared.output,
-                &client.get(&["buffers", &trigger], &[]).await?,
-                "/trigger",
-            );
+            output::object(shared.output, &client.get(&["buffers", &trigger], &[]).await?, "/trigger");
             Ok(OK)
         }
     }
@@ -158,23 +134,13 @@ pub(super) async fn secret(verb: SecretVerb, shared: &Shared) -> Outcome {
     let client = Client::new(shared)?;
     match verb {
         SecretVerb::List => {
-            list(
-                &client,
-                shared,
-                "secrets",
-                &[("NAME", "/name"), ("UPDATED", "/updatedAt")],
-            )
-            .await
+            list(&client, shared, "secrets", &[("NAME", "/name"), ("UPDATED", "/updatedAt")]).await
         }
         SecretVerb::Delete { name } => delete(&client, shared, ("secrets", "secret", &name)).await,
         SecretVerb::Set { name, from } => {
             let value = input::secret(&input::read(&from)?);
-            client
-                .call(Method::PUT, &["secrets", &name], &[], Body::Json(value))
-                .await?;
-            output::note(&format!(
-                "secret {name}: written; it is used from the next call on"
-            ));
+            client.call(Method::PUT, &["secrets", &name], &[], Body::Json(value)).await?;
+            output::note(&format!("secret {name}: written; it is used from the next call on"));
             Ok(OK)
         }
     }
@@ -192,18 +158,14 @@ async fn show(client: &Client, shared: &Shared, path: &[&str]) -> Outcome {
 }
 
 async fn turn(client: &Client, (kind, name): (&str, &str), verb: &str) -> Outcome {
-    client
-        .call(Method::POST, &[kind, name, verb], &[], Body::None)
-        .await?;
+    client.call(Method::POST, &[kind, name, verb], &[], Body::None).await?;
     output::note(&format!("{name}: {verb}d"));
     Ok(OK)
 }
 
 async fn delete(client: &Client, shared: &Shared, (kind, word, name): (&str, &str, &str)) -> Outcome {
     input::confirm(&format!("delete {word} {name}"), shared.yes)?;
-    client
-        .call(Method::DELETE, &[kind, name], &[], Body::None)
-        .await?;
+    client.call(Method::DELETE, &[kind, name], &[], Body::None).await?;
     output::note(&format!("{word} {name}: deleted"));
     Ok(OK)
 }

@@ -69,11 +69,7 @@ fn text(found: &str) -> String {
     // An instant is no number in YAML 1.2, so it may stand plain although it begins with a digit.
     let instant = found.len() > 19 && found.ends_with('Z') && found.as_bytes().get(10) == Some(&b'T');
     let safe = begins && found.chars().all(plain) && !found.ends_with(' ') && !taken;
-    if safe || instant {
-        found.to_owned()
-    } else {
-        Value::text(found).to_string()
-    }
+    if safe || instant { found.to_owned() } else { Value::text(found).to_string() }
 }
 
 #[cfg(test)]
@@ -99,9 +95,6 @@ mod tests {
     fn it_reads_well() {
         let value =
             Value::parse(br#"{"id":"a1","workflow":{"name":"hello"},"tags":[{"k":"v","w":2}]}"#).unwrap();
-        assert_eq!(
-            write(&value),
-            "id: a1\nworkflow:\n  name: hello\ntags:\n- k: v\n  w: 2\n"
-        );
+        assert_eq!(write(&value), "id: a1\nworkflow:\n  name: hello\ntags:\n- k: v\n  w: 2\n");
     }
 }

@@ -50,62 +50,18 @@ pub const KEYS: &[Key] = &[
     key("server.listen", Kind::Text, "address of the API"),
     key("metrics.listen", Kind::Text, "address of /metrics"),
     key("store", Kind::Text, "sqlite, or sqlite:PATH of the database file"),
-    key(
-        "data_dir",
-        Kind::Text,
-        "folder of the database, its lock and the secret key",
-    ),
-    key(
-        "durability",
-        Kind::Text,
-        "what an acknowledged commit survives: power or process",
-    ),
-    key(
-        "lanes",
-        Kind::Count,
-        "threads on which decisions run; default: the cores",
-    ),
-    key(
-        "retention.executions",
-        Kind::Text,
-        "how long ended executions are kept",
-    ),
-    key(
-        "retention.events",
-        Kind::Text,
-        "how long events are kept, at least 24h",
-    ),
-    key(
-        "egress.allow",
-        Kind::List,
-        "networks and hosts that calls may reach beside public ones",
-    ),
-    key(
-        "egress.rewrite",
-        Kind::Table,
-        "host -> base URL: calls to that host go there",
-    ),
-    key(
-        "run.allow",
-        Kind::List,
-        "kinds of run task allowed in every namespace: shell, script",
-    ),
-    key(
-        "drain",
-        Kind::Text,
-        "how long a stop waits for calls in flight, at most 25s",
-    ),
-    key(
-        "log.level",
-        Kind::Text,
-        "what is logged: error, warn, info, debug, or target=level,...",
-    ),
+    key("data_dir", Kind::Text, "folder of the database, its lock and the secret key"),
+    key("durability", Kind::Text, "what an acknowledged commit survives: power or process"),
+    key("lanes", Kind::Count, "threads on which decisions run; default: the cores"),
+    key("retention.executions", Kind::Text, "how long ended executions are kept"),
+    key("retention.events", Kind::Text, "how long events are kept, at least 24h"),
+    key("egress.allow", Kind::List, "networks and hosts that calls may reach beside public ones"),
+    key("egress.rewrite", Kind::Table, "host -> base URL: calls to that host go there"),
+    key("run.allow", Kind::List, "kinds of run task allowed in every namespace: shell, script"),
+    key("drain", Kind::Text, "how long a stop waits for calls in flight, at most 25s"),
+    key("log.level", Kind::Text, "what is logged: error, warn, info, debug, or target=level,..."),
     key("log.format", Kind::Text, "how it is logged: text or json"),
-    key(
-        "auth.required",
-        Kind::Switch,
-        "whether every request needs credentials",
-    ),
+    key("auth.required", Kind::Switch, "whether every request needs credentials"),
 ];
 
 /// The setting of a path.

@@ -112,32 +112,19 @@ impl Layers {
             layers.file = Some(path);
         }
         layers.take_rest(environment, flags, &mut mistakes);
-        if mistakes.is_empty() {
-            Ok(layers)
-        } else {
-            Err(ConfigError(mistakes))
-        }
+        if mistakes.is_empty() { Ok(layers) } else { Err(ConfigError(mistakes)) }
     }
 
     pub(super) fn take_file(&mut self, path: &Path, text: &str, mistakes: &mut Vec<Mistake>) {
         match DeTable::parse(text) {
             Ok(table) => {
-                let mut file = File {
-                    path,
-                    text,
-                    layers: self,
-                    mistakes,
-                };
+                let mut file = File { path, text, layers: self, mistakes };
                 file.walk("", table.get_ref());
             }
             Err(error) => {
                 let line = error.span().map_or(1, |span| line_of(text, span.start));
                 let place = format!("{}:{line}", path.display());
-                mistakes.push(Mistake {
-                    place,
-                    message: error.message().to_owned(),
-                    help: None,
-                });
+                mistakes.push(Mistake { place, message: error.message().to_owned(), help: None });
             }
         }
     }
@@ -197,14 +184,8 @@ impl Layers {
 
 /// The file to read: the flag's, the variable's, the user's, the system's. The first two must exist.
 fn chosen(flag: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
-    let named = flag
-        .map(Path::to_owned)
-        .or_else(|| environment.get("TIDEMILL_CONFIG").map(PathBuf::from));
-    let user = || {
-        Places::of(environment)
-            .config
-            .map(|folder| folder.join("tidemill/config.toml"))
-    };
+    let named = flag.map(Path::to_owned).or_else(|| environment.get("TIDEMILL_CONFIG").map(PathBuf::from));
+    let user = || Places::of(environment).config.map(|folder| folder.join("tidemill/config.toml"));
     let system = || PathBuf::from("/etc/tidemill/config.toml");
     named.or_else(|| user().into_iter().chain([system()]).find(|path| path.is_file()))
 }
@@ -227,11 +208,7 @@ fn unknown_variable(name: &str) -> Option<Mistake> {
         || "`tidemill config show --effective` lists the settings".to_owned(),
         |guess| format!("did you mean `{PREFIX}{guess}`?"),
     );
-    Some(Mistake {
-        place: name.to_owned(),
-        message: "there is no such setting".into(),
-        help: Some(help),
-    })
+    Some(Mistake { place: name.to_owned(), message: "there is no such setting".into(), help: Some(help) })
 }
 
 /// A value written as text: as it is, or as JSON where the form is a list or a table.
@@ -240,9 +217,7 @@ fn from_text(key: &Key, text: &str) -> Option<Value> {
         Kind::Text => Some(Value::from(text)),
         Kind::Count => text.trim().parse::<u64>().ok().map(Value::from),
         Kind::Switch => text.trim().parse::<bool>().ok().map(Value::from),
-        Kind::List | Kind::Table => serde_json::from_str(text)
-            .ok()
-            .filter(|value| fits(key.kind, value)),
+        Kind::List | Kind::Table => serde_json::from_str(text).ok().filter(|value| fits(key.kind, value)),
     }
 }
 
@@ -258,10 +233,9 @@ fn fits(kind: Kind, value: &Value) -> bool {
 
 fn example(key: &Key) -> Option<String> {
     match key.kind {
-        Kind::List => Some(format!(
-            r#"in the environment it is JSON, for example {}='["10.0.0.0/8"]'"#,
-            variable(key)
-        )),
+        Kind::List => {
+            Some(format!(r#"in the environment it is JSON, for example {}='["10.0.0.0/8"]'"#, variable(key)))
+        }
         Kind::Table => Some(format!(
             r#"in the environment it is JSON, for example {}='{{"api.example.org": "http://127.0.0.1:9099"}}'"#,
             variable(key)
@@ -286,11 +260,7 @@ impl File<'_> {
             } else {
                 format!("{section}.{}", name.get_ref())
             };
-            let place = format!(
-                "{}:{}",
-                self.path.display(),
-                line_of(self.text, name.span().start)
-            );
+            let place = format!("{}:{}", self.path.display(), line_of(self.text, name.span().start));
             match (find(&path), value.get_ref()) {
                 (Some(key), value) => {
                     let value = json(value).filter(|value| fits(key.kind, value));
@@ -304,9 +274,7 @@ impl File<'_> {
     }
 
     fn unknown(&mut self, place: String, path: &str) {
-        let sections = KEYS
-            .iter()
-            .filter_map(|key| key.path.split_once('.').map(|(section, _)| section));
+        let sections = KEYS.iter().filter_map(|key| key.path.split_once('.').map(|(section, _)| section));
         let guess = nearest(path, KEYS.iter().map(|key| key.path).chain(sections));
         let help = guess.map_or_else(
             || "`tidemill config show --effective` lists the settings".to_owned(),
@@ -321,20 +289,11 @@ impl File<'_> {
 }
 
 fn is_section(path: &str) -> bool {
-    KEYS.iter().any(|key| {
-        key.path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
+    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn json(value: &DeValue<'_>) -> Option<Value> {
@@ -342,17 +301,14 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
         DeValue::String(text) => Value::from(text.as_ref()),
         DeValue::Integer(number) => Value::from(u64::from_str_radix(number.as_str(), number.radix()).ok()?),
         DeValue::Boolean(switch) => Value::from(*switch),
-        DeValue::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| json(item.get_ref()))
-                .collect::<Option<_>>()?,
-        ),
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|item| json(item.get_ref())).collect::<Option<_>>()?)
+        }
         DeValue::Table(members) => {
-            let member = |(name, value): (
-                &toml::Spanned<toml::de::DeString<'_>>,
-                &toml::Spanned<DeValue<'_>>,
-            )| { Some((name.get_ref().to_string(), json(value.get_ref())?)) };
+            let member =
+                |(name, value): (&toml::Spanned<toml::de::DeString<'_>>, &toml::Spanned<DeValue<'_>>)| {
+                    Some((name.get_ref().to_string(), json(value.get_ref())?))
+                };
             Value::Object(members.iter().map(member).collect::<Option<_>>()?)
         }
         DeValue::Float(_) | DeValue::Datetime(_) => return None,

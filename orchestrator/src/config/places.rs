@@ -20,28 +20,17 @@ impl Environment {
 
     /// These.
     pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Environment {
-        Environment(
-            variables
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-        )
+        Environment(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
     }
 
     /// A variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// All variables whose names begin so, by name.
     pub fn beginning<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .filter(move |(name, _)| name.starts_with(prefix))
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(move |(name, _)| name.starts_with(prefix))
     }
 }
 
@@ -61,18 +50,11 @@ impl Places {
     pub fn of(environment: &Environment) -> Places {
         let home = || environment.get("HOME").map(PathBuf::from);
         // The XDG base directory specification: a path that is not absolute is invalid and ignored.
-        let named = |name: &str| {
-            environment
-                .get(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let named = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
         Places {
             config: named("XDG_CONFIG_HOME").or_else(|| Some(home()?.join(".config"))),
             state: named("XDG_STATE_HOME").or_else(|| Some(home()?.join(".local/state"))),
-            scratch: environment
-                .get("TMPDIR")
-                .map_or_else(|| "/tmp".into(), PathBuf::from),
+            scratch: environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
         }
     }
 }

@@ -10,9 +10,9 @@ use tidemill_dsl::duration::parse_human;
 use tidemill_workers::egress::Allow;
 use tracing_subscriber::EnvFilter;
 
-use super::keys::KEYS;
-use super::layers::{ConfigError, Layers, Mistake, Origin, Setting};
+use super::layers::{ConfigError, Layers, Mistake, Origin};
 use super::places::Places;
+use super::shown::human;
 use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS};
 use crate::catalog::Mode;
 
@@ -38,84 +38,13 @@ const RUN_KINDS: [&str; 2] = ["shell", "script"];
 impl Layers {
     /// The configuration for a purpose, or every mistake in it.
     pub fn resolve(&self, purpose: &Purpose, places: &Places) -> Result<Config, ConfigError> {
-        let mut reading = Reading {
-            layers: self,
-            mistakes: Vec::new(),
-        };
+        let mut reading = Reading { layers: self, mistakes: Vec::new() };
         let config = reading.config(purpose, places);
         match config {
             Some(config) if reading.mistakes.is_empty() => Ok(config),
             _ => Err(ConfigError(reading.mistakes)),
         }
     }
-
-    /// Every setting with its value in force and where it was said; passwords in URLs are masked.
-    pub fn effective(&self, config: &Config) -> Vec<(&'static str, Setting)> {
-        KEYS.iter()
-            .map(|key| {
-                let said = self.settings.get(key.path);
-                let origin = said.map_or(Origin::Default, |setting| setting.origin.clone());
-                (
-                    key.path,
-                    Setting {
-                        value: shown(config, key.path),
-                        origin,
-                    },
-                )
-            })
-            .collect()
-    }
-}
-
-fn shown(config: &Config, path: &str) -> Value {
-    let text = |shown: &dyn std::fmt::Display| Value::from(shown.to_string());
-    match path {
-        "server.listen" => text(&config.listen),
-        "metrics.listen" => text(&config.metrics_listen),
-        "store" => Value::from(format!("sqlite:{}", config.database.display())),
-        "data_dir" => text(&config.data_dir.display()),
-        "durability" => Value::from(config.durability.word()),
-        "lanes" => Value::from(config.lanes),
-        "retention.executions" => Value::from(human(config.retain_executions)),
-        "retention.events" => Value::from(human(config.retain_events)),
-        "egress.allow" => Value::from(config.egress_allow.clone()),
-        "egress.rewrite" => config
-            .egress_rewrite
-            .iter()
-            .map(|(host, url)| (host.clone(), Value::from(masked(url))))
-            .collect(),
-        "run.allow" => Value::from(config.run_allow.clone()),
-        "drain" => Value::from(human(config.drain)),
-        "log.level" => Value::from(config.log_level.as_deref().unwrap_or("info")),
-        "log.format" => Value::from(if config.log_format == LogFormat::Json {
-            "json"
-        } else {
-            "text"
-        }),
-        "auth.required" => Value::from(config.auth_required),
-        _ => Value::Null,
-    }
-}
-
-/// A URL whose password, if it has one, is not shown.
-fn masked(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let _ = parsed.set_password(Some("***"));
-            parsed.to_string()
-        }
-        _ => url.to_owned(),
-    }
-}
-
-fn human(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis > 0 && millis % length == 0 {
-            return format!("{}{unit}", millis / length);
-        }
-    }
-    format!("{millis}ms")
 }
 
 struct Reading<'a> {
@@ -128,20 +57,14 @@ impl Reading<'_> {
         let (data_dir, database) = self.data(purpose, places)?;
         let base = Config::new(data_dir);
         let local = !matches!(purpose, Purpose::Serve);
-        let run_default = if local {
-            RUN_KINDS.iter().map(|kind| (*kind).to_owned()).collect()
-        } else {
-            Vec::new()
-        };
+        let run_default =
+            if local { RUN_KINDS.iter().map(|kind| (*kind).to_owned()).collect() } else { Vec::new() };
         Some(Config {
             listen: self.address("server.listen").unwrap_or(base.listen),
             metrics_listen: self.address("metrics.listen").unwrap_or(base.metrics_listen),
             database: database.unwrap_or(base.database.clone()),
             durability: self
-                .choice(
-                    "durability",
-                    &[("power", Durability::Power), ("process", Durability::Process)],
-                )
+                .choice("durability", &[("power", Durability::Power), ("process", Durability::Process)])
                 .unwrap_or(base.durability),
             mode: if local { Mode::Dev } else { Mode::Serve },
             lanes: self.lanes().unwrap_or(base.lanes),
@@ -159,20 +82,12 @@ impl Reading<'_> {
             },
             egress_rewrite: self.rewrite(),
             run_allow: self.run_allow().unwrap_or(run_default),
-            drain: self
-                .duration("drain", Duration::ZERO, MAX_DRAIN)
-                .unwrap_or(base.drain),
+            drain: self.duration("drain", Duration::ZERO, MAX_DRAIN).unwrap_or(base.drain),
             log_level: self.level(),
             log_format: self
-                .choice(
-                    "log.format",
-                    &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-                )
+                .choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
                 .unwrap_or(base.log_format),
-            auth_required: self
-                .value("auth.required")
-                .and_then(Value::as_bool)
-                .unwrap_or(base.auth_required),
+            auth_required: self.value("auth.required").and_then(Value::as_bool).unwrap_or(base.auth_required),
             ..base
         })
     }
@@ -182,18 +97,11 @@ impl Reading<'_> {
     }
 
     fn text(&self, path: &str) -> Option<&str> {
-        self.layers
-            .settings
-            .get(path)
-            .and_then(|setting| setting.value.as_str())
+        self.layers.settings.get(path).and_then(|setting| setting.value.as_str())
     }
 
-    fn wrong(&mut self, path: &str, message: String, help: Option<String>) {
-        let place = self
-            .layers
-            .settings
-            .get(path)
-            .map_or(Origin::Default, |setting| setting.origin.clone());
+    fn wrong(&mut self, path: &str, message: impl std::fmt::Display, help: Option<String>) {
+        let place = self.layers.settings.get(path).map_or(Origin::Default, |setting| setting.origin.clone());
         self.mistakes.push(Mistake {
             place: place.to_string(),
             message: format!("`{path}` {message}"),
@@ -221,7 +129,7 @@ impl Reading<'_> {
             let help = "set it with --data-dir DIR, or set HOME or XDG_STATE_HOME";
             self.wrong(
                 "data_dir",
-                "has no default here: neither HOME nor XDG_STATE_HOME is set".into(),
+                "has no default here: neither HOME nor XDG_STATE_HOME is set",
                 Some(help.into()),
             );
             return None;
@@ -235,15 +143,13 @@ impl Reading<'_> {
         if store == "sqlite" {
             return Some(None);
         }
-        let path = store
-            .strip_prefix("sqlite:")
-            .map(|path| path.strip_prefix("//").unwrap_or(path));
+        let path = store.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         match path {
             Some(path) if !path.is_empty() && !path.ends_with('/') => Some(Some(path.into())),
             Some(_) => {
                 self.wrong(
                     "store",
-                    "names no database file".into(),
+                    "names no database file",
                     Some("write it like sqlite:/var/lib/tidemill/tidemill.db".into()),
                 );
                 None
@@ -252,7 +158,7 @@ impl Reading<'_> {
                 let help = "use sqlite:PATH; the PostgreSQL store comes with a later release";
                 self.wrong(
                     "store",
-                    "names a PostgreSQL database, which this release cannot use".into(),
+                    "names a PostgreSQL database, which this release cannot use",
                     Some(help.into()),
                 );
                 None
@@ -260,7 +166,7 @@ impl Reading<'_> {
             None => {
                 self.wrong(
                     "store",
-                    "is neither `sqlite` nor `sqlite:PATH`".into(),
+                    "is neither `sqlite` nor `sqlite:PATH`",
                     Some("write it like sqlite:/var/lib/tidemill/tidemill.db".into()),
                 );
                 None
@@ -270,9 +176,7 @@ impl Reading<'_> {
 
     fn address(&mut self, path: &str) -> Option<SocketAddr> {
         let text = self.text(path)?.to_owned();
-        let spelt = text
-            .strip_prefix("localhost:")
-            .map_or(text.clone(), |port| format!("127.0.0.1:{port}"));
+        let spelt = text.strip_prefix("localhost:").map_or(text.clone(), |port| format!("127.0.0.1:{port}"));
         let address = spelt.parse().ok();
         if address.is_none() {
             self.wrong(
@@ -286,17 +190,10 @@ impl Reading<'_> {
 
     fn choice<T: Copy>(&mut self, path: &str, among: &[(&str, T)]) -> Option<T> {
         let text = self.text(path)?.to_owned();
-        let found = among
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let found = among.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let words: Vec<String> = among.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.wrong(
-                path,
-                format!("is `{text}`"),
-                Some(format!("it is one of {}", words.join(", "))),
-            );
+            self.wrong(path, format!("is `{text}`"), Some(format!("it is one of {}", words.join(", "))));
         }
         found
     }
@@ -313,11 +210,7 @@ impl Reading<'_> {
     fn lanes(&mut self) -> Option<usize> {
         let lanes = self.value("lanes")?.as_u64()?;
         if lanes == 0 || lanes > MAX_LANES as u64 {
-            self.wrong(
-                "lanes",
-                format!("is {lanes}"),
-                Some(format!("it is 1 to {MAX_LANES} (limit lanes)")),
-            );
+            self.wrong("lanes", format!("is {lanes}"), Some(format!("it is 1 to {MAX_LANES} (limit lanes)")));
             return None;
         }
         Some(lanes as usize)
@@ -349,12 +242,7 @@ impl Reading<'_> {
 
     fn list(&self, path: &str) -> Option<Vec<String>> {
         let items = self.value(path)?.as_array()?;
-        Some(
-            items
-                .iter()
-                .filter_map(|item| item.as_str().map(str::to_owned))
-                .collect(),
-        )
+        Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
     }
 
     fn allow(&mut self) -> Vec<String> {
@@ -362,36 +250,23 @@ impl Reading<'_> {
         for entry in &list {
             if entry.parse::<Allow>().is_err() {
                 let help = "an entry is a network such as 10.0.0.0/8, an address, or a host name";
-                self.wrong(
-                    "egress.allow",
-                    format!("has the entry `{entry}`"),
-                    Some(help.into()),
-                );
+                self.wrong("egress.allow", format!("has the entry `{entry}`"), Some(help.into()));
             }
         }
         list
     }
 
     fn rewrite(&mut self) -> std::collections::BTreeMap<String, String> {
-        let members = self
-            .value("egress.rewrite")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
+        let members = self.value("egress.rewrite").and_then(Value::as_object).cloned().unwrap_or_default();
         let mut rewrite = std::collections::BTreeMap::new();
         for (host, url) in members {
             let url = url.as_str().unwrap_or_default().to_owned();
-            let target = Url::parse(&url)
-                .ok()
-                .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+            let target =
+                Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
             if target.is_none() {
                 let help =
                     "a target is the scheme, host and port of a URL, for example http://127.0.0.1:9099";
-                self.wrong(
-                    "egress.rewrite",
-                    format!("sends `{host}` to `{url}`"),
-                    Some(help.into()),
-                );
+                self.wrong("egress.rewrite", format!("sends `{host}` to `{url}`"), Some(help.into()));
             }
             rewrite.insert(host, url);
         }

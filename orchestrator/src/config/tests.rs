@@ -16,28 +16,14 @@ fn layers<const N: usize>(
     let mut mistakes = Vec::new();
     let mut layers = Layers::default();
     layers.take_file(Path::new(FILE), file, &mut mistakes);
-    let flags = flags
-        .iter()
-        .map(|(path, flag, value)| Given {
-            path,
-            flag,
-            value: (*value).into(),
-        })
-        .collect();
+    let flags =
+        flags.iter().map(|(path, flag, value)| Given { path, flag, value: (*value).into() }).collect();
     layers.take_rest(&Environment::of(variables), flags, &mut mistakes);
-    if mistakes.is_empty() {
-        Ok(layers)
-    } else {
-        Err(ConfigError(mistakes))
-    }
+    if mistakes.is_empty() { Ok(layers) } else { Err(ConfigError(mistakes)) }
 }
 
 fn places() -> Places {
-    Places {
-        config: None,
-        state: Some("/state".into()),
-        scratch: "/tmp".into(),
-    }
+    Places { config: None, state: Some("/state".into()), scratch: "/tmp".into() }
 }
 
 fn serve(layers: &Layers) -> Config {
@@ -58,11 +44,7 @@ fn flag_wins_over_variable_over_file_over_default() {
     };
     check(layers("", [], &[]).unwrap(), 8484, "default");
     check(layers(file, [], &[]).unwrap(), 1, "file /etc/t.toml");
-    check(
-        layers(file, variable, &[]).unwrap(),
-        2,
-        "env TIDEMILL_SERVER__LISTEN",
-    );
+    check(layers(file, variable, &[]).unwrap(), 2, "env TIDEMILL_SERVER__LISTEN");
     check(layers(file, variable, flag).unwrap(), 3, "flag --listen");
 }
 
@@ -74,10 +56,7 @@ fn lists_and_tables_are_toml_in_the_file_and_json_in_the_environment() {
     assert_eq!(from_file.egress_rewrite["a.example"], "http://127.0.0.1:9099");
     let variables = [
         ("TIDEMILL_EGRESS__ALLOW", r#"["127.0.0.1/32"]"#),
-        (
-            "TIDEMILL_EGRESS__REWRITE",
-            r#"{"petstore.swagger.io": "http://127.0.0.1:9099"}"#,
-        ),
+        ("TIDEMILL_EGRESS__REWRITE", r#"{"petstore.swagger.io": "http://127.0.0.1:9099"}"#),
         ("TIDEMILL_RUN__ALLOW", r#"["shell", "script"]"#),
     ];
     let from_variables = serve(&layers(file, variables, &[]).unwrap());
@@ -92,11 +71,7 @@ fn mistakes(layers: Result<Layers, ConfigError>) -> Vec<String> {
         Err(error) => error,
         Ok(layers) => layers.resolve(&Purpose::Serve, &places()).unwrap_err(),
     };
-    error
-        .0
-        .iter()
-        .map(|mistake| mistake.to_string().replace("\n  = help: ", " | "))
-        .collect()
+    error.0.iter().map(|mistake| mistake.to_string().replace("\n  = help: ", " | ")).collect()
 }
 
 #[test]
@@ -147,14 +122,8 @@ fn variables_of_others_are_left_alone() {
 #[test]
 fn every_mistake_is_told_at_once() {
     let file = "lanes = \"two\"\ndurability = \"maybe\"\n[retention]\nevents = \"1h\"\n";
-    assert_eq!(
-        mistakes(layers(file, [], &[])),
-        ["/etc/t.toml:1: `lanes` takes a whole number"]
-    );
-    let variables = [
-        ("TIDEMILL_LANES", "0"),
-        ("TIDEMILL_EGRESS__ALLOW", r#"["10.0.0.0/99"]"#),
-    ];
+    assert_eq!(mistakes(layers(file, [], &[])), ["/etc/t.toml:1: `lanes` takes a whole number"]);
+    let variables = [("TIDEMILL_LANES", "0"), ("TIDEMILL_EGRESS__ALLOW", r#"["10.0.0.0/99"]"#)];
     let file = "durability = \"maybe\"\ndrain = \"1m\"\n[retention]\nevents = \"1h\"\n[server]\nlisten = \"nowhere\"\n";
     assert_eq!(
         mistakes(layers(file, variables, &[])),
@@ -173,12 +142,7 @@ fn every_mistake_is_told_at_once() {
 fn no_list_in_a_variable_is_a_mistake_with_an_example() {
     let found = mistakes(layers("", [("TIDEMILL_EGRESS__ALLOW", "127.0.0.1/32")], &[]));
     let help = r#"in the environment it is JSON, for example TIDEMILL_EGRESS__ALLOW='["10.0.0.0/8"]'"#;
-    assert_eq!(
-        found,
-        [format!(
-            "TIDEMILL_EGRESS__ALLOW: `egress.allow` takes a list of texts | {help}"
-        )]
-    );
+    assert_eq!(found, [format!("TIDEMILL_EGRESS__ALLOW: `egress.allow` takes a list of texts | {help}")]);
 }
 
 #[test]
@@ -188,29 +152,15 @@ fn stores_and_folders() {
         let data_dir = data_dir.map(|dir| ("data_dir", "--data-dir", dir));
         let flags: Vec<_> = store.into_iter().chain(data_dir).collect();
         let config = serve(&layers("", [], &flags).unwrap());
-        assert_eq!(
-            (
-                config.data_dir.to_str().unwrap(),
-                config.database.to_str().unwrap()
-            ),
-            expected
-        );
+        assert_eq!((config.data_dir.to_str().unwrap(), config.database.to_str().unwrap()), expected);
     };
     check(None, None, ("/state/tidemill", "/state/tidemill/tidemill.db"));
-    check(
-        Some("sqlite"),
-        None,
-        ("/state/tidemill", "/state/tidemill/tidemill.db"),
-    );
+    check(Some("sqlite"), None, ("/state/tidemill", "/state/tidemill/tidemill.db"));
     check(Some("sqlite:/a/b.db"), None, ("/a", "/a/b.db"));
     check(Some("sqlite:/a/b.db"), Some("/d"), ("/d", "/a/b.db"));
     check(None, Some("/d"), ("/d", "/d/tidemill.db"));
     let refused = |store: &str| mistakes(layers("", [], &[("store", "--store", store)])).remove(0);
-    assert!(
-        refused("postgres://h/db").contains("this release cannot use"),
-        "{}",
-        refused("postgres://h/db")
-    );
+    assert!(refused("postgres://h/db").contains("this release cannot use"), "{}", refused("postgres://h/db"));
     assert!(refused("mysql://h/db").contains("neither `sqlite` nor"));
     assert!(refused("sqlite:").contains("names no database file"));
 }
@@ -218,19 +168,14 @@ fn stores_and_folders() {
 #[test]
 fn purposes_have_their_own_defaults() {
     let layers = layers("", [], &[]).unwrap();
-    let dev = layers
-        .resolve(&Purpose::Dev("/project".into()), &places())
-        .unwrap();
+    let dev = layers.resolve(&Purpose::Dev("/project".into()), &places()).unwrap();
     assert_eq!(dev.data_dir, Path::new("/project/.tidemill"));
     assert_eq!(dev.process_dir.as_deref(), Some(Path::new("/project")));
     assert!(dev.egress_loopback && dev.mode == Mode::Dev);
     assert_eq!(dev.run_allow, ["shell", "script"]);
     let serve = serve(&layers);
     assert!(!serve.egress_loopback && serve.mode == Mode::Serve && serve.run_allow.is_empty());
-    let homeless = Places {
-        state: None,
-        ..places()
-    };
+    let homeless = Places { state: None, ..places() };
     let error = layers.resolve(&Purpose::Serve, &homeless).unwrap_err();
     assert!(error.to_string().contains("--data-dir"), "{error}");
 }
@@ -238,16 +183,9 @@ fn purposes_have_their_own_defaults() {
 #[test]
 fn only_loopback_is_not_exposed() {
     let check = |listen: &str, metrics: &str, expected: Option<&str>| {
-        let flags = [
-            ("server.listen", "--listen", listen),
-            ("metrics.listen", "--metrics-listen", metrics),
-        ];
+        let flags = [("server.listen", "--listen", listen), ("metrics.listen", "--metrics-listen", metrics)];
         let config = serve(&layers("", [], &flags).unwrap());
-        assert_eq!(
-            config.exposed().map(|(setting, _)| setting),
-            expected,
-            "{listen} {metrics}"
-        );
+        assert_eq!(config.exposed().map(|(setting, _)| setting), expected, "{listen} {metrics}");
     };
     check("127.0.0.1:1", "[::1]:2", None);
     check("localhost:1", "127.1.2.3:2", None);
@@ -258,16 +196,10 @@ fn only_loopback_is_not_exposed() {
 
 #[test]
 fn passwords_in_urls_are_masked() {
-    let variables = [(
-        "TIDEMILL_EGRESS__REWRITE",
-        r#"{"a.example": "http://user:t0p@127.0.0.1:9"}"#,
-    )];
+    let variables = [("TIDEMILL_EGRESS__REWRITE", r#"{"a.example": "http://user:t0p@127.0.0.1:9"}"#)];
     let layers = layers("", variables, &[]).unwrap();
     let shown = layers.effective(&serve(&layers));
-    let text = shown
-        .iter()
-        .map(|(_, setting)| setting.value.to_string())
-        .collect::<String>();
+    let text = shown.iter().map(|(_, setting)| setting.value.to_string()).collect::<String>();
     assert!(!text.contains("t0p") && text.contains("***"), "{text}");
 }
 

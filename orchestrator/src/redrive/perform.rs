@@ -29,14 +29,7 @@ pub(super) async fn perform(
             redrive(rooms, &record.namespace, chunk).await
         }
         Action::Replay => join_all(chunk.iter().map(|step| replay(rooms, record, step))).await,
-        action => {
-            join_all(
-                chunk
-                    .iter()
-                    .map(|step| verb(rooms, &record.namespace, action, step)),
-            )
-            .await
-        }
+        action => join_all(chunk.iter().map(|step| verb(rooms, &record.namespace, action, step))).await,
     }
 }
 
@@ -59,10 +52,7 @@ async fn redrive(rooms: &Arc<Rooms>, namespace: &Namespace, chunk: &[Step]) -> V
                 continue;
             }
         };
-        let fresh = letter
-            .key
-            .as_ref()
-            .is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
+        let fresh = letter.key.as_ref().is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
         if !fresh {
             outcomes.extend(join_all(together.drain(..).map(|letter| put_back(rooms, letter))).await);
             keys.clear();
@@ -110,10 +100,7 @@ async fn verb(rooms: &Arc<Rooms>, namespace: &Namespace, action: Action, step: &
     };
     let verb = match action {
         Action::Cancel => Verb::Cancel,
-        _ => Verb::Retry {
-            input: None,
-            from: None,
-        },
+        _ => Verb::Retry { input: None, from: None },
     };
     match operations::command(rooms, namespace, id, verb, Some("batch".into())).await {
         Ok(()) => Outcome::Done,
@@ -123,8 +110,5 @@ async fn verb(rooms: &Arc<Rooms>, namespace: &Namespace, action: Action, step: &
 }
 
 fn failed(id: &impl ToString, error: &Error) -> Outcome {
-    Outcome::Failed(Failure {
-        id: id.to_string(),
-        detail: format!("cannot {error}"),
-    })
+    Outcome::Failed(Failure { id: id.to_string(), detail: format!("cannot {error}") })
 }

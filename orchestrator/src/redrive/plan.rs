@@ -196,14 +196,6 @@ impl Record {
 
 /// The next steps to take at once; fewer when the rate is low, so that the pace is even.
 pub(super) fn chunk(record: &Record) -> Vec<Step> {
-    let width = record
-        .rate
-        .map_or(WIDTH, |rate| ((rate / 10.0) as usize).clamp(1, WIDTH));
-    record
-        .steps
-        .iter()
-        .skip(record.next)
-        .take(width)
-        .cloned()
-        .collect()
+    let width = record.rate.map_or(WIDTH, |rate| ((rate / 10.0) as usize).clamp(1, WIDTH));
+    record.steps.iter().skip(record.next).take(width).cloned().collect()
 }

@@ -29,25 +29,17 @@ pub(super) async fn steps(rooms: &Rooms, plan: Plan) -> Result<Vec<Step>, Error>
     .await?;
     if steps.len() > MAX_STEPS {
         let detail = format!("touch more than {MAX_STEPS} things in one batch (limit batch-steps)");
-        return Err(Error::Unprocessable {
-            code: "batch-steps",
-            detail,
-        });
+        return Err(Error::Unprocessable { code: "batch-steps", detail });
     }
     Ok(steps)
 }
 
 /// The stored events that a trigger's rule takes, oldest first.
 async fn events(rooms: &Rooms, plan: Plan) -> Result<Vec<Step>, Error> {
-    let name = plan
-        .filter
-        .trigger
-        .clone()
-        .ok_or_else(|| Error::bad("bad-body", "a replay names its trigger"))?;
+    let name =
+        plan.filter.trigger.clone().ok_or_else(|| Error::bad("bad-body", "a replay names its trigger"))?;
     let space = rooms.catalog.space(&plan.namespace);
-    let trigger = space
-        .trigger(&name)
-        .ok_or_else(|| Error::not_found("trigger", &*name))?;
+    let trigger = space.trigger(&name).ok_or_else(|| Error::not_found("trigger", &*name))?;
     let rule = trigger.spec.rule(false);
     let store = rooms.store.clone();
     let limit = plan.limit.map_or(MAX_STEPS, |limit| limit as usize);
@@ -65,17 +57,10 @@ async fn events(rooms: &Rooms, plan: Plan) -> Result<Vec<Step>, Error> {
             let page = store.events(&query)?;
             let full = page.len() == PAGE;
             query.after = page.last().map(|row| row.pos).or(query.after);
-            let taken = page
-                .into_iter()
-                .filter(|row| rule.matches(&row.binding, &row.event));
+            let taken = page.into_iter().filter(|row| rule.matches(&row.binding, &row.event));
             steps.extend(taken.map(|row| {
                 let (source, id) = (row.event.source.clone(), row.event.id.clone());
-                Step::Event(Box::new(EventKey {
-                    trigger: name.clone(),
-                    binding: row.binding,
-                    source,
-                    id,
-                }))
+                Step::Event(Box::new(EventKey { trigger: name.clone(), binding: row.binding, source, id }))
             }));
             if !full || steps.len() >= limit {
                 steps.truncate(limit);
@@ -150,10 +135,7 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
     let status: Vec<Status> = match (asked.is_empty(), plan.action) {
         (false, _) => asked.iter().copied().filter(|status| touched(*status)).collect(),
         (true, Action::Retry) => vec![Status::Faulted],
-        (true, _) => Status::ALL
-            .into_iter()
-            .filter(|status| touched(*status))
-            .collect(),
+        (true, _) => Status::ALL.into_iter().filter(|status| touched(*status)).collect(),
     };
     if status.is_empty() {
         return Ok(Vec::new());
@@ -176,12 +158,9 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
         let page = store.executions(&query)?;
         let full = page.len() == PAGE;
         query.after = page.last().map(|row| (row.listed(), row.id));
-        let wanted = page.into_iter().filter(|r| {
-            plan.filter
-                .executions
-                .as_ref()
-                .is_none_or(|ids| ids.contains(&r.id))
-        });
+        let wanted = page
+            .into_iter()
+            .filter(|r| plan.filter.executions.as_ref().is_none_or(|ids| ids.contains(&r.id)));
         steps.extend(wanted.map(|row| Step::Execution(row.id.to_string())));
         if !full || steps.len() >= limit {
             steps.truncate(limit);

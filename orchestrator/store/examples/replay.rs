@@ -59,9 +59,7 @@ fn run(folder: &Path, transitions: u64, concurrency: u64) {
     store.close();
     let after = syncs(folder.path());
     report(concurrency, elapsed.as_secs_f64(), counters, written);
-    let size = std::fs::metadata(folder.path().join("tidemill.db"))
-        .unwrap()
-        .len();
+    let size = std::fs::metadata(folder.path().join("tidemill.db")).unwrap().len();
     println!("        {retention}");
     println!(
         "        file {} bytes per transition; fdatasync/s {before:.0} before, {after:.0} after",
@@ -90,18 +88,11 @@ fn retain(store: &SqliteStore) -> String {
     let mut slices = Vec::new();
     while slices.len() < 100 {
         let before = store.counters();
-        let retain = OperatorChange::Retain {
-            executions,
-            events: Time(0),
-            rows,
-        };
+        let retain = OperatorChange::Retain { executions, events: Time(0), rows };
         let (told, tell) = sync_channel(1);
         let parts = vec![Part::Operator(vec![retain])];
         store.submit(
-            Batch {
-                class: Class::Running,
-                parts,
-            },
+            Batch { class: Class::Running, parts },
             Box::new(move |outcome| told.send(outcome).unwrap()),
         );
         let more = tell.recv().unwrap().unwrap().more;
@@ -134,19 +125,12 @@ fn drive(store: &SqliteStore, cohort: u64, size: u64, transitions: u64) {
         for (id, step) in &mut live {
             *step += 1;
             let end = *step > STEPS;
-            part.transitions
-                .push(transition(&namespace, *id, *step, now, end));
+            part.transitions.push(transition(&namespace, *id, *step, now, end));
             if end {
                 let result = Some(Ended::Completed(Value::text("the output of a sequence of ten")));
                 let (started, ended) = (Some(id.time()), Some(now));
                 let status = Status::Completed;
-                part.summaries.push(Summary {
-                    execution: *id,
-                    status,
-                    started,
-                    ended,
-                    result,
-                });
+                part.summaries.push(Summary { execution: *id, status, started, ended, result });
             }
         }
         done += part.transitions.len() as u64;
@@ -163,10 +147,7 @@ fn drive(store: &SqliteStore, cohort: u64, size: u64, transitions: u64) {
         parts.push(Part::Shard(part));
         let told = told.clone();
         store.submit(
-            Batch {
-                class: Class::Running,
-                parts,
-            },
+            Batch { class: Class::Running, parts },
             Box::new(move |outcome| told.send(outcome).unwrap()),
         );
         tell.recv().unwrap().unwrap();
@@ -183,15 +164,7 @@ fn transition(
     let mut body = vec![b'x'; 120];
     body[..8].copy_from_slice(&step.to_be_bytes());
     let (first, namespace) = (step * 3, namespace.clone());
-    Transition {
-        execution,
-        namespace,
-        first,
-        count: 3,
-        time,
-        lifecycle,
-        body,
-    }
+    Transition { execution, namespace, first, count: 3, time, lifecycle, body }
 }
 
 fn create(namespace: &Arc<str>, workflow: &Arc<str>, version: &Arc<str>, id: ExecutionId, now: Time) -> Part {

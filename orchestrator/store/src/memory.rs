@@ -74,19 +74,12 @@ impl MemoryStore {
     }
 
     fn over(state: State) -> MemoryStore {
-        MemoryStore {
-            shared: Arc::new(Mutex::new(Shared {
-                state,
-                ..Shared::default()
-            })),
-        }
+        MemoryStore { shared: Arc::new(Mutex::new(Shared { state, ..Shared::default() })) }
     }
 
     /// The handle on its faults.
     pub fn faults(&self) -> Faults {
-        Faults {
-            shared: self.shared.clone(),
-        }
+        Faults { shared: self.shared.clone() }
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> ReadResult<T> {
@@ -167,10 +160,7 @@ impl Faults {
     pub fn crash(&self) -> MemoryStore {
         let mut shared = lock(&self.shared);
         shared.crashed = true;
-        let dropped = (
-            std::mem::take(&mut shared.waiting),
-            std::mem::take(&mut shared.finished),
-        );
+        let dropped = (std::mem::take(&mut shared.waiting), std::mem::take(&mut shared.finished));
         let state = std::mem::take(&mut shared.state);
         drop(shared);
         drop(dropped);
@@ -229,11 +219,7 @@ impl Shared {
                 counters.commits += 1;
                 counters.batches += 1;
                 self.counters = counters;
-                if failure.is_some() {
-                    Err(failed)
-                } else {
-                    Ok(committed)
-                }
+                if failure.is_some() { Err(failed) } else { Ok(committed) }
             }
             Err(refusal) => {
                 self.state.roll_back();

@@ -131,11 +131,7 @@ impl SqliteStore {
         let thread = std::thread::Builder::new().name("store-writer".into());
         let writer = thread.spawn(move || writer.run()).map_err(io)?;
         let running = Mutex::new(Some(Running { writer, lock }));
-        Ok(SqliteStore {
-            shared,
-            pool: Pool::new(path.to_owned()),
-            running,
-        })
+        Ok(SqliteStore { shared, pool: Pool::new(path.to_owned()), running })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> ReadResult<T> {
@@ -178,13 +174,7 @@ impl Drop for SqliteStore {
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let io = |error| OpenError::Io(folder.to_owned(), error);
     let path = folder.join("lock");
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(io)?;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(folder.to_owned())),

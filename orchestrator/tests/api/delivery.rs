@@ -11,51 +11,25 @@ async fn buffers_show_their_depth_and_refuse_when_full() {
     let service = Service::new().await;
     for n in 0..4 {
         service.event(&format!("s{n}"), "shaved", &json!(n)).await.is(202);
-        service
-            .until(&format!("{BASE}/buffers/shaved"), |b| b["inFlight"] == 1)
-            .await;
+        service.until(&format!("{BASE}/buffers/shaved"), |b| b["inFlight"] == 1).await;
     }
-    let full = service
-        .event("s9", "shaved", &json!(9))
-        .await
-        .problem(429, "buffer-full");
+    let full = service.event("s9", "shaved", &json!(9)).await.problem(429, "buffer-full");
     assert!(!full.header("retry-after").is_empty());
-    let shown = service
-        .get(&format!("{BASE}/buffers/shaved"))
-        .await
-        .is(200)
-        .json();
+    let shown = service.get(&format!("{BASE}/buffers/shaved")).await.is(200).json();
     assert_eq!(
         (&shown["depth"], &shown["capacity"], &shown["whenFull"]),
         (&json!(3), &json!(3), &json!("reject"))
     );
     assert!(shown["oldestAge"].as_str().unwrap().starts_with("PT"), "{shown}");
     assert_eq!(shown["forecastDrain"], "PT0.003S");
-    assert_eq!(
-        service.get(&format!("{BASE}/buffers")).await.is(200).json()["items"][0]["trigger"],
-        "shaved"
-    );
-    service
-        .get(&format!("{BASE}/buffers/direct"))
-        .await
-        .problem(404, "not-found");
-    let pending = service
-        .get(&format!("{BASE}/executions?status=pending"))
-        .await
-        .is(200)
-        .json();
+    assert_eq!(service.get(&format!("{BASE}/buffers")).await.is(200).json()["items"][0]["trigger"], "shaved");
+    service.get(&format!("{BASE}/buffers/direct")).await.problem(404, "not-found");
+    let pending = service.get(&format!("{BASE}/executions?status=pending")).await.is(200).json();
     assert_eq!(pending["items"].as_array().unwrap().len(), 3);
     assert!(pending["items"][0]["startedAt"].is_null());
-    let trace = service
-        .get(&format!("{BASE}/events/%2Ftest/s3/trace"))
-        .await
-        .is(200)
-        .json();
+    let trace = service.get(&format!("{BASE}/events/%2Ftest/s3/trace")).await.is(200).json();
     assert_eq!(
-        (
-            &trace["executions"][0]["status"],
-            &trace["executions"][0]["delivery"]["state"]
-        ),
+        (&trace["executions"][0]["status"], &trace["executions"][0]["delivery"]["state"]),
         (&json!("pending"), &json!("ready"))
     );
     service.stop().await;
@@ -68,9 +42,7 @@ async fn dead_letters_are_redriven_once_by_a_batch() {
         service.event(&format!("b{n}"), "bad", &json!(n)).await.is(202);
     }
     let list = format!("{BASE}/dead-letters");
-    let letters = service
-        .until(&list, |b| b["items"].as_array().unwrap().len() == 3)
-        .await;
+    let letters = service.until(&list, |b| b["items"].as_array().unwrap().len() == 3).await;
     let letter = &letters["items"][0];
     assert_eq!(
         (&letter["trigger"], &letter["cause"], &letter["state"]),
@@ -81,74 +53,29 @@ async fn dead_letters_are_redriven_once_by_a_batch() {
     assert_eq!(&service.get(&format!("{list}/{id}")).await.is(200).json(), letter);
     service.get(&format!("{list}/x")).await.problem(404, "not-found");
     let dry = service
-        .post(
-            &format!("{list}/redrive"),
-            r#"{"filter":{"trigger":"bad"},"dryRun":true}"#,
-        )
+        .post(&format!("{list}/redrive"), r#"{"filter":{"trigger":"bad"},"dryRun":true}"#)
         .await
         .is(200)
         .json();
     assert_eq!((&dry["matched"], &dry["dryRun"]), (&json!(3), &json!(true)));
     let filter = json!({"filter": {"ids": [id]}, "rate": "100/s"});
-    let begun = service
-        .post(&format!("{list}/redrive"), filter.to_string())
-        .await
-        .is(202);
+    let begun = service.post(&format!("{list}/redrive"), filter.to_string()).await.is(202);
     let place = begun.header("location").to_owned();
     let done = service.until(&place, |b| b["state"] == "completed").await;
-    assert_eq!(
-        (&done["total"], &done["done"], &done["failed"]),
-        (&json!(1), &json!(1), &json!(0)),
-        "{done}"
-    );
-    assert_eq!(
-        service.get(&format!("{list}/{id}")).await.json()["state"],
-        "redriven"
-    );
-    service
-        .post(&format!("{place}/cancel"), "")
-        .await
-        .problem(409, "state");
-    service
-        .get(&format!("{BASE}/batches/none"))
-        .await
-        .problem(404, "not-found");
+    assert_eq!((&done["total"], &done["done"], &done["failed"]), (&json!(1), &json!(1), &json!(0)), "{done}");
+    assert_eq!(service.get(&format!("{list}/{id}")).await.json()["state"], "redriven");
+    service.post(&format!("{place}/cancel"), "").await.problem(409, "state");
+    service.get(&format!("{BASE}/batches/none")).await.problem(404, "not-found");
     // Its new execution faults again and is dead once more; the first letter stays redriven.
-    service
-        .until(&list, |b| b["items"].as_array().unwrap().len() == 3)
-        .await;
-    for bad in [
-        "{\"filtr\":{}}",
-        "{\"rate\":\"fast\"}",
-        "{\"filter\":{\"since\":\"x\"}}",
-    ] {
-        service
-            .post(&format!("{list}/redrive"), bad)
-            .await
-            .problem(400, "bad-body");
+    service.until(&list, |b| b["items"].as_array().unwrap().len() == 3).await;
+    for bad in ["{\"filtr\":{}}", "{\"rate\":\"fast\"}", "{\"filter\":{\"since\":\"x\"}}"] {
+        service.post(&format!("{list}/redrive"), bad).await.problem(400, "bad-body");
     }
-    assert_eq!(
-        service
-            .delete(&format!("{list}?trigger=bad&dryRun=true"))
-            .await
-            .is(200)
-            .json()["matched"],
-        3
-    );
-    assert_eq!(
-        service
-            .delete(&format!("{list}?trigger=bad"))
-            .await
-            .is(200)
-            .json()["matched"],
-        3
-    );
+    assert_eq!(service.delete(&format!("{list}?trigger=bad&dryRun=true")).await.is(200).json()["matched"], 3);
+    assert_eq!(service.delete(&format!("{list}?trigger=bad")).await.is(200).json()["matched"], 3);
     assert_eq!(service.get(&list).await.json()["items"], json!([]));
     assert_eq!(
-        service.get(&format!("{list}?state=purged")).await.json()["items"]
-            .as_array()
-            .unwrap()
-            .len(),
+        service.get(&format!("{list}?state=purged")).await.json()["items"].as_array().unwrap().len(),
         3
     );
     service.stop().await;
@@ -158,35 +85,21 @@ async fn dead_letters_are_redriven_once_by_a_batch() {
 async fn batches_pause_and_end() {
     let store = std::sync::Arc::new(tidemill_store::MemoryStore::new());
     let service = Service::over(store.clone()).await;
-    service
-        .post(&format!("{BASE}/apply"), crate::service::SET)
-        .await
-        .is(200);
+    service.post(&format!("{BASE}/apply"), crate::service::SET).await.is(200);
     for n in 0..4 {
         service.event(&format!("b{n}"), "bad", &json!(n)).await.is(202);
     }
     let list = format!("{BASE}/dead-letters");
-    service
-        .until(&list, |b| b["items"].as_array().unwrap().len() == 4)
-        .await;
+    service.until(&list, |b| b["items"].as_array().unwrap().len() == 4).await;
     // One at once, the next after an hour.
-    let begun = service
-        .post(&format!("{list}/redrive"), r#"{"rate":"1/h"}"#)
-        .await
-        .is(202);
+    let begun = service.post(&format!("{list}/redrive"), r#"{"rate":"1/h"}"#).await.is(202);
     let place = begun.header("location").to_owned();
     service.until(&place, |b| b["handled"] == 1).await;
-    assert_eq!(
-        service.post(&format!("{place}/pause"), "").await.is(200).json()["state"],
-        "paused"
-    );
+    assert_eq!(service.post(&format!("{place}/pause"), "").await.is(200).json()["state"], "paused");
     let batches = service.get(&format!("{BASE}/batches")).await.is(200).json();
     assert_eq!(batches["items"][0]["state"], "paused");
     let before = service.get(&place).await.is(200).json();
-    assert_eq!(
-        (&before["total"], &before["handled"], &before["done"]),
-        (&json!(4), &json!(1), &json!(1))
-    );
+    assert_eq!((&before["total"], &before["handled"], &before["done"]), (&json!(4), &json!(1), &json!(1)));
     let ended = service.post(&format!("{place}/cancel"), "").await.is(200).json();
     assert_eq!(ended["state"], "cancelled");
     service.stop().await;
@@ -196,38 +109,17 @@ async fn batches_pause_and_end() {
 async fn executions_are_cancelled_in_bulk() {
     let service = Service::new().await;
     for _ in 0..3 {
-        service
-            .post(&format!("{BASE}/workflows/waits/executions?tag=bulk:yes"), "{}")
-            .await
-            .is(202);
+        service.post(&format!("{BASE}/workflows/waits/executions?tag=bulk:yes"), "{}").await.is(202);
     }
-    let kept = service
-        .post(&format!("{BASE}/workflows/waits/executions"), "{}")
-        .await
-        .is(202)
-        .json()["id"]
-        .clone();
+    let kept =
+        service.post(&format!("{BASE}/workflows/waits/executions"), "{}").await.is(202).json()["id"].clone();
     let body = r#"{"action":"cancel","filter":{"tags":["bulk:yes"]}}"#;
-    let place = service
-        .post(&format!("{BASE}/batches"), body)
-        .await
-        .is(202)
-        .header("location")
-        .to_owned();
+    let place = service.post(&format!("{BASE}/batches"), body).await.is(202).header("location").to_owned();
     let done = service.until(&place, |b| b["state"] == "completed").await;
     assert_eq!((&done["total"], &done["done"]), (&json!(3), &json!(3)), "{done}");
-    let open = service
-        .get(&format!("{BASE}/executions?status=waiting"))
-        .await
-        .json();
-    assert_eq!(
-        (open["items"].as_array().unwrap().len(), &open["items"][0]["id"]),
-        (1, &kept)
-    );
-    service
-        .post(&format!("{BASE}/batches"), r#"{"action":"explode"}"#)
-        .await
-        .problem(400, "bad-body");
+    let open = service.get(&format!("{BASE}/executions?status=waiting")).await.json();
+    assert_eq!((open["items"].as_array().unwrap().len(), &open["items"][0]["id"]), (1, &kept));
+    service.post(&format!("{BASE}/batches"), r#"{"action":"explode"}"#).await.problem(400, "bad-body");
     service.stop().await;
 }
 
@@ -235,29 +127,20 @@ async fn executions_are_cancelled_in_bulk() {
 async fn batches_go_on_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
-        let options = tidemill_store::sqlite::Options {
-            durability: tidemill_store::sqlite::Durability::Process,
-        };
+        let options =
+            tidemill_store::sqlite::Options { durability: tidemill_store::sqlite::Durability::Process };
         let store = tidemill_store::SqliteStore::open(dir.path().join("t.db"), options).unwrap();
         Service::within(std::sync::Arc::new(store), dir.path())
     };
     let service = open().await;
-    service
-        .post(&format!("{BASE}/apply"), crate::service::SET)
-        .await
-        .is(200);
+    service.post(&format!("{BASE}/apply"), crate::service::SET).await.is(200);
     for n in 0..3 {
         service.event(&format!("b{n}"), "bad", &json!(n)).await.is(202);
     }
     let list = format!("{BASE}/dead-letters");
-    service
-        .until(&list, |b| b["items"].as_array().unwrap().len() == 3)
-        .await;
+    service.until(&list, |b| b["items"].as_array().unwrap().len() == 3).await;
     // The first at once, the next an hour later.
-    let begun = service
-        .post(&format!("{list}/redrive"), r#"{"rate":"1/h"}"#)
-        .await
-        .is(202);
+    let begun = service.post(&format!("{list}/redrive"), r#"{"rate":"1/h"}"#).await.is(202);
     let place = begun.header("location").to_owned();
     service.until(&place, |b| b["handled"] == 1).await;
     service.stop().await;
@@ -270,10 +153,7 @@ async fn batches_go_on_after_a_restart() {
         "{there}"
     );
     assert_eq!(
-        service.get(&format!("{list}?state=redriven")).await.json()["items"]
-            .as_array()
-            .unwrap()
-            .len(),
+        service.get(&format!("{list}?state=redriven")).await.json()["items"].as_array().unwrap().len(),
         2
     );
     service.stop().await;

@@ -15,20 +15,10 @@ async fn a_start_answers_with_location_and_execution() {
     let body = answer.json();
     let id = body["id"].as_str().unwrap();
     assert_eq!(answer.header("location"), format!("{BASE}/executions/{id}"));
-    assert_eq!(
-        body["workflow"],
-        json!({"namespace": "default", "name": "hello", "version": "1.0.0"})
-    );
+    assert_eq!(body["workflow"], json!({"namespace": "default", "name": "hello", "version": "1.0.0"}));
     assert_eq!(body["input"], json!({"name": "x"}));
-    let ended = service
-        .get(&format!("{BASE}/executions/{id}?wait=20s"))
-        .await
-        .is(200)
-        .json();
-    assert_eq!(
-        (&ended["status"], &ended["output"]),
-        (&json!("completed"), &json!({"text": "x"}))
-    );
+    let ended = service.get(&format!("{BASE}/executions/{id}?wait=20s")).await.is(200).json();
+    assert_eq!((&ended["status"], &ended["output"]), (&json!("completed"), &json!({"text": "x"})));
     assert!(
         ended["startedAt"].is_string() && ended["endedAt"].is_string() && ended["error"].is_null(),
         "{ended}"
@@ -42,17 +32,11 @@ async fn prefer_wait_gives_the_end() {
     let ended = service.run("hello", "{}").await;
     assert_eq!(ended["status"], "completed");
     let faulted = service.run("broken", "null").await;
-    assert_eq!(
-        (&faulted["status"], &faulted["error"]["status"]),
-        (&json!("faulted"), &json!(400))
-    );
+    assert_eq!((&faulted["status"], &faulted["error"]["status"]), (&json!("faulted"), &json!(400)));
     assert_eq!(faulted["error"]["type"], "https://example.com/broken");
     assert_eq!(faulted["input"], Value::Null);
     let path = format!("{BASE}/workflows/waits/executions");
-    let request = service
-        .request(Method::POST, &path)
-        .header("prefer", "respond-async, wait=1")
-        .body("{}");
+    let request = service.request(Method::POST, &path).header("prefer", "respond-async, wait=1").body("{}");
     let waiting = send(request).await.is(202).json();
     assert_eq!(waiting["status"], "waiting");
     assert_eq!(waiting["waitingFor"][0]["what"], "timer");
@@ -76,24 +60,12 @@ async fn inputs() {
     check("  \n", Err("bad-body")).await;
     check("{", Err("bad-body")).await;
     check("{} {}", Err("bad-body")).await;
-    let big = service
-        .post(START, r#"{"n":12345678901234567890123}"#)
-        .await
-        .is(202);
+    let big = service.post(START, r#"{"n":12345678901234567890123}"#).await.is(202);
     assert!(big.text.contains("12345678901234567890123"), "{}", big.text);
-    for path in [
-        "/workflows/nothing/executions",
-        "/workflows/hello/executions?version=9.9.9",
-    ] {
-        service
-            .post(&format!("{BASE}{path}"), "{}")
-            .await
-            .problem(404, "not-found");
+    for path in ["/workflows/nothing/executions", "/workflows/hello/executions?version=9.9.9"] {
+        service.post(&format!("{BASE}{path}"), "{}").await.problem(404, "not-found");
     }
-    service
-        .post(&format!("{START}?versoin=1"), "{}")
-        .await
-        .problem(400, "bad-parameter");
+    service.post(&format!("{START}?versoin=1"), "{}").await.problem(400, "bad-parameter");
     service.stop().await;
 }
 
@@ -101,40 +73,19 @@ async fn inputs() {
 async fn idempotency_keys() {
     let service = Service::new().await;
     let start = async |key: &str, body: &str| -> Answer {
-        send(
-            service
-                .request(Method::POST, START)
-                .header("idempotency-key", key)
-                .body(body.to_owned()),
-        )
-        .await
+        send(service.request(Method::POST, START).header("idempotency-key", key).body(body.to_owned())).await
     };
     let first = start("k1", r#"{"name": "x"}"#).await.is(202);
     let id = first.json()["id"].clone();
-    service
-        .get(&format!("{BASE}/executions/{}?wait=20", id.as_str().unwrap()))
-        .await
-        .is(200);
+    service.get(&format!("{BASE}/executions/{}?wait=20", id.as_str().unwrap())).await.is(200);
     let second = start("k1", r#"{"name":"x"}"#).await.is(202);
-    assert_eq!(
-        (&second.json()["id"], second.header("location")),
-        (&id, first.header("location"))
-    );
-    start("k1", r#"{"name":"y"}"#)
-        .await
-        .problem(409, "idempotency-key-reused");
+    assert_eq!((&second.json()["id"], second.header("location")), (&id, first.header("location")));
+    start("k1", r#"{"name":"y"}"#).await.problem(409, "idempotency-key-reused");
     assert_ne!(start("k2", r#"{"name":"x"}"#).await.is(202).json()["id"], id);
-    start(&"k".repeat(300), "{}")
-        .await
-        .problem(400, "bad-idempotency-key");
-    let waited = service
-        .request(Method::POST, START)
-        .header("idempotency-key", "k1")
-        .header("prefer", "wait=5");
-    assert_eq!(
-        send(waited.body(r#"{"name":"x"}"#)).await.is(200).json()["id"],
-        id
-    );
+    start(&"k".repeat(300), "{}").await.problem(400, "bad-idempotency-key");
+    let waited =
+        service.request(Method::POST, START).header("idempotency-key", "k1").header("prefer", "wait=5");
+    assert_eq!(send(waited.body(r#"{"name":"x"}"#)).await.is(200).json()["id"], id);
     service.stop().await;
 }
 
@@ -144,28 +95,12 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
     let mut ids = Vec::new();
     for n in 0..5 {
         let path = format!("{START}?tag=order:{n}&tag=all:yes");
-        ids.push(
-            service.post(&path, "{}").await.is(202).json()["id"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
+        ids.push(service.post(&path, "{}").await.is(202).json()["id"].as_str().unwrap().to_owned());
     }
     service.run("broken", "{}").await;
-    let list = async |query: &str| {
-        service
-            .get(&format!("{BASE}/executions?{query}"))
-            .await
-            .is(200)
-            .json()
-    };
+    let list = async |query: &str| service.get(&format!("{BASE}/executions?{query}")).await.is(200).json();
     let page = |body: &Value| -> Vec<String> {
-        body["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|i| i["id"].as_str().unwrap().to_owned())
-            .collect()
+        body["items"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect()
     };
     let tagged = list("tag=all:yes").await;
     let mut newest_first = page(&tagged);
@@ -192,16 +127,7 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
     assert_eq!(page(&list("since=2100-01-01T00:00:00Z").await).len(), 0);
     assert_eq!(page(&list("until=2100-01-01T00:00:00Z").await).len(), 6);
     let entry = &list("workflow=broken").await["items"][0];
-    for member in [
-        "id",
-        "workflow",
-        "status",
-        "startedAt",
-        "endedAt",
-        "trigger",
-        "parent",
-        "tags",
-    ] {
+    for member in ["id", "workflow", "status", "startedAt", "endedAt", "trigger", "parent", "tags"] {
         assert!(entry.get(member).is_some(), "{member}: {entry}");
     }
     for bad in [
@@ -218,15 +144,9 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
         "workflow=a&workflow=b",
         "tag=x",
     ] {
-        service
-            .get(&format!("{BASE}/executions?{bad}"))
-            .await
-            .problem(400, "bad-parameter");
+        service.get(&format!("{BASE}/executions?{bad}")).await.problem(400, "bad-parameter");
     }
-    let token = list("pageSize=1").await["nextPageToken"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let token = list("pageSize=1").await["nextPageToken"].as_str().unwrap().to_owned();
     service
         .get(&format!("{BASE}/executions?status=faulted&pageToken={token}"))
         .await
@@ -237,23 +157,11 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
 #[tokio::test]
 async fn ids_are_parsed_at_the_edge() {
     let service = Service::new().await;
-    for id in [
-        "x",
-        "00000000000000000000000000",
-        &"0".repeat(300),
-        "%00",
-        "a%2fb",
-    ] {
-        for path in [
-            format!("{BASE}/executions/{id}"),
-            format!("{BASE}/executions/{id}/history"),
-        ] {
+    for id in ["x", "00000000000000000000000000", &"0".repeat(300), "%00", "a%2fb"] {
+        for path in [format!("{BASE}/executions/{id}"), format!("{BASE}/executions/{id}/history")] {
             service.get(&path).await.problem(404, "not-found");
         }
-        service
-            .post(&format!("{BASE}/executions/{id}/cancel"), "")
-            .await
-            .problem(404, "not-found");
+        service.post(&format!("{BASE}/executions/{id}/cancel"), "").await.problem(404, "not-found");
     }
     service.stop().await;
 }
@@ -261,54 +169,28 @@ async fn ids_are_parsed_at_the_edge() {
 #[tokio::test]
 async fn verbs_answer_after_their_commit() {
     let service = Service::new().await;
-    let id = service
-        .post(&format!("{BASE}/workflows/waits/executions"), "{}")
-        .await
-        .is(202)
-        .json()["id"]
-        .clone();
+    let id =
+        service.post(&format!("{BASE}/workflows/waits/executions"), "{}").await.is(202).json()["id"].clone();
     let at = |verb: &str| format!("{BASE}/executions/{}/{verb}", id.as_str().unwrap());
     let shown = async || {
-        service
-            .get(&format!("{BASE}/executions/{}", id.as_str().unwrap()))
-            .await
-            .json()["status"]
-            .clone()
+        service.get(&format!("{BASE}/executions/{}", id.as_str().unwrap())).await.json()["status"].clone()
     };
     service.post(&at("suspend"), r#"{"reason":"look"}"#).await.is(200);
     assert_eq!(shown().await, "suspended");
     service.post(&at("resume"), "").await.is(200);
     assert_eq!(shown().await, "waiting");
-    service
-        .post(&at("cancel"), r#"{"reasn":"x"}"#)
-        .await
-        .problem(400, "bad-body");
-    assert_eq!(
-        service.post(&at("cancel"), "{}").await.is(200).json()["status"],
-        "cancelled"
-    );
+    service.post(&at("cancel"), r#"{"reasn":"x"}"#).await.problem(400, "bad-body");
+    assert_eq!(service.post(&at("cancel"), "{}").await.is(200).json()["status"], "cancelled");
     for verb in ["cancel", "resume"] {
         service.post(&at(verb), "").await.problem(409, "state");
     }
-    let done = service.run("hello", "{}").await["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let done = service.run("hello", "{}").await["id"].as_str().unwrap().to_owned();
     for verb in ["cancel", "suspend", "resume", "retry"] {
-        service
-            .post(&format!("{BASE}/executions/{done}/{verb}"), "")
-            .await
-            .problem(409, "state");
+        service.post(&format!("{BASE}/executions/{done}/{verb}"), "").await.problem(409, "state");
     }
-    let faulted = service.run("broken", "{}").await["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let faulted = service.run("broken", "{}").await["id"].as_str().unwrap().to_owned();
     for verb in ["cancel", "suspend"] {
-        service
-            .post(&format!("{BASE}/executions/{faulted}/{verb}"), "")
-            .await
-            .problem(409, "state");
+        service.post(&format!("{BASE}/executions/{faulted}/{verb}"), "").await.problem(409, "state");
     }
     service.stop().await;
 }
@@ -320,32 +202,14 @@ async fn a_retry_goes_on_with_new_input() {
     let id = faulted["id"].as_str().unwrap();
     assert_eq!(faulted["status"], "faulted");
     service
-        .post(
-            &format!("{BASE}/executions/{id}/retry"),
-            r#"{"input":{"bad":false},"reason":"mended"}"#,
-        )
+        .post(&format!("{BASE}/executions/{id}/retry"), r#"{"input":{"bad":false},"reason":"mended"}"#)
         .await
         .is(200);
-    let ended = service
-        .get(&format!("{BASE}/executions/{id}?wait=20s"))
-        .await
-        .is(200)
-        .json();
-    assert_eq!(
-        (&ended["status"], &ended["output"]),
-        (&json!("completed"), &json!({"fine": true}))
-    );
-    let history = service
-        .get(&format!("{BASE}/executions/{id}/history"))
-        .await
-        .is(200)
-        .json();
-    let retried = history["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|e| e["type"] == "workflow.retried")
-        .unwrap();
+    let ended = service.get(&format!("{BASE}/executions/{id}?wait=20s")).await.is(200).json();
+    assert_eq!((&ended["status"], &ended["output"]), (&json!("completed"), &json!({"fine": true})));
+    let history = service.get(&format!("{BASE}/executions/{id}/history")).await.is(200).json();
+    let retried =
+        history["items"].as_array().unwrap().iter().find(|e| e["type"] == "workflow.retried").unwrap();
     assert_eq!(retried["reason"], "mended");
     service.stop().await;
 }
@@ -353,26 +217,13 @@ async fn a_retry_goes_on_with_new_input() {
 #[tokio::test]
 async fn history_is_gap_free_and_pages() {
     let service = Service::new().await;
-    let id = service.run("hello", r#"{"name":"x"}"#).await["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let whole = service
-        .get(&format!("{BASE}/executions/{id}/history"))
-        .await
-        .is(200)
-        .json();
+    let id = service.run("hello", r#"{"name":"x"}"#).await["id"].as_str().unwrap().to_owned();
+    let whole = service.get(&format!("{BASE}/executions/{id}/history")).await.is(200).json();
     let items = whole["items"].as_array().unwrap();
     let types: Vec<_> = items.iter().map(|e| e["type"].as_str().unwrap()).collect();
     assert_eq!(
         types,
-        [
-            "workflow.started",
-            "task.created",
-            "task.started",
-            "task.completed",
-            "workflow.completed"
-        ]
+        ["workflow.started", "task.created", "task.started", "task.completed", "workflow.completed"]
     );
     for (index, entry) in items.iter().enumerate() {
         assert_eq!(entry["sequence"], index as u64 + 1);
@@ -384,11 +235,8 @@ async fn history_is_gap_free_and_pages() {
     assert_eq!(items[3]["output"], json!({"text": "x"}));
     let (mut seen, mut token) = (Vec::new(), String::new());
     loop {
-        let body = service
-            .get(&format!("{BASE}/executions/{id}/history?pageSize=2{token}"))
-            .await
-            .is(200)
-            .json();
+        let body =
+            service.get(&format!("{BASE}/executions/{id}/history?pageSize=2{token}")).await.is(200).json();
         seen.extend(body["items"].as_array().unwrap().clone());
         let Some(next) = body["nextPageToken"].as_str() else {
             break;

@@ -18,29 +18,20 @@ fn the_description_is_the_table() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             described.insert((method.to_ascii_uppercase(), path.clone()));
-            assert!(
-                ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
-                "{operation}"
-            );
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{operation}");
             assert!(operation["responses"]["default"]["content"]["application/problem+json"].is_object());
         }
     }
     let table: BTreeSet<_> = ROUTES
         .iter()
         .flat_map(|route| {
-            openapi::methods(route.method)
-                .into_iter()
-                .map(|m| (m.to_owned(), route.path.replace("{*", "{")))
+            openapi::methods(route.method).into_iter().map(|m| (m.to_owned(), route.path.replace("{*", "{")))
         })
         .collect();
     assert_eq!(described, table);
     // Every reference leads to a schema that is there.
     let text = document.to_string();
-    for name in text
-        .split("#/components/schemas/")
-        .skip(1)
-        .map(|rest| rest.split('"').next().unwrap())
-    {
+    for name in text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
 }
@@ -48,18 +39,8 @@ fn the_description_is_the_table() {
 #[test]
 fn every_row_has_a_scope_that_fits_its_path() {
     for route in ROUTES {
-        assert_eq!(
-            route.scope == Scope::Cluster,
-            !route.path.contains("{ns}"),
-            "{}",
-            route.path
-        );
-        assert_eq!(
-            route.class == Class::Open,
-            ["/livez", "/readyz"].contains(&route.path),
-            "{}",
-            route.path
-        );
+        assert_eq!(route.scope == Scope::Cluster, !route.path.contains("{ns}"), "{}", route.path);
+        assert_eq!(route.class == Class::Open, ["/livez", "/readyz"].contains(&route.path), "{}", route.path);
         let open = route.permission == Permission::None;
         assert_eq!(
             open,
@@ -75,27 +56,14 @@ fn every_row_has_a_scope_that_fits_its_path() {
 async fn live_routes_are_the_table() {
     let service = Service::new().await;
     let fill = |path: &str| {
-        let path = path
-            .replace("{ns}", "default")
-            .replace("{name}", "nothing")
-            .replace("{*path}", "x");
-        path.replace("{id}", "00000000000000000000000000")
-            .replace("{source}", "s")
-            .replace("{event}", "e")
+        let path = path.replace("{ns}", "default").replace("{name}", "nothing").replace("{*path}", "x");
+        path.replace("{id}", "00000000000000000000000000").replace("{source}", "s").replace("{event}", "e")
     };
-    let all = [
-        Method::GET,
-        Method::PUT,
-        Method::POST,
-        Method::DELETE,
-        Method::PATCH,
-    ];
+    let all = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
     let paths: BTreeSet<_> = ROUTES.iter().map(|route| route.path).collect();
     for path in paths {
         let of = |m: &Method| {
-            ROUTES
-                .iter()
-                .any(|r| r.path == path && openapi::methods(r.method).contains(&m.as_str()))
+            ROUTES.iter().any(|r| r.path == path && openapi::methods(r.method).contains(&m.as_str()))
         };
         for method in &all {
             // What would change or end the service under test is only looked at from outside.
@@ -103,12 +71,7 @@ async fn live_routes_are_the_table() {
                 continue;
             }
             let answer = send(service.request(method.clone(), &fill(path)).body("")).await;
-            assert_eq!(
-                of(method),
-                answer.status != 405,
-                "{method} {path}: {}",
-                answer.text
-            );
+            assert_eq!(of(method), answer.status != 405, "{method} {path}: {}", answer.text);
             if answer.status == 405 && path != "/hooks/{ns}/{*path}" {
                 for allowed in all.iter().filter(|m| of(m)) {
                     assert!(

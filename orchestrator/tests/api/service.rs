@@ -97,26 +97,12 @@ impl Answer {
     /// Asserts that it is a problem of this status and code, whole in all members.
     #[track_caller]
     pub(crate) fn problem(self, status: u16, code: &str) -> Answer {
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.text
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
         let body = self.json();
-        assert_eq!(
-            (self.status, body["code"].as_str()),
-            (status, Some(code)),
-            "{}",
-            self.text
-        );
+        assert_eq!((self.status, body["code"].as_str()), (status, Some(code)), "{}", self.text);
         assert_eq!(body["status"], status);
         for member in ["type", "title", "detail", "instance", "traceId"] {
-            assert!(
-                body[member].as_str().is_some_and(|text| !text.is_empty()),
-                "{member} of {}",
-                self.text
-            );
+            assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{member} of {}", self.text);
         }
         self
     }
@@ -139,20 +125,13 @@ impl Service {
     pub(crate) async fn over(store: Arc<dyn Store>) -> Service {
         let dir = tempfile::tempdir().unwrap();
         let service = Service::within(store, dir.path()).await;
-        Service {
-            _dir: Some(dir),
-            ..service
-        }
+        Service { _dir: Some(dir), ..service }
     }
 
     /// Over a store, with its files in a folder.
     pub(crate) async fn within(store: Arc<dyn Store>, dir: &Path) -> Service {
         let config = Config::new(dir.to_owned());
-        let hall = Arc::new(
-            Hall::open(&config, store, tidemill::clock::system())
-                .await
-                .unwrap(),
-        );
+        let hall = Arc::new(Hall::open(&config, store, tidemill::clock::system()).await.unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = api::router(ApiState::new(hall.clone(), &config));
@@ -164,24 +143,14 @@ impl Service {
             api::serve(listener, router, until).await.unwrap();
         });
         let client = reqwest::Client::new();
-        Service {
-            url,
-            client,
-            hall,
-            stop: Some(stop),
-            served: Some(served),
-            _dir: None,
-        }
+        Service { url, client, hall, stop: Some(stop), served: Some(served), _dir: None }
     }
 
     /// Stops the server and then the hall: nothing of the API may hold it.
     pub(crate) async fn stop(mut self) {
         let _ = self.stop.take().unwrap().send(());
         self.served.take().unwrap().await.unwrap();
-        Arc::into_inner(self.hall)
-            .expect("the API let go of the hall")
-            .stop()
-            .await;
+        Arc::into_inner(self.hall).expect("the API let go of the hall").stop().await;
     }
 
     /// A request to build on.
@@ -212,10 +181,7 @@ impl Service {
     /// Starts a workflow of `default` and waits for its end.
     pub(crate) async fn run(&self, workflow: &str, input: &str) -> Value {
         let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
-        let request = self
-            .request(Method::POST, &path)
-            .header("prefer", "wait=20")
-            .body(input.to_owned());
+        let request = self.request(Method::POST, &path).header("prefer", "wait=20").body(input.to_owned());
         send(request).await.is(200).json()
     }
 
@@ -223,12 +189,7 @@ impl Service {
     pub(crate) async fn event(&self, id: &str, kind: &str, data: &Value) -> Answer {
         let body = serde_json::json!({"specversion": "1.0", "id": id, "source": "/test", "type": kind, "data": data});
         let request = self.request(Method::POST, "/v1/namespaces/default/events");
-        send(
-            request
-                .header("content-type", "application/cloudevents+json")
-                .body(body.to_string()),
-        )
-        .await
+        send(request.header("content-type", "application/cloudevents+json").body(body.to_string())).await
     }
 
     /// Asks again until it holds; panics after ten seconds.
@@ -254,9 +215,5 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     if status != StatusCode::NO_CONTENT && !text.is_empty() {
         assert!(headers.contains_key("content-type"), "{text}");
     }
-    Answer {
-        status: status.as_u16(),
-        headers,
-        text,
-    }
+    Answer { status: status.as_u16(), headers, text }
 }

@@ -39,11 +39,7 @@ const V4: &[(Ipv4Addr, u8, &str)] = &[
 
 /// Ranges of IPv6 that are no public hosts: first address, prefix length, name.
 const V6: &[(Ipv6Addr, u8, &str)] = &[
-    (
-        Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254),
-        128,
-        "metadata",
-    ),
+    (Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254), 128, "metadata"),
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
     (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, "IPv4-mapped"),
@@ -51,16 +47,8 @@ const V6: &[(Ipv6Addr, u8, &str)] = &[
     (Ipv6Addr::new(0x0064, 0xff9b, 0, 0, 0, 0, 0, 0), 96, "NAT64"),
     (Ipv6Addr::new(0x0064, 0xff9b, 1, 0, 0, 0, 0, 0), 48, "NAT64"),
     (Ipv6Addr::new(0x0100, 0, 0, 0, 0, 0, 0, 0), 64, "discard"),
-    (
-        Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0),
-        32,
-        "documentation",
-    ),
-    (
-        Ipv6Addr::new(0x2001, 0x0002, 0, 0, 0, 0, 0, 0),
-        48,
-        "benchmarking",
-    ),
+    (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32, "documentation"),
+    (Ipv6Addr::new(0x2001, 0x0002, 0, 0, 0, 0, 0, 0), 48, "benchmarking"),
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "reserved"),
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4"),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "documentation"),
@@ -75,10 +63,9 @@ const V6: &[(Ipv6Addr, u8, &str)] = &[
 /// allocated global unicast space 2000::/3, is public.
 pub fn judge(ip: IpAddr) -> Verdict {
     let named = match ip {
-        IpAddr::V4(v4) => V4
-            .iter()
-            .find(|(net, bits, _)| within(v4.into(), (*net).into(), *bits))
-            .map(|r| r.2),
+        IpAddr::V4(v4) => {
+            V4.iter().find(|(net, bits, _)| within(v4.into(), (*net).into(), *bits)).map(|r| r.2)
+        }
         IpAddr::V6(v6) => V6
             .iter()
             .find(|(net, bits, _)| within(v6.into(), (*net).into(), *bits))

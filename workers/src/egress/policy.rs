@@ -39,11 +39,7 @@ impl FromStr for Allow {
         if let Ok(ip) = bare.parse::<IpAddr>() {
             let most = if ip.is_ipv4() { 32 } else { 128 };
             let bits = bits.unwrap_or(most);
-            return if bits <= most {
-                Ok(Allow::Network(ip, bits))
-            } else {
-                Err(bad())
-            };
+            return if bits <= most { Ok(Allow::Network(ip, bits)) } else { Err(bad()) };
         }
         let name = text.strip_prefix("*.").unwrap_or(text);
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
@@ -59,9 +55,7 @@ impl Allow {
         match self {
             Allow::Network(net, bits) => within(ip, *net, *bits) || within(ip.to_canonical(), *net, *bits),
             Allow::Host(name) => match name.strip_prefix("*.") {
-                Some(parent) => host
-                    .strip_suffix(parent)
-                    .is_some_and(|front| front.ends_with('.')),
+                Some(parent) => host.strip_suffix(parent).is_some_and(|front| front.ends_with('.')),
                 None => host == name,
             },
         }
@@ -127,10 +121,8 @@ pub struct Policy {
 impl Policy {
     /// Reads a URL as asked for: absolute, http or https, without credentials.
     pub fn read(&self, text: &str) -> Result<Url, Refusal> {
-        let url = Url::parse(text).map_err(|error| Refusal::NoUrl {
-            text: text.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let url = Url::parse(text)
+            .map_err(|error| Refusal::NoUrl { text: text.to_owned(), reason: error.to_string() })?;
         let shown = || {
             let mut shown = url.clone();
             shown.set_query(None);
@@ -139,10 +131,7 @@ impl Policy {
             shown.to_string()
         };
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Refusal::Scheme {
-                url: shown(),
-                scheme: url.scheme().to_owned(),
-            });
+            return Err(Refusal::Scheme { url: shown(), scheme: url.scheme().to_owned() });
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refusal::Credentials(shown()));
@@ -158,10 +147,7 @@ impl Policy {
         }
         let host = url.host_str()?.trim_end_matches('.');
         let port = url.port_or_known_default()?;
-        let to = self
-            .rewrite
-            .get(&format!("{host}:{port}"))
-            .or_else(|| self.rewrite.get(host))?;
+        let to = self.rewrite.get(&format!("{host}:{port}")).or_else(|| self.rewrite.get(host))?;
         let mut target = to.clone();
         target.set_path(url.path());
         target.set_query(url.query());
@@ -182,12 +168,7 @@ impl Policy {
             return Ok(());
         }
         let bits = if ip.is_ipv4() { 32 } else { 128 };
-        Err(Refusal::Address {
-            host: host.to_owned(),
-            ip,
-            class,
-            bits,
-        })
+        Err(Refusal::Address { host: host.to_owned(), ip, class, bits })
     }
 
     /// Whether a listener of this process has this port, so that addresses must be compared with the listeners.
@@ -198,13 +179,10 @@ impl Policy {
     /// Whether an address and port lead to a listener of this process.
     pub fn is_own(&self, ip: IpAddr, port: u16) -> bool {
         let ip = ip.to_canonical();
-        self.own_listeners
-            .iter()
-            .filter(|own| own.port() == port)
-            .any(|own| {
-                let own = own.ip().to_canonical();
-                own == ip || ip.is_unspecified() || (own.is_unspecified() && is_of_this_machine(ip))
-            })
+        self.own_listeners.iter().filter(|own| own.port() == port).any(|own| {
+            let own = own.ip().to_canonical();
+            own == ip || ip.is_unspecified() || (own.is_unspecified() && is_of_this_machine(ip))
+        })
     }
 }
 
@@ -218,10 +196,7 @@ mod tests {
     use super::*;
 
     fn policy(allow: &[&str]) -> Policy {
-        Policy {
-            allow: allow.iter().map(|a| a.parse().unwrap()).collect(),
-            ..Policy::default()
-        }
+        Policy { allow: allow.iter().map(|a| a.parse().unwrap()).collect(), ..Policy::default() }
     }
 
     #[test]
@@ -259,9 +234,7 @@ mod tests {
 
     #[test]
     fn the_refusal_names_the_one_setting() {
-        let said = policy(&[])
-            .permit("db.local", "10.0.0.7".parse().unwrap(), None)
-            .unwrap_err();
+        let said = policy(&[]).permit("db.local", "10.0.0.7".parse().unwrap(), None).unwrap_err();
         assert_eq!(
             said.to_string(),
             "call `db.local`: 10.0.0.7 is a private address; if calls there are meant, allow it with the setting \
@@ -272,16 +245,10 @@ mod tests {
     #[test]
     fn own_listeners_are_denied_even_if_allowed() {
         let check = |own: &str, ip: &str, port, denied: bool| {
-            let policy = Policy {
-                own_listeners: vec![own.parse().unwrap()],
-                ..policy(&["0.0.0.0/0", "::/0"])
-            };
+            let policy =
+                Policy { own_listeners: vec![own.parse().unwrap()], ..policy(&["0.0.0.0/0", "::/0"]) };
             let said = policy.permit("h", ip.parse().unwrap(), Some(port));
-            assert_eq!(
-                said == Err(Refusal::OwnListener("h".into())),
-                denied,
-                "{own} {ip}:{port}"
-            );
+            assert_eq!(said == Err(Refusal::OwnListener("h".into())), denied, "{own} {ip}:{port}");
         };
         check("127.0.0.1:8484", "127.0.0.1", 8484, true);
         check("127.0.0.1:8484", "127.0.0.1", 8485, false);
@@ -295,21 +262,9 @@ mod tests {
 
     #[test]
     fn loopback_is_for_dev_only() {
-        let dev = Policy {
-            allow_loopback: true,
-            ..Policy::default()
-        };
-        for (ip, expected) in [
-            ("127.0.0.1", true),
-            ("::1", true),
-            ("10.0.0.1", false),
-            ("0.0.0.0", false),
-        ] {
-            assert_eq!(
-                dev.permit("x", ip.parse().unwrap(), None).is_ok(),
-                expected,
-                "{ip}"
-            );
+        let dev = Policy { allow_loopback: true, ..Policy::default() };
+        for (ip, expected) in [("127.0.0.1", true), ("::1", true), ("10.0.0.1", false), ("0.0.0.0", false)] {
+            assert_eq!(dev.permit("x", ip.parse().unwrap(), None).is_ok(), expected, "{ip}");
         }
     }
 
@@ -320,18 +275,12 @@ mod tests {
             ("a.example:8443", "http://127.0.0.1:1/ignored?x=1"),
         ];
         let rewrite = rewrite.map(|(host, url)| (host.to_owned(), Url::parse(url).unwrap()));
-        let policy = Policy {
-            rewrite: rewrite.into(),
-            ..Policy::default()
-        };
+        let policy = Policy { rewrite: rewrite.into(), ..Policy::default() };
         let check = |url: &str, expected: Option<&str>| {
             let said = policy.rewritten(&Url::parse(url).unwrap());
             assert_eq!(said.as_ref().map(Url::as_str), expected, "{url}");
         };
-        check(
-            "https://petstore.swagger.io/v2/pet/1?a=b%20c",
-            Some("http://127.0.0.1:9099/v2/pet/1?a=b%20c"),
-        );
+        check("https://petstore.swagger.io/v2/pet/1?a=b%20c", Some("http://127.0.0.1:9099/v2/pet/1?a=b%20c"));
         check("https://PETSTORE.swagger.io:444", Some("http://127.0.0.1:9099/"));
         check("https://other.example/v2", None);
         check("https://a.example:8443/y", Some("http://127.0.0.1:1/y"));
@@ -340,11 +289,7 @@ mod tests {
 
     #[test]
     fn urls_are_read_as_browsers_read_them() {
-        let host = |text: &str| {
-            policy(&[])
-                .read(text)
-                .map(|url| url.host_str().map(str::to_owned))
-        };
+        let host = |text: &str| policy(&[]).read(text).map(|url| url.host_str().map(str::to_owned));
         for text in [
             "http://2130706433/",
             "http://0x7f.1/",
@@ -355,11 +300,7 @@ mod tests {
             assert_eq!(host(text), Ok(Some("127.0.0.1".into())), "{text}");
         }
         let check = |text: &str, said: &str| {
-            assert!(
-                host(text).unwrap_err().to_string().contains(said),
-                "{text}: {:?}",
-                host(text)
-            );
+            assert!(host(text).unwrap_err().to_string().contains(said), "{text}: {:?}", host(text));
         };
         check("http://good.example@127.0.0.1/", "user name");
         check("file:///etc/passwd", "only http and https");

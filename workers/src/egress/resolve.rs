@@ -59,16 +59,10 @@ mod tests {
 
     #[test]
     fn private_answers_are_dropped_beside_public_ones() {
-        let pinned = Pinned {
-            policy: Arc::new(Policy::default()),
-            port: None,
-        };
+        let pinned = Pinned { policy: Arc::new(Policy::default()), port: None };
         let check = |found: &[&str], expected: Option<&[&str]>| {
-            let parse = |list: &[&str]| {
-                list.iter()
-                    .map(|a| a.parse::<SocketAddr>().unwrap())
-                    .collect::<Vec<_>>()
-            };
+            let parse =
+                |list: &[&str]| list.iter().map(|a| a.parse::<SocketAddr>().unwrap()).collect::<Vec<_>>();
             let kept = pinned.filter("h", parse(found).into_iter());
             assert_eq!(kept.ok(), expected.map(parse), "{found:?}");
         };

@@ -27,20 +27,11 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// The body of an answer with these header fields.
     pub fn new(headers: &HeaderMap, bytes: &'a Bytes) -> Body<'a> {
-        let kind = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("")
-            .to_lowercase();
+        let kind =
+            headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_lowercase();
         let (media, parameters) = kind.split_once(';').unwrap_or((&kind, ""));
-        let latin = ["iso-8859-1", "latin1", "windows-1252"]
-            .iter()
-            .any(|name| parameters.contains(name));
-        Body {
-            bytes,
-            media: media.trim().to_owned(),
-            latin,
-        }
+        let latin = ["iso-8859-1", "latin1", "windows-1252"].iter().any(|name| parameters.contains(name));
+        Body { bytes, media: media.trim().to_owned(), latin }
     }
 
     /// Whether the answer says it is JSON.
@@ -97,9 +88,7 @@ pub(crate) fn output_of(status: StatusCode, headers: &HeaderMap, bytes: &Bytes, 
     }
     match Value::parse(bytes) {
         Ok(value) => Outcome::Done(value),
-        Err(error) => Outcome::Failed(protocol(format!(
-            "{whom} answered {status} with bad JSON: {error}"
-        ))),
+        Err(error) => Outcome::Failed(protocol(format!("{whom} answered {status} with bad JSON: {error}"))),
     }
 }
 
@@ -121,10 +110,7 @@ pub(crate) fn failed(status: StatusCode, headers: &HeaderMap, bytes: &[u8], whom
 
 /// The fault of a partner that does not keep to the protocol.
 pub(crate) fn protocol(detail: String) -> Fault {
-    Fault {
-        title: Some("Protocol Error".into()),
-        ..Fault::communication(500, detail)
-    }
+    Fault { title: Some("Protocol Error".into()), ..Fault::communication(500, detail) }
 }
 
 #[cfg(test)]
@@ -144,11 +130,7 @@ mod tests {
     fn contents() {
         let check = |kind: &str, bytes: &'static [u8], expected: &str| {
             let bytes = Bytes::from_static(bytes);
-            assert_eq!(
-                Body::new(&headers(kind), &bytes).content(),
-                json(expected),
-                "{kind} {bytes:?}"
-            );
+            assert_eq!(Body::new(&headers(kind), &bytes).content(), json(expected), "{kind} {bytes:?}");
         };
         check("application/json", b"{\"a\": 1}", "{\"a\":1}");
         check("application/problem+json; charset=utf-8", b"[1]", "[1]");
@@ -170,10 +152,7 @@ mod tests {
             match (said, expected) {
                 (Outcome::Done(value), Ok(text)) => assert_eq!(value, json(text)),
                 (Outcome::Failed(fault), Err((status, detail))) => {
-                    assert_eq!(
-                        (fault.status, fault.detail.as_deref().unwrap_or("")),
-                        (status, detail)
-                    );
+                    assert_eq!((fault.status, fault.detail.as_deref().unwrap_or("")), (status, detail));
                 }
                 (said, expected) => panic!("{said:?} is not {expected:?}"),
             }
@@ -181,12 +160,7 @@ mod tests {
         check(200, "application/json", b"{\"a\":1}", Ok("{\"a\":1}"));
         check(204, "", b"", Ok("null"));
         check(200, "text/plain", b"hi", Ok("\"hi\""));
-        check(
-            404,
-            "text/plain",
-            b"no\n such",
-            Err((404, "f answered 404 Not Found: no such")),
-        );
+        check(404, "text/plain", b"no\n such", Err((404, "f answered 404 Not Found: no such")));
         check(302, "", b"", Err((302, "f answered 302 Found")));
     }
 
@@ -195,10 +169,7 @@ mod tests {
         let mut headers = headers("");
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
         let fault = failed(StatusCode::TOO_MANY_REQUESTS, &headers, b"", "f");
-        assert_eq!(
-            fault.detail.as_deref(),
-            Some("f answered 429 Too Many Requests (retry-after: 7)")
-        );
+        assert_eq!(fault.detail.as_deref(), Some("f answered 429 Too Many Requests (retry-after: 7)"));
     }
 
     #[test]

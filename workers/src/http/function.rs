@@ -78,11 +78,7 @@ impl HttpFunction {
             insert(&mut headers, name, &text.read(&*self.secrets, &order.namespace)?)?;
         }
         if let Some(auth) = &self.auth {
-            insert(
-                &mut headers,
-                "authorization",
-                &authorization(auth, &*self.secrets, &order.namespace)?,
-            )?;
+            insert(&mut headers, "authorization", &authorization(auth, &*self.secrets, &order.namespace)?)?;
         }
         for (name, value) in HEADERS.iter().zip(origin::fields(order)) {
             if let Some(value) = value {
@@ -90,12 +86,7 @@ impl HttpFunction {
             }
         }
         let body = input_of(order)?.to_json();
-        Ok(Exchange {
-            method,
-            url,
-            headers,
-            body: Some(body.into()),
-        })
+        Ok(Exchange { method, url, headers, body: Some(body.into()) })
     }
 }
 
@@ -106,13 +97,10 @@ impl Function for HttpFunction {
 }
 
 fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault> {
-    let field: HeaderName = name
-        .parse()
-        .map_err(|_| Fault::configuration(format!("`{name}` is no header name")))?;
+    let field: HeaderName =
+        name.parse().map_err(|_| Fault::configuration(format!("`{name}` is no header name")))?;
     let mut value = HeaderValue::from_str(value).map_err(|_| {
-        Fault::configuration(format!(
-            "the value of the header `{name}` has control characters in it"
-        ))
+        Fault::configuration(format!("the value of the header `{name}` has control characters in it"))
     })?;
     value.set_sensitive(field == header::AUTHORIZATION);
     headers.insert(field, value);
@@ -121,10 +109,7 @@ fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault>
 
 fn authorization(auth: &Auth, secrets: &dyn SecretSource, namespace: &str) -> Result<String, Fault> {
     match auth {
-        Auth::Bearer(name) => Ok(format!(
-            "Bearer {}",
-            secret_text(secrets, namespace, name, Some("token"))?
-        )),
+        Auth::Bearer(name) => Ok(format!("Bearer {}", secret_text(secrets, namespace, name, Some("token"))?)),
         Auth::Basic(name) => {
             let value = secrets.read(namespace, name).unwrap_or(Value::Null);
             let part = |key: &str| value.get(key).and_then(Value::as_str);

@@ -18,12 +18,8 @@ pub const MAX_REDIRECTS: usize = 3;
 /// What stands in place of a value that is not shown.
 const MASK: &str = "***";
 /// Fields that belong to the connection and cannot be set.
-const OWNED: [HeaderName; 4] = [
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-];
+const OWNED: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE];
 
 /// Performs a request of `call: http`. A status of 300 and above (400 and above when redirects are followed) is an
 /// error with that status in every output form; no answer at all is a communication error.
@@ -39,10 +35,7 @@ async fn attempt(outbound: &Outbound, request: &HttpRequest) -> Result<Value, Fa
     let mut url = outbound.policy().read(&request.uri).map_err(refuse)?;
     let first = url.clone();
     let mut method = Method::from_bytes(request.method.to_uppercase().as_bytes()).map_err(|_| {
-        Fault::configuration(format!(
-            "cannot send a request: `{}` is no HTTP method",
-            request.method
-        ))
+        Fault::configuration(format!("cannot send a request: `{}` is no HTTP method", request.method))
     })?;
     let mut headers = header_fields(request)?;
     let mut body = body_bytes(request, &mut headers);
@@ -56,10 +49,7 @@ async fn attempt(outbound: &Outbound, request: &HttpRequest) -> Result<Value, Fa
             headers: headers.clone(),
             body: body.clone(),
         };
-        let answer = outbound
-            .send(exchange)
-            .await
-            .map_err(|error| error.fault(&whom))?;
+        let answer = outbound.send(exchange).await.map_err(|error| error.fault(&whom))?;
         let follow = request.redirect && answer.status.is_redirection();
         let Some(next) = follow.then(|| location(&url, &answer.headers)).flatten() else {
             return finish(request, &answer, &whom, shown);
@@ -128,19 +118,12 @@ fn header_fields(request: &HttpRequest) -> Result<HeaderMap, Fault> {
     let refuse = |text: String| Fault::configuration(format!("cannot send a request: {text}"));
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
     for (name, value) in &request.headers {
-        let field: HeaderName = name
-            .parse()
-            .map_err(|_| refuse(format!("`{name}` is no header name")))?;
+        let field: HeaderName = name.parse().map_err(|_| refuse(format!("`{name}` is no header name")))?;
         if OWNED.contains(&field) {
-            return Err(refuse(format!(
-                "the header `{name}` cannot be set, it belongs to the connection"
-            )));
+            return Err(refuse(format!("the header `{name}` cannot be set, it belongs to the connection")));
         }
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            refuse(format!(
-                "the value of the header `{name}` has control characters in it"
-            ))
-        })?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| refuse(format!("the value of the header `{name}` has control characters in it")))?;
         headers.append(field, value);
     }
     if let Some(authorization) = &request.authorization {
@@ -156,10 +139,7 @@ fn header_fields(request: &HttpRequest) -> Result<HeaderMap, Fault> {
 /// object and `application/x-www-form-urlencoded`.
 fn body_bytes(request: &HttpRequest, headers: &mut HeaderMap) -> Option<Bytes> {
     let body = request.body.as_ref()?;
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .map(str::to_lowercase);
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_lowercase);
     let Some(kind) = kind else {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         return Some(body.to_json().into());
@@ -185,14 +165,8 @@ fn form(map: &Map) -> String {
 fn as_map(headers: &HeaderMap) -> Value {
     let mut map = Map::new();
     for name in headers.keys() {
-        let values = headers
-            .get_all(name)
-            .iter()
-            .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-        map.insert(
-            name.as_str().into(),
-            Value::from(values.collect::<Vec<_>>().join(", ")),
-        );
+        let values = headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        map.insert(name.as_str().into(), Value::from(values.collect::<Vec<_>>().join(", ")));
     }
     map.into()
 }
@@ -210,10 +184,8 @@ fn shown_headers(headers: &HeaderMap) -> Value {
 
 /// A fault in whose text the credentials, should the partner have echoed them, are masked.
 fn masked(mut fault: Fault, request: &HttpRequest) -> Fault {
-    let credentials = request
-        .authorization
-        .iter()
-        .flat_map(|a| [Some(a.as_str()), a.split_once(' ').map(|p| p.1)]);
+    let credentials =
+        request.authorization.iter().flat_map(|a| [Some(a.as_str()), a.split_once(' ').map(|p| p.1)]);
     for secret in credentials.flatten().filter(|secret| secret.len() >= 4) {
         if let Some(detail) = fault.detail.as_ref().filter(|detail| detail.contains(secret)) {
             fault.detail = Some(detail.replace(secret, MASK).into());

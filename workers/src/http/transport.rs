@@ -98,10 +98,7 @@ impl Outbound {
         let stack = ServiceBuilder::new()
             .load_shed()
             .layer(GlobalConcurrencyLimitLayer::with_semaphore(open))
-            .service(Transport {
-                clients: Arc::default(),
-                policy: policy.clone(),
-            });
+            .service(Transport { clients: Arc::default(), policy: policy.clone() });
         Outbound { policy, stack }
     }
 
@@ -112,23 +109,17 @@ impl Outbound {
 
     /// Sends one request and reads the answer.
     pub async fn send(&self, exchange: Exchange) -> Result<Answer, CallError> {
-        self.stack
-            .clone()
-            .oneshot(exchange)
-            .await
-            .map_err(|error| match error.downcast::<CallError>() {
-                Ok(error) => *error,
-                Err(error) if error.is::<Overloaded>() => CallError::Overloaded,
-                Err(error) => CallError::NoAnswer(error.to_string()),
-            })
+        self.stack.clone().oneshot(exchange).await.map_err(|error| match error.downcast::<CallError>() {
+            Ok(error) => *error,
+            Err(error) if error.is::<Overloaded>() => CallError::Overloaded,
+            Err(error) => CallError::NoAnswer(error.to_string()),
+        })
     }
 }
 
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbound")
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("Outbound").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -156,10 +147,7 @@ impl Transport {
             .pool_idle_timeout(KEPT)
             .tcp_nodelay(true)
             .user_agent(concat!("tidemill/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(Pinned {
-                policy: self.policy.clone(),
-                port,
-            }))
+            .dns_resolver(Arc::new(Pinned { policy: self.policy.clone(), port }))
             .build()
             .map_err(|error| reason(&error))
     }
@@ -173,11 +161,7 @@ impl Transport {
                 .clone()
                 .map_err(CallError::NoAnswer);
         }
-        let mut guarded = self
-            .clients
-            .guarded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut guarded = self.clients.guarded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = guarded.iter().find(|(own, _)| *own == port) {
             return Ok(client.clone());
         }
@@ -187,20 +171,12 @@ impl Transport {
     }
 
     async fn exchange(self, exchange: Exchange) -> Result<Answer, CallError> {
-        let Exchange {
-            method,
-            url,
-            mut headers,
-            body,
-        } = exchange;
+        let Exchange { method, url, mut headers, body } = exchange;
         let target = self.policy.rewritten(&url);
         let host = url.host_str().unwrap_or("");
         if target.is_some()
             && !headers.contains_key(header::HOST)
-            && let Ok(host) = url
-                .port()
-                .map_or(host.to_owned(), |port| format!("{host}:{port}"))
-                .parse()
+            && let Ok(host) = url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")).parse()
         {
             headers.insert(header::HOST, host);
         }
@@ -235,8 +211,7 @@ impl Service<Exchange> for Transport {
 fn permit_literal(policy: &Policy, url: &Url, port: u16) -> Result<(), Refusal> {
     let host = url.host_str().unwrap_or("");
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse()
-        .map_or(Ok(()), |ip| policy.permit(host, ip, Some(port)))
+    bare.parse().map_or(Ok(()), |ip| policy.permit(host, ip, Some(port)))
 }
 
 async fn read(mut answer: reqwest::Response) -> Result<Answer, CallError> {
@@ -249,11 +224,7 @@ async fn read(mut answer: reqwest::Response) -> Result<Answer, CallError> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer {
-        status,
-        headers,
-        body: body.freeze(),
-    })
+    Ok(Answer { status, headers, body: body.freeze() })
 }
 
 fn failure(error: reqwest::Error) -> CallError {

@@ -75,11 +75,7 @@ mod tests {
         for (given, cap, kept, dropped) in [("abc", 5, "abc", 0), ("abcdefgh", 3, "fgh", 5), ("", 3, "", 0)] {
             let mut captured = Captured::default();
             capture(given.as_bytes(), cap, &mut captured).await;
-            assert_eq!(
-                (captured.bytes.as_slice(), captured.dropped),
-                (kept.as_bytes(), dropped),
-                "{given}"
-            );
+            assert_eq!((captured.bytes.as_slice(), captured.dropped), (kept.as_bytes(), dropped), "{given}");
         }
     }
 

@@ -73,10 +73,7 @@ impl Shared {
     /// The least busy instance with a free place.
     pub(super) fn free_slot(self: &Arc<Shared>, fleet: &mut Fleet) -> Option<Slot> {
         let most = self.config.concurrency.max(1);
-        let free = fleet
-            .members
-            .iter_mut()
-            .filter(|member| !member.draining && member.in_flight < most);
+        let free = fleet.members.iter_mut().filter(|member| !member.draining && member.in_flight < most);
         let member = free.min_by_key(|member| member.in_flight)?;
         member.in_flight += 1;
         member.was_used = true;
@@ -187,13 +184,8 @@ impl Shared {
             let mut fleet = self.lock();
             fleet.starting.retain(|status| status.id != instance.id);
             let instance = instance.clone();
-            let member = Member {
-                instance,
-                in_flight: 0,
-                last_used: mark(),
-                was_used: false,
-                draining: false,
-            };
+            let member =
+                Member { instance, in_flight: 0, last_used: mark(), was_used: false, draining: false };
             fleet.members.push(member);
             self.serve(&mut fleet);
             self.keep_up(&mut fleet);
@@ -231,23 +223,10 @@ impl Shared {
     }
 
     fn remove(&self, instance: &Instance, how: String, is_crash: bool) {
-        let words = if is_crash {
-            instance.last_words()
-        } else {
-            String::new()
-        };
-        let how = if words.is_empty() {
-            how
-        } else {
-            format!("{how}: {words}")
-        };
+        let words = if is_crash { instance.last_words() } else { String::new() };
+        let how = if words.is_empty() { how } else { format!("{how}: {words}") };
         if is_crash {
-            tracing::warn!(
-                process = self.config.name(),
-                instance = instance.id,
-                how,
-                "instance ended"
-            );
+            tracing::warn!(process = self.config.name(), instance = instance.id, how, "instance ended");
         }
         instance.end(how);
         let mut fleet = self.lock();
@@ -269,11 +248,7 @@ impl Shared {
         if let Some(at) = fleet.starting.iter().position(|status| status.id == id) {
             let status = fleet.starting.remove(at);
             let detail = fault.detail.as_deref().map(str::to_owned);
-            fleet.remember(InstanceStatus {
-                state: InstanceState::Stopped,
-                detail,
-                ..status
-            });
+            fleet.remember(InstanceStatus { state: InstanceState::Stopped, detail, ..status });
         }
     }
 }
@@ -303,11 +278,7 @@ impl Drop for Slot {
             fleet.crashes = 0;
             fleet.not_before = None;
         }
-        if let Some(member) = fleet
-            .members
-            .iter_mut()
-            .find(|member| member.instance.id == self.instance.id)
-        {
+        if let Some(member) = fleet.members.iter_mut().find(|member| member.instance.id == self.instance.id) {
             member.in_flight -= 1;
             member.last_used = mark();
             if shared.config.concurrency <= 1 && !self.ended {
@@ -323,17 +294,12 @@ impl Drop for Slot {
 fn pause_after(crashes: u32, first: Duration) -> Duration {
     match crashes.checked_sub(1) {
         None => Duration::ZERO,
-        Some(doublings) => first
-            .saturating_mul(2_u32.saturating_pow(doublings.min(16)))
-            .min(MAX_PAUSE),
+        Some(doublings) => first.saturating_mul(2_u32.saturating_pow(doublings.min(16))).min(MAX_PAUSE),
     }
 }
 
 fn how_ended(status: std::io::Result<std::process::ExitStatus>) -> String {
-    status.map_or_else(
-        |error| format!("it was lost: {error}"),
-        |status| format!("it ended with {status}"),
-    )
+    status.map_or_else(|error| format!("it was lost: {error}"), |status| format!("it ended with {status}"))
 }
 
 #[cfg(test)]
@@ -343,16 +309,8 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_minute() {
         let seconds = Duration::from_secs;
-        for (crashes, expected) in [
-            (0, 0),
-            (1, 1),
-            (2, 2),
-            (3, 4),
-            (6, 32),
-            (7, 60),
-            (8, 60),
-            (u32::MAX, 60),
-        ] {
+        for (crashes, expected) in [(0, 0), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (u32::MAX, 60)]
+        {
             assert_eq!(pause_after(crashes, seconds(1)), seconds(expected), "{crashes}");
         }
     }

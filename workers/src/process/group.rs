@@ -40,8 +40,7 @@ impl Group {
 
     /// The process id of the leader.
     pub(crate) fn id(&self) -> Option<u32> {
-        self.pid
-            .and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
+        self.pid.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
     }
 
     /// Waits for the leader's end, then kills what it left behind.
@@ -73,14 +72,7 @@ impl Group {
 
     fn limit(&self, resource: Resource, most: u64) {
         if self.pid.is_some() {
-            let _ = prlimit(
-                self.pid,
-                resource,
-                Rlimit {
-                    current: Some(most),
-                    maximum: Some(most),
-                },
-            );
+            let _ = prlimit(self.pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
         }
     }
 }
@@ -95,26 +87,18 @@ impl Drop for Group {
 pub(crate) fn ended_badly(name: &str, status: ExitStatus, said: &str) -> Fault {
     use std::os::unix::process::ExitStatusExt;
     let (title, mut detail) = match (status.code(), status.signal()) {
-        (Some(code), _) => (
-            format!("Exit Code {code}"),
-            format!("the process `{name}` ended with exit code {code}"),
-        ),
-        (None, Some(signal)) => (
-            format!("Signal {signal}"),
-            format!("the process `{name}` was ended by signal {signal}"),
-        ),
-        (None, None) => (
-            "Process Error".to_owned(),
-            format!("the process `{name}` ended: {status}"),
-        ),
+        (Some(code), _) => {
+            (format!("Exit Code {code}"), format!("the process `{name}` ended with exit code {code}"))
+        }
+        (None, Some(signal)) => {
+            (format!("Signal {signal}"), format!("the process `{name}` was ended by signal {signal}"))
+        }
+        (None, None) => ("Process Error".to_owned(), format!("the process `{name}` ended: {status}")),
     };
     let said = said.trim();
     if !said.is_empty() {
         detail.push_str(": ");
         detail.push_str(said);
     }
-    Fault {
-        title: Some(title.into()),
-        ..Fault::runtime(detail)
-    }
+    Fault { title: Some(title.into()), ..Fault::runtime(detail) }
 }

@@ -102,10 +102,7 @@ impl Instance {
         let socket: PathBuf = folder.path().join("socket");
         let mut command = config.command(namespace)?;
         command.env("TIDEMILL_SOCKET", &socket);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = Group::start(&mut command, config.memory, config.name())?;
         let words: Arc<Mutex<Captured>> = Arc::default();
         let child = &mut group.child;
@@ -127,14 +124,7 @@ impl Instance {
             ended: OnceLock::new(),
             words,
         };
-        Ok((
-            Arc::new(instance),
-            Running {
-                group,
-                _stdin: stdin,
-                _folder: folder,
-            },
-        ))
+        Ok((Arc::new(instance), Running { group, _stdin: stdin, _folder: folder }))
     }
 
     /// Waits until `GET /ready` is 200.
@@ -144,8 +134,7 @@ impl Instance {
             let mut ask = Request::new(Full::<Bytes>::default());
             *ask.method_mut() = Method::GET;
             *ask.uri_mut() = http::Uri::from_static("/ready");
-            ask.headers_mut()
-                .insert(http::header::HOST, http::HeaderValue::from_static("function"));
+            ask.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("function"));
             if let Ok((parts, _)) = self.line.send(ask).await
                 && parts.status == StatusCode::OK
             {
@@ -169,10 +158,7 @@ impl Instance {
 
     /// The end of what it wrote to stdout and stderr.
     pub(super) fn last_words(&self) -> String {
-        self.words
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last_words()
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).last_words()
     }
 
     /// Its status, given what the fleet knows of it.
@@ -203,9 +189,6 @@ async fn follow(
         }
         let text = String::from_utf8_lossy(&chunk[..count]);
         tracing::info!(target: "tidemill::function", process, stream, "{}", text.trim_end());
-        words
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(&chunk[..count], LAST_WORDS);
+        words.lock().unwrap_or_else(PoisonError::into_inner).push(&chunk[..count], LAST_WORDS);
     }
 }

@@ -49,14 +49,8 @@ struct Outputs {
 impl OneShot {
     /// A function of this configuration; at most `concurrency` processes run at one time.
     pub fn new(config: ProcessConfig) -> OneShot {
-        let running = Arc::new(Semaphore::new(
-            config.concurrency.clamp(1, Semaphore::MAX_PERMITS),
-        ));
-        OneShot {
-            config,
-            running,
-            waiting: AtomicUsize::new(0),
-        }
+        let running = Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
+        OneShot { config, running, waiting: AtomicUsize::new(0) }
     }
 
     async fn perform(&self, order: Order) -> Outcome {
@@ -73,11 +67,7 @@ impl OneShot {
         let stdin = group.child.stdin.take();
         let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
         let mut outputs = Outputs::default();
-        let Outputs {
-            result: to_result,
-            stdout: to_stdout,
-            stderr: to_stderr,
-        } = &mut outputs;
+        let Outputs { result: to_result, stdout: to_stdout, stderr: to_stderr } = &mut outputs;
         let reading = async {
             tokio::join!(
                 feed(stdin, &input),
@@ -99,11 +89,7 @@ impl OneShot {
             status.map_err(|error| Fault::runtime(format!("cannot wait for the process: {error}")))?;
         self.log(order, &outputs);
         if !status.success() {
-            return Err(ended_badly(
-                self.config.name(),
-                status,
-                &outputs.stderr.last_words(),
-            ));
+            return Err(ended_badly(self.config.name(), status, &outputs.stderr.last_words()));
         }
         self.result(&outputs)
     }
@@ -123,20 +109,14 @@ impl OneShot {
         let (sender, receiver) = pipe::pipe().map_err(refuse)?;
         let write_end = sender.into_blocking_fd().map_err(refuse)?;
         let mut command = self.config.command(&order.namespace)?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, value) in VARIABLES.iter().zip(origin::fields(order)) {
             if let Some(value) = value {
                 command.env(name, value);
             }
         }
         command
-            .fd_mappings(vec![FdMapping {
-                parent_fd: write_end,
-                child_fd: 3,
-            }])
+            .fd_mappings(vec![FdMapping { parent_fd: write_end, child_fd: 3 }])
             .map_err(|error| Fault::runtime(format!("cannot hand over file descriptor 3: {error}")))?;
         let group = Group::start(&mut command, self.config.memory, self.config.name())?;
         Ok((group, receiver))
@@ -170,11 +150,7 @@ impl OneShot {
     fn log(&self, order: &Order, outputs: &Outputs) {
         let streams = [("stderr", &outputs.stderr), ("stdout", &outputs.stdout)];
         let count = if outputs.result.bytes.is_empty() { 1 } else { 2 };
-        for (stream, captured) in streams
-            .into_iter()
-            .take(count)
-            .filter(|(_, c)| !c.bytes.is_empty())
-        {
+        for (stream, captured) in streams.into_iter().take(count).filter(|(_, c)| !c.bytes.is_empty()) {
             tracing::info!(
                 target: "tidemill::function",
                 execution = %order.execution,

@@ -44,21 +44,11 @@ impl Resident {
         let closing = CancellationToken::new();
         let guard = closing.clone().drop_guard();
         let waiting = AtomicUsize::new(0);
-        let shared = Arc::new(Shared {
-            config,
-            namespace,
-            clock,
-            fleet: Mutex::default(),
-            waiting,
-            closing,
-        });
+        let shared = Arc::new(Shared { config, namespace, clock, fleet: Mutex::default(), waiting, closing });
         if Handle::try_current().is_ok() {
             shared.keep_up(&mut shared.lock());
         }
-        Resident {
-            shared,
-            _closing: guard,
-        }
+        Resident { shared, _closing: guard }
     }
 
     /// The instances: those that start, those that run, and the last that ended.
@@ -73,13 +63,7 @@ impl Resident {
             };
             member.instance.status(state, member.in_flight)
         });
-        fleet
-            .starting
-            .iter()
-            .cloned()
-            .chain(running)
-            .chain(fleet.ended.iter().cloned())
-            .collect()
+        fleet.starting.iter().cloned().chain(running).chain(fleet.ended.iter().cloned()).collect()
     }
 
     /// Calls that wait for an instance.
@@ -138,9 +122,7 @@ impl Resident {
             (place, receiver)
         };
         let (_place, receiver) = waiter;
-        receiver
-            .await
-            .unwrap_or_else(|_| Err(Fault::runtime("the function is being stopped")))
+        receiver.await.unwrap_or_else(|_| Err(Fault::runtime("the function is being stopped")))
     }
 }
 
@@ -156,10 +138,7 @@ fn lost(name: &str, instance: &Instance, error: Option<&WireError>) -> Fault {
         (None, Some(error)) => format!("cannot {error}"),
         (None, None) => "it ended".to_owned(),
     };
-    Fault::communication(
-        500,
-        format!("instance {} of `{name}` gave no answer: {how}", instance.id),
-    )
+    Fault::communication(500, format!("instance {} of `{name}` gave no answer: {how}", instance.id))
 }
 
 /// `POST /invoke` with the input as body.

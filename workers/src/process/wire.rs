@@ -43,10 +43,7 @@ pub(crate) struct Line {
 impl Line {
     /// The way to the socket at this path; connects when first used.
     pub(crate) fn new(socket: PathBuf) -> Line {
-        Line {
-            socket,
-            idle: Mutex::default(),
-        }
+        Line { socket, idle: Mutex::default() }
     }
 
     /// Sends a request and reads the answer. A kept connection that the program closed without a word is replaced by
@@ -92,14 +89,9 @@ impl Line {
     ) -> Result<(Parts, Bytes), WireError> {
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, MAX_OUTPUT).collect().await.map_err(|error| {
-            error
-                .downcast::<hyper::Error>()
-                .map_or(WireError::TooLarge, |error| WireError::Broken(*error))
+            error.downcast::<hyper::Error>().map_or(WireError::TooLarge, |error| WireError::Broken(*error))
         })?;
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(sender);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         Ok((parts, body.to_bytes()))
     }
 }

@@ -107,10 +107,7 @@ impl Counters {
     }
 
     pub(super) fn end(&self, took: Duration, has_failed: bool) {
-        self.micros.fetch_add(
-            u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.failed.fetch_add(u64::from(has_failed), Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
@@ -167,19 +164,9 @@ impl Entry {
     ) -> Entry {
         let target = match spec.kind {
             FunctionKind::Builtin(builtin) => Target::Builtin(builtin),
-            FunctionKind::Http(HttpSpec {
-                url,
-                method,
-                headers,
-                auth,
-            }) => Target::Other(Arc::new(HttpFunction {
-                url,
-                method,
-                headers,
-                auth,
-                outbound,
-                secrets,
-            })),
+            FunctionKind::Http(HttpSpec { url, method, headers, auth }) => {
+                Target::Other(Arc::new(HttpFunction { url, method, headers, auth, outbound, secrets }))
+            }
             FunctionKind::OneShot(config) => Target::Other(Arc::new(OneShot::new(config))),
             FunctionKind::Resident(config) => {
                 Target::Resident(Resident::new(config, namespace.into(), clock))
@@ -207,37 +194,26 @@ impl Entry {
         };
         let outcome = self.judged(builtin.at_once(input)?);
         self.counters.begin();
-        self.counters
-            .end(Duration::ZERO, matches!(outcome, Outcome::Failed(_)));
+        self.counters.end(Duration::ZERO, matches!(outcome, Outcome::Failed(_)));
         Some(outcome)
     }
 
     pub(super) async fn call(&self, mut order: Order, stop: CancellationToken, clock: &Clock) -> Outcome {
         self.counters.begin();
-        let mut counting = Counting {
-            counters: &self.counters,
-            begun: mark(),
-            has_failed: true,
-        };
+        let mut counting = Counting { counters: &self.counters, begun: mark(), has_failed: true };
         let (limit, whose) = match order.deadline.map(|deadline| clock.until(deadline)) {
             Some(left) if left < self.timeout => (left, "the deadline of the task"),
             _ => (self.timeout, "the timeout of the function"),
         };
         let asked = order.clone();
-        order.deadline = Some(
-            order
-                .deadline
-                .unwrap_or_else(|| clock.now().plus(limit))
-                .min(clock.now().plus(limit)),
-        );
-        let outcome = tokio::time::timeout(limit, self.admitted(order, stop))
-            .await
-            .unwrap_or_else(|_| {
-                let (waited, task) = (limit.as_millis(), &asked.task);
-                Outcome::Failed(Fault::timeout(format!(
-                    "the call of {task} took longer than {waited} ms ({whose})"
-                )))
-            });
+        order.deadline =
+            Some(order.deadline.unwrap_or_else(|| clock.now().plus(limit)).min(clock.now().plus(limit)));
+        let outcome = tokio::time::timeout(limit, self.admitted(order, stop)).await.unwrap_or_else(|_| {
+            let (waited, task) = (limit.as_millis(), &asked.task);
+            Outcome::Failed(Fault::timeout(format!(
+                "the call of {task} took longer than {waited} ms ({whose})"
+            )))
+        });
         counting.has_failed = matches!(outcome, Outcome::Failed(_));
         outcome
     }

@@ -23,22 +23,14 @@ impl FunctionSpec {
     /// instances take, a one-shot one as many as `limits.concurrency` says (default [`ONE_SHOT_CONCURRENCY`]).
     pub fn from_manifest(function: &Function, path: &str, secrets: &Arc<dyn SecretSource>) -> FunctionSpec {
         let stated = &function.limits;
-        let mut limits = Limits {
-            concurrency: stated.concurrency.map(count),
-            ..Limits::default()
-        };
+        let mut limits = Limits { concurrency: stated.concurrency.map(count), ..Limits::default() };
         limits.queue = stated.queue.map_or(limits.queue, count);
         limits.queue_age = stated.queue_age;
         let kind = match &function.kind {
             Kind::Builtin(Named::Echo) => FunctionKind::Builtin(Builtin::Echo),
             Kind::Builtin(Named::Sleep) => FunctionKind::Builtin(Builtin::Sleep),
             Kind::Builtin(Named::Fail) => FunctionKind::Builtin(Builtin::Fail),
-            Kind::Http {
-                url,
-                method,
-                headers,
-                auth,
-            } => FunctionKind::Http(HttpSpec {
+            Kind::Http { url, method, headers, auth } => FunctionKind::Http(HttpSpec {
                 url: url.to_string(),
                 method: method.to_string(),
                 headers: texts(headers),
@@ -65,23 +57,14 @@ impl FunctionSpec {
                     FunctionKind::OneShot(config)
                 } else {
                     config.concurrency = count(process.concurrency);
-                    let places = config
-                        .max_instances
-                        .max(1)
-                        .saturating_mul(config.concurrency.max(1));
+                    let places = config.max_instances.max(1).saturating_mul(config.concurrency.max(1));
                     limits.concurrency = Some(limits.concurrency.map_or(places, |most| most.min(places)));
                     FunctionKind::Resident(config)
                 }
             }
         };
         let (input, output) = (function.input.clone(), function.output.clone());
-        FunctionSpec {
-            kind,
-            timeout: function.timeout,
-            input,
-            output,
-            limits,
-        }
+        FunctionSpec { kind, timeout: function.timeout, input, output, limits }
     }
 }
 
@@ -94,8 +77,5 @@ fn texts(settings: &[(Arc<str>, Setting)]) -> Vec<(String, Text)> {
         Setting::Text(text) => Text::Literal(text.to_string()),
         Setting::Secret(name) => Text::Secret(name.clone()),
     };
-    settings
-        .iter()
-        .map(|(name, setting)| (name.to_string(), text(setting)))
-        .collect()
+    settings.iter().map(|(name, setting)| (name.to_string(), text(setting))).collect()
 }

@@ -23,10 +23,7 @@ fn outbound(policy: Policy) -> Outbound {
 }
 
 fn loopback() -> Policy {
-    Policy {
-        allow_loopback: true,
-        ..Policy::default()
-    }
+    Policy { allow_loopback: true, ..Policy::default() }
 }
 
 fn get(uri: String) -> HttpRequest {
@@ -53,9 +50,8 @@ async fn serve(answer: ResponseTemplate) -> MockServer {
 
 #[tokio::test]
 async fn the_three_outputs() {
-    let answer = ResponseTemplate::new(201)
-        .insert_header("x-a", "b")
-        .set_body_raw("{\"n\": 1}", "application/json");
+    let answer =
+        ResponseTemplate::new(201).insert_header("x-a", "b").set_body_raw("{\"n\": 1}", "application/json");
     let server = serve(answer).await;
     let uri = format!("{}/pet?x=1", server.uri());
     let mut request = get(uri.clone());
@@ -93,26 +89,16 @@ async fn bodies_are_json_unless_said_otherwise() {
         .mount(&server)
         .await;
     let form = wiremock::matchers::body_string("a=1&b=x+y");
-    Mock::given(form)
-        .respond_with(answer("form"))
-        .mount(&server)
-        .await;
+    Mock::given(form).respond_with(answer("form")).mount(&server).await;
     for (kind, body, expected) in [
         (None, json("{\"a\":1}"), "json"),
         (Some("text/plain"), json("\"plain\""), "text"),
-        (
-            Some("application/x-www-form-urlencoded"),
-            json("{\"a\":1,\"b\":\"x y\"}"),
-            "form",
-        ),
+        (Some("application/x-www-form-urlencoded"), json("{\"a\":1,\"b\":\"x y\"}"), "form"),
     ] {
         let mut request = get(server.uri());
         request.method = "post".into();
         request.body = Some(body);
-        request.headers = kind
-            .into_iter()
-            .map(|kind| ("Content-Type".to_owned(), kind.to_owned()))
-            .collect();
+        request.headers = kind.into_iter().map(|kind| ("Content-Type".to_owned(), kind.to_owned())).collect();
         assert_eq!(done(send(&request).await), expected.into(), "{kind:?}");
     }
 }
@@ -134,10 +120,7 @@ async fn failed_statuses_are_errors_in_every_output() {
             assert_eq!(said.status, i64::from(status), "{output:?}");
             assert!(said.kind.ends_with("/communication"), "{said:?}");
             let detail = said.detail.unwrap();
-            assert!(
-                detail.contains("retry-after: 9") && !detail.contains("s3cret-token"),
-                "{detail}"
-            );
+            assert!(detail.contains("retry-after: 9") && !detail.contains("s3cret-token"), "{detail}");
         }
     }
 }
@@ -156,24 +139,16 @@ async fn no_answer_is_a_communication_error() {
 async fn redirects_are_followed_only_when_asked_for() {
     let (server, other) = (MockServer::start().await, MockServer::start().await);
     let to = |status: u16, place: String| ResponseTemplate::new(status).insert_header("location", place);
-    Mock::given(path("/one"))
-        .respond_with(to(302, "/two".into()))
-        .mount(&server)
-        .await;
+    Mock::given(path("/one")).respond_with(to(302, "/two".into())).mount(&server).await;
     let two = Mock::given(path("/two")).and(header("authorization", "Bearer x-token"));
-    two.respond_with(to(307, format!("{}/three", other.uri())))
-        .mount(&server)
-        .await;
+    two.respond_with(to(307, format!("{}/three", other.uri()))).mount(&server).await;
     let open = Mock::given(path("/three")).and(header_exists("authorization"));
     open.respond_with(ResponseTemplate::new(500)).mount(&other).await;
     Mock::given(path("/three"))
         .respond_with(ResponseTemplate::new(200).set_body_string("there"))
         .mount(&other)
         .await;
-    Mock::given(path("/loop"))
-        .respond_with(to(302, "/loop".into()))
-        .mount(&server)
-        .await;
+    Mock::given(path("/loop")).respond_with(to(302, "/loop".into())).mount(&server).await;
 
     let mut request = get(format!("{}/one", server.uri()));
     request.authorization = Some("Bearer x-token".into());
@@ -182,10 +157,7 @@ async fn redirects_are_followed_only_when_asked_for() {
     assert_eq!(done(send(&request).await), "there".into());
     request.uri = format!("{}/loop", server.uri());
     let said = fault(send(&request).await);
-    assert!(
-        said.status == 302 && said.to_string().contains("`http-redirects`"),
-        "{said}"
-    );
+    assert!(said.status == 302 && said.to_string().contains("`http-redirects`"), "{said}");
 }
 
 #[tokio::test]
@@ -204,10 +176,7 @@ async fn addresses_are_judged() {
         allow: texts.iter().map(|t| t.parse().unwrap()).collect(),
         ..Policy::default()
     };
-    let own = Policy {
-        own_listeners: vec![own],
-        ..allow(&["127.0.0.0/8", "localhost"])
-    };
+    let own = Policy { own_listeners: vec![own], ..allow(&["127.0.0.0/8", "localhost"]) };
     let check = async |policy: &Policy, uri: String, expected: Option<&str>| {
         let said = perform(&outbound(policy.clone()), &get(uri.clone())).await;
         match (said, expected) {
@@ -219,67 +188,17 @@ async fn addresses_are_judged() {
             (said, _) => panic!("{uri}: {said:?}, expected {expected:?}"),
         }
     };
-    check(
-        &allow(&[]),
-        format!("http://127.0.0.1:{port}/"),
-        Some("`egress.allow`"),
-    )
-    .await;
-    check(
-        &allow(&[]),
-        format!("http://localhost:{port}/"),
-        Some("`egress.allow`"),
-    )
-    .await;
-    check(
-        &allow(&[]),
-        format!("http://[::ffff:127.0.0.1]:{port}/"),
-        Some("`egress.allow`"),
-    )
-    .await;
-    check(
-        &allow(&[]),
-        format!("http://2130706433:{port}/"),
-        Some("`egress.allow`"),
-    )
-    .await;
-    check(
-        &allow(&[]),
-        "http://169.254.169.254/latest".into(),
-        Some("metadata"),
-    )
-    .await;
-    check(
-        &allow(&["127.0.0.1/32"]),
-        format!("http://127.0.0.1:{port}/"),
-        None,
-    )
-    .await;
-    check(
-        &allow(&["127.0.0.1/32"]),
-        format!("http://localhost:{port}/"),
-        None,
-    )
-    .await;
+    check(&allow(&[]), format!("http://127.0.0.1:{port}/"), Some("`egress.allow`")).await;
+    check(&allow(&[]), format!("http://localhost:{port}/"), Some("`egress.allow`")).await;
+    check(&allow(&[]), format!("http://[::ffff:127.0.0.1]:{port}/"), Some("`egress.allow`")).await;
+    check(&allow(&[]), format!("http://2130706433:{port}/"), Some("`egress.allow`")).await;
+    check(&allow(&[]), "http://169.254.169.254/latest".into(), Some("metadata")).await;
+    check(&allow(&["127.0.0.1/32"]), format!("http://127.0.0.1:{port}/"), None).await;
+    check(&allow(&["127.0.0.1/32"]), format!("http://localhost:{port}/"), None).await;
     check(&allow(&["localhost"]), format!("http://localhost:{port}/"), None).await;
-    check(
-        &own,
-        format!("http://127.0.0.1:{port}/"),
-        Some("listener of this server"),
-    )
-    .await;
-    check(
-        &own,
-        format!("http://localhost:{port}/"),
-        Some("listener of this server"),
-    )
-    .await;
-    check(
-        &allow(&[]),
-        "ftp://example.org/".into(),
-        Some("only http and https"),
-    )
-    .await;
+    check(&own, format!("http://127.0.0.1:{port}/"), Some("listener of this server")).await;
+    check(&own, format!("http://localhost:{port}/"), Some("listener of this server")).await;
+    check(&allow(&[]), "ftp://example.org/".into(), Some("only http and https")).await;
 }
 
 #[tokio::test]
@@ -287,49 +206,26 @@ async fn a_redirect_is_judged_again() {
     let secret = serve(ResponseTemplate::new(200)).await;
     let target = format!("http://127.0.0.2:{}/", secret.address().port());
     let server = serve(ResponseTemplate::new(302).insert_header("location", target)).await;
-    let policy = Policy {
-        allow: vec!["127.0.0.1/32".parse().unwrap()],
-        ..Policy::default()
-    };
-    let request = HttpRequest {
-        redirect: true,
-        ..get(server.uri())
-    };
+    let policy = Policy { allow: vec!["127.0.0.1/32".parse().unwrap()], ..Policy::default() };
+    let request = HttpRequest { redirect: true, ..get(server.uri()) };
     let said = fault(perform(&outbound(policy), &request).await);
-    assert!(
-        said.to_string().contains("127.0.0.2") && said.status == 403,
-        "{said}"
-    );
+    assert!(said.to_string().contains("127.0.0.2") && said.status == 403, "{said}");
 }
 
 #[tokio::test]
 async fn a_rewrite_keeps_host_path_and_query() {
     let server = MockServer::start().await;
-    let asked = Mock::given(method("GET"))
-        .and(path("/v2/pet/1"))
-        .and(query_param("q", "a b"));
+    let asked = Mock::given(method("GET")).and(path("/v2/pet/1")).and(query_param("q", "a b"));
     let asked = asked.and(header("host", "petstore.swagger.io"));
-    asked
-        .respond_with(ResponseTemplate::new(200).set_body_string("pet"))
-        .mount(&server)
-        .await;
+    asked.respond_with(ResponseTemplate::new(200).set_body_string("pet")).mount(&server).await;
     let to = server.uri().parse().unwrap();
-    let policy = Policy {
-        rewrite: [("petstore.swagger.io".to_owned(), to)].into(),
-        ..loopback()
-    };
+    let policy = Policy { rewrite: [("petstore.swagger.io".to_owned(), to)].into(), ..loopback() };
     let uri = "https://petstore.swagger.io/v2/pet/1?q=a%20b";
-    let request = HttpRequest {
-        output: HttpOutput::Response,
-        ..get(uri.into())
-    };
+    let request = HttpRequest { output: HttpOutput::Response, ..get(uri.into()) };
     let said = done(perform(&outbound(policy.clone()), &request).await);
     assert_eq!(said.pointer("/request/uri"), Some(&uri.into()));
     assert_eq!(said.get("content"), Some(&"pet".into()));
-    let judged = Policy {
-        allow_loopback: false,
-        ..policy
-    };
+    let judged = Policy { allow_loopback: false, ..policy };
     let said = fault(perform(&outbound(judged), &request).await);
     assert!(said.to_string().contains("`egress.allow`"), "{said}");
 }
@@ -353,16 +249,10 @@ async fn a_function_is_posted_with_who_asks() {
         .await;
     let mut function = HttpFunction::new(server.uri(), outbound(loopback()), secrets());
     function.auth = Some(Auth::Basic("pair".into()));
-    assert_eq!(
-        done(function.call(asked.clone(), CancellationToken::new()).await),
-        json("{\"ok\":true}")
-    );
+    assert_eq!(done(function.call(asked.clone(), CancellationToken::new()).await), json("{\"ok\":true}"));
     function.auth = Some(Auth::Bearer("absent".into()));
     let sent = server.received_requests().await.unwrap().len();
-    assert_eq!(
-        fault(function.call(asked, CancellationToken::new()).await).status,
-        403
-    );
+    assert_eq!(fault(function.call(asked, CancellationToken::new()).await).status, 403);
     assert_eq!(server.received_requests().await.unwrap().len(), sent);
 }
 
@@ -370,14 +260,8 @@ async fn a_function_is_posted_with_who_asks() {
 async fn too_many_open_calls_are_shed_by_name() {
     let none = Outbound::new(loopback(), Arc::new(Semaphore::new(0)));
     let said = fault(perform(&none, &get("http://127.0.0.1:9/".into())).await);
-    assert!(
-        said.status == 503 && said.to_string().contains("`http-calls-in-flight`"),
-        "{said}"
-    );
-    assert_eq!(
-        done(send(&get(serve(ResponseTemplate::new(204)).await.uri())).await),
-        Value::Null
-    );
+    assert!(said.status == 503 && said.to_string().contains("`http-calls-in-flight`"), "{said}");
+    assert_eq!(done(send(&get(serve(ResponseTemplate::new(204)).await.uri())).await), Value::Null);
 }
 
 /// Calls of an http function over loopback, 32 at a time.
@@ -389,11 +273,7 @@ async fn measure_http() {
     let begun = std::time::Instant::now();
     futures_util::future::join_all((0..32).map(|_| async {
         for visit in 0..200 {
-            done(
-                function
-                    .call(order(visit, Value::Null), CancellationToken::new())
-                    .await,
-            );
+            done(function.call(order(visit, Value::Null), CancellationToken::new()).await);
         }
     }))
     .await;

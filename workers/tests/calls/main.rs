@@ -30,11 +30,7 @@ fn order(visit: u32, input: Value) -> Order {
         key: u64::from(visit),
         task: "/do/0/a".into(),
         deadline: None,
-        what: Call::Function {
-            name: "f".into(),
-            version: "latest".into(),
-            input,
-        },
+        what: Call::Function { name: "f".into(), version: "latest".into(), input },
     }
 }
 
@@ -53,15 +49,8 @@ fn fault(outcome: Outcome) -> Fault {
 }
 
 fn secrets() -> Arc<dyn SecretSource> {
-    let all = [
-        ("token", json("\"s3cret-token\"")),
-        ("pair", json(r#"{"username":"ann","password":"pw"}"#)),
-    ];
-    Arc::new(
-        all.into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect::<BTreeMap<_, _>>(),
-    )
+    let all = [("token", json("\"s3cret-token\"")), ("pair", json(r#"{"username":"ann","password":"pw"}"#))];
+    Arc::new(all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>())
 }
 
 /// Waits until a condition holds; fails after ten seconds.
@@ -71,17 +60,11 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(Duration::from_secs(10), waiting)
-            .await
-            .is_ok(),
-        "not within 10 s: {what}"
-    );
+    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "not within 10 s: {what}");
 }
 
 /// Whether a process is there and not a zombie.
 fn is_alive(pid: i64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }

@@ -15,9 +15,7 @@ fn shell(script: &str) -> ProcessConfig {
 }
 
 async fn run(script: &str, input: &str) -> Outcome {
-    OneShot::new(shell(script))
-        .call(order(1, json(input)), CancellationToken::new())
-        .await
+    OneShot::new(shell(script)).call(order(1, json(input)), CancellationToken::new()).await
 }
 
 #[tokio::test]
@@ -40,25 +38,14 @@ async fn failures() {
     for (script, title, part) in [
         ("echo 'no money' >&2; exit 3", "Exit Code 3", "no money"),
         ("kill -9 $$", "Signal 9", "signal 9"),
-        (
-            "echo hello",
-            "Protocol Error",
-            "write exactly one JSON value to stdout",
-        ),
+        ("echo hello", "Protocol Error", "write exactly one JSON value to stdout"),
         ("echo 1 2", "Protocol Error", "stdout"),
         ("echo '{' >&3", "Protocol Error", "file descriptor 3"),
-        (
-            "head -c 3000000 /dev/zero | tr '\\0' 1",
-            "Runtime Error",
-            "`task-output`",
-        ),
+        ("head -c 3000000 /dev/zero | tr '\\0' 1", "Runtime Error", "`task-output`"),
     ] {
         let said = fault(run(script, "null").await);
         assert_eq!(said.title.as_deref(), Some(title), "{script}: {said}");
-        assert!(
-            said.detail.as_deref().unwrap_or("").contains(part),
-            "{script}: {said}"
-        );
+        assert!(said.detail.as_deref().unwrap_or("").contains(part), "{script}: {said}");
         assert_eq!(said.status, 500, "{script}");
     }
 }
@@ -66,11 +53,7 @@ async fn failures() {
 #[tokio::test]
 async fn a_missing_program_is_named() {
     let config = ProcessConfig::new(vec!["/nowhere/at-all".to_owned()], secrets());
-    let said = fault(
-        OneShot::new(config)
-            .call(order(1, Value::Null), CancellationToken::new())
-            .await,
-    );
+    let said = fault(OneShot::new(config).call(order(1, Value::Null), CancellationToken::new()).await);
     assert_eq!(said.status, 400);
     assert!(said.to_string().contains("/nowhere/at-all"), "{said}");
 }
@@ -81,29 +64,16 @@ async fn environment_and_folder_are_those_of_the_manifest() {
     let mut config = shell("printf '\"%s %s %s\"' \"$PLAIN\" \"$SECRET\" \"$(pwd)\"");
     config.environment = vec![
         ("PLAIN".into(), "x".into()),
-        (
-            "SECRET".into(),
-            tidemill_workers::secret::Text::Secret("token".into()),
-        ),
+        ("SECRET".into(), tidemill_workers::secret::Text::Secret("token".into())),
     ];
     config.workdir = Some(folder.path().to_path_buf());
-    let said = done(
-        OneShot::new(config)
-            .call(order(1, Value::Null), CancellationToken::new())
-            .await,
-    );
-    assert_eq!(
-        said.as_str(),
-        Some(format!("x s3cret-token {}", folder.path().display()).as_str())
-    );
+    let said = done(OneShot::new(config).call(order(1, Value::Null), CancellationToken::new()).await);
+    assert_eq!(said.as_str(), Some(format!("x s3cret-token {}", folder.path().display()).as_str()));
 }
 
 /// A program that starts another one, tells its process id in a file, and waits for ever.
 fn family(folder: &std::path::Path) -> ProcessConfig {
-    shell(&format!(
-        "sleep 3600 & echo $! > {0}/new && mv {0}/new {0}/pid; wait",
-        folder.display()
-    ))
+    shell(&format!("sleep 3600 & echo $! > {0}/new && mv {0}/new {0}/pid; wait", folder.display()))
 }
 
 async fn grandchild(folder: &std::path::Path) -> i64 {
@@ -147,11 +117,7 @@ async fn what_a_program_leaves_behind_is_killed_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("sleep 3600 & echo $! > {}/pid; echo 1", folder.path().display());
     assert_eq!(done(run(&script, "null").await), json("1"));
-    let pid: i64 = std::fs::read_to_string(folder.path().join("pid"))
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let pid: i64 = std::fs::read_to_string(folder.path().join("pid")).unwrap().trim().parse().unwrap();
     eventually("the grandchild is killed", || !is_alive(pid)).await;
 }
 
@@ -170,11 +136,7 @@ async fn the_queue_has_a_named_limit() {
     let function = OneShot::new(config);
     let stop = CancellationToken::new();
     let second = async {
-        let said = fault(
-            function
-                .call(order(2, Value::Null), CancellationToken::new())
-                .await,
-        );
+        let said = fault(function.call(order(2, Value::Null), CancellationToken::new()).await);
         stop.cancel();
         said
     };
@@ -195,11 +157,7 @@ async fn measure_one_shot() {
         let calls = 1000;
         futures_util::future::join_all((0..abreast).map(|_| async {
             for _ in 0..calls / abreast {
-                done(
-                    function
-                        .call(order(1, Value::Null), CancellationToken::new())
-                        .await,
-                );
+                done(function.call(order(1, Value::Null), CancellationToken::new()).await);
             }
         }))
         .await;

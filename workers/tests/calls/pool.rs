@@ -29,15 +29,8 @@ fn builtin(builtin: Builtin) -> FunctionSpec {
 }
 
 fn calling(name: &str, version: &str, visit: u32, input: &str) -> Order {
-    let what = Call::Function {
-        name: name.into(),
-        version: version.into(),
-        input: json(input),
-    };
-    Order {
-        what,
-        ..order(visit, Value::Null)
-    }
+    let what = Call::Function { name: name.into(), version: version.into(), input: json(input) };
+    Order { what, ..order(visit, Value::Null) }
 }
 
 type Answers = Arc<Mutex<Vec<Vec<Answer>>>>;
@@ -46,28 +39,17 @@ fn pool(registry: Registry, most: usize) -> (Pool, Answers) {
     let answers = Answers::default();
     let to = answers.clone();
     let reply = Arc::new(move |batch| to.lock().unwrap().push(batch));
-    (
-        Pool::new(Arc::new(registry), Handle::current(), most, reply),
-        answers,
-    )
+    (Pool::new(Arc::new(registry), Handle::current(), most, reply), answers)
 }
 
 fn visits(answers: &Answers) -> Vec<u32> {
-    let mut all: Vec<u32> = answers
-        .lock()
-        .unwrap()
-        .iter()
-        .flatten()
-        .map(|answer| answer.visit)
-        .collect();
+    let mut all: Vec<u32> = answers.lock().unwrap().iter().flatten().map(|answer| answer.visit).collect();
     all.sort_unstable();
     all
 }
 
 async fn ask(registry: &Registry, name: &str, version: &str, input: &str) -> Outcome {
-    registry
-        .call(calling(name, version, 1, input), CancellationToken::new())
-        .await
+    registry.call(calling(name, version, 1, input), CancellationToken::new()).await
 }
 
 /// Breaks.
@@ -88,11 +70,7 @@ async fn versions_and_aliases() {
     let id = order(1, Value::Null).execution;
     let check = |namespace: &str, name: &str, version: &str, expected: Option<u32>| {
         let said = registry.resolve(namespace, name, version, id);
-        assert_eq!(
-            said.as_ref().ok().copied(),
-            expected,
-            "{namespace} {name}:{version} {said:?}"
-        );
+        assert_eq!(said.as_ref().ok().copied(), expected, "{namespace} {name}:{version} {said:?}");
     };
     check("default", "f", "latest", Some(10));
     check("default", "f", "", Some(10));
@@ -101,16 +79,10 @@ async fn versions_and_aliases() {
     check("default", "f", "prod", None);
     check("default", "g", "1", None);
     check("other", "f", "1", None);
-    registry
-        .set_alias("default", "f", "prod", vec![(1, 100)])
-        .unwrap();
+    registry.set_alias("default", "f", "prod", vec![(1, 100)]).unwrap();
     check("default", "f", "prod", Some(1));
     assert!(registry.set_alias("default", "f", "prod", vec![(1, 50)]).is_err());
-    assert!(
-        registry
-            .set_alias("default", "f", "prod", vec![(2, 100)])
-            .is_err()
-    );
+    assert!(registry.set_alias("default", "f", "prod", vec![(2, 100)]).is_err());
     registry.remove("default", "f");
     check("default", "f", "1", None);
 }
@@ -119,64 +91,27 @@ async fn versions_and_aliases() {
 async fn schemas_judge_inputs_and_outputs() {
     let registry = registry();
     let schema = || Some(Schema::compile(&json(r#"{"type":"object"}"#)).unwrap());
-    registry.publish(
-        "default",
-        "in",
-        1,
-        FunctionSpec {
-            input: schema(),
-            ..builtin(Builtin::Echo)
-        },
-    );
-    registry.publish(
-        "default",
-        "out",
-        1,
-        FunctionSpec {
-            output: schema(),
-            ..builtin(Builtin::Echo)
-        },
-    );
+    registry.publish("default", "in", 1, FunctionSpec { input: schema(), ..builtin(Builtin::Echo) });
+    registry.publish("default", "out", 1, FunctionSpec { output: schema(), ..builtin(Builtin::Echo) });
     for name in ["in", "out"] {
         assert_eq!(done(ask(&registry, name, "1", "{}").await), json("{}"));
         let said = fault(ask(&registry, name, "1", "1").await);
-        assert!(
-            said.status == 400 && said.kind.ends_with("/validation"),
-            "{name}: {said:?}"
-        );
-        assert!(
-            matches!(
-                registry.at_once(&calling(name, "1", 1, "1")),
-                Some(Outcome::Failed(_))
-            ),
-            "{name}"
-        );
+        assert!(said.status == 400 && said.kind.ends_with("/validation"), "{name}: {said:?}");
+        assert!(matches!(registry.at_once(&calling(name, "1", 1, "1")), Some(Outcome::Failed(_))), "{name}");
     }
 }
 
 #[tokio::test]
 async fn whichever_limit_is_first_ends_the_call() {
     let registry = registry();
-    let spec = FunctionSpec {
-        timeout: Duration::from_millis(20),
-        ..builtin(Builtin::Sleep)
-    };
+    let spec = FunctionSpec { timeout: Duration::from_millis(20), ..builtin(Builtin::Sleep) };
     registry.publish("default", "short", 1, spec);
     registry.publish("default", "long", 1, builtin(Builtin::Sleep));
     let said = fault(ask(&registry, "short", "1", "3600").await);
-    assert!(
-        said.status == 408 && said.to_string().contains("20 ms (the timeout of the function)"),
-        "{said}"
-    );
-    let hasty = Order {
-        deadline: Some(Time(1_000_010)),
-        ..calling("long", "1", 1, "3600")
-    };
+    assert!(said.status == 408 && said.to_string().contains("20 ms (the timeout of the function)"), "{said}");
+    let hasty = Order { deadline: Some(Time(1_000_010)), ..calling("long", "1", 1, "3600") };
     let said = fault(registry.call(hasty, CancellationToken::new()).await);
-    assert!(
-        said.status == 408 && said.to_string().contains("10 ms (the deadline of the task)"),
-        "{said}"
-    );
+    assert!(said.status == 408 && said.to_string().contains("10 ms (the deadline of the task)"), "{said}");
     let stats = registry.stats();
     let short = stats.iter().find(|stats| stats.name == "short").unwrap();
     assert_eq!((short.calls, short.failures, short.in_flight), (1, 1, 0));
@@ -185,20 +120,8 @@ async fn whichever_limit_is_first_ends_the_call() {
 #[tokio::test]
 async fn admission_is_per_function() {
     let registry = registry();
-    let limits = Limits {
-        concurrency: Some(1),
-        queue: 0,
-        queue_age: None,
-    };
-    registry.publish(
-        "default",
-        "f",
-        1,
-        FunctionSpec {
-            limits,
-            ..builtin(Builtin::Sleep)
-        },
-    );
+    let limits = Limits { concurrency: Some(1), queue: 0, queue_age: None };
+    registry.publish("default", "f", 1, FunctionSpec { limits, ..builtin(Builtin::Sleep) });
     let stop = CancellationToken::new();
     let first = registry.call(calling("f", "1", 1, "3600"), stop.clone());
     let second = async {
@@ -222,10 +145,7 @@ async fn what_need_not_wait_is_answered_on_the_spot() {
         calling("absent", "1", 3, "null"),
     ];
     let said = pool.perform(orders);
-    assert_eq!(
-        said.iter().map(|answer| answer.visit).collect::<Vec<_>>(),
-        [1, 2, 3]
-    );
+    assert_eq!(said.iter().map(|answer| answer.visit).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(said[0].outcome, Outcome::Done(json("5")));
     assert_eq!(fault(said[1].outcome.clone()).status, 418);
     assert_eq!(fault(said[2].outcome.clone()).status, 400);
@@ -238,14 +158,7 @@ async fn others_are_answered_in_lists_within_the_cap() {
     let registry = registry();
     registry.publish("default", "sleep", 1, builtin(Builtin::Sleep));
     let (pool, answers) = pool(registry, 3);
-    assert_eq!(
-        pool.perform(
-            (0..10)
-                .map(|visit| calling("sleep", "1", visit, r#""1ms""#))
-                .collect()
-        ),
-        []
-    );
+    assert_eq!(pool.perform((0..10).map(|visit| calling("sleep", "1", visit, r#""1ms""#)).collect()), []);
     assert_eq!(pool.load(), (3, 7));
     eventually("all are answered", || visits(&answers).len() == 10).await;
     assert_eq!(visits(&answers), (0..10).collect::<Vec<_>>());
@@ -265,10 +178,7 @@ async fn a_visit_in_flight_is_not_called_twice_and_can_be_cut_off() {
     pool.abort(long(1).execution, 1);
     pool.abort(long(3).execution, 3);
     eventually("one is left", || pool.load() == (1, 0)).await;
-    let again = Order {
-        attempt: 2,
-        ..calling("sleep", "1", 2, r#""1ms""#)
-    };
+    let again = Order { attempt: 2, ..calling("sleep", "1", 2, r#""1ms""#) };
     pool.perform(vec![again]);
     eventually("the second attempt is answered", || visits(&answers) == [2]).await;
     assert_eq!(answers.lock().unwrap()[0][0].attempt, 2);
@@ -280,12 +190,7 @@ async fn a_visit_in_flight_is_not_called_twice_and_can_be_cut_off() {
 #[tokio::test]
 async fn a_worker_that_breaks_answers_with_an_error() {
     let registry = registry();
-    registry.publish(
-        "default",
-        "f",
-        1,
-        FunctionSpec::new(FunctionKind::Other(Arc::new(Broken))),
-    );
+    registry.publish("default", "f", 1, FunctionSpec::new(FunctionKind::Other(Arc::new(Broken))));
     let (pool, answers) = pool(registry, 2);
     pool.perform(vec![calling("f", "1", 1, "null")]);
     eventually("it is answered", || visits(&answers) == [1]).await;
@@ -301,17 +206,8 @@ async fn manifests_become_functions() {
         let Ok(Manifest::Function(function)) = manifest::parse(&node, &text, "default") else {
             panic!("no function: {text}");
         };
-        registry.publish(
-            "default",
-            "f",
-            1,
-            FunctionSpec::from_manifest(&function, DEFAULT_PATH, &secrets()),
-        );
-        assert_eq!(
-            done(ask(&registry, "f", "1", input).await),
-            json(expected),
-            "{spec}"
-        );
+        registry.publish("default", "f", 1, FunctionSpec::from_manifest(&function, DEFAULT_PATH, &secrets()));
+        assert_eq!(done(ask(&registry, "f", "1", input).await), json(expected), "{spec}");
     };
     check("{builtin: echo}", "[1]", "[1]").await;
     check("{process: {command: [cat]}}", "[2]", "[2]").await;
@@ -327,11 +223,8 @@ async fn measure_pool() {
     registry.publish("default", "echo", 1, builtin(Builtin::Echo));
     registry.publish("default", "sleep", 1, builtin(Builtin::Sleep));
     let (pool, answers) = pool(registry, 100_000);
-    let orders = |name: &str| {
-        (0..100_000)
-            .map(|visit| calling(name, "1", visit, r#"{"ms":1}"#))
-            .collect::<Vec<_>>()
-    };
+    let orders =
+        |name: &str| (0..100_000).map(|visit| calling(name, "1", visit, r#"{"ms":1}"#)).collect::<Vec<_>>();
     let (echo, sleep) = (orders("echo"), orders("sleep"));
     let begun = std::time::Instant::now();
     assert_eq!(pool.perform(echo).len(), 100_000);
@@ -340,8 +233,5 @@ async fn measure_pool() {
     pool.perform(sleep);
     pool.drain().await;
     let lists = answers.lock().unwrap().len();
-    println!(
-        "pool, sleep 1 ms: {:?} per order, {lists} lists",
-        begun.elapsed() / 100_000
-    );
+    println!("pool, sleep 1 ms: {:?} per order, {lists} lists", begun.elapsed() / 100_000);
 }

@@ -16,10 +16,7 @@ fn program() -> String {
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
-    path.join("examples")
-        .join("resident")
-        .to_string_lossy()
-        .into_owned()
+    path.join("examples").join("resident").to_string_lossy().into_owned()
 }
 
 fn config(mode: &str) -> ProcessConfig {
@@ -34,9 +31,7 @@ fn resident(config: ProcessConfig) -> Resident {
 }
 
 async fn call(function: &Resident, visit: u32) -> Outcome {
-    function
-        .call(order(visit, json(&visit.to_string())), CancellationToken::new())
-        .await
+    function.call(order(visit, json(&visit.to_string())), CancellationToken::new()).await
 }
 
 fn states(function: &Resident) -> Vec<InstanceState> {
@@ -49,20 +44,12 @@ async fn an_instance_stays_between_calls() {
     assert_eq!(function.instances(), []);
     let first = done(call(&function, 1).await);
     let second = done(call(&function, 2).await);
-    assert_eq!(
-        (first.get("input"), second.get("input")),
-        (Some(&json("1")), Some(&json("2")))
-    );
+    assert_eq!((first.get("input"), second.get("input")), (Some(&json("1")), Some(&json("2"))));
     assert_eq!(first.get("pid"), second.get("pid"));
     assert_eq!(states(&function), [InstanceState::Idle]);
     let names = first.get("headers").unwrap().to_string();
-    for name in [
-        "idempotency-key",
-        "traceparent",
-        "tidemill-execution",
-        "tidemill-task",
-        "tidemill-attempt",
-    ] {
+    for name in ["idempotency-key", "traceparent", "tidemill-execution", "tidemill-task", "tidemill-attempt"]
+    {
         assert!(names.contains(name), "{name} in {names}");
     }
     let pid = first.get("pid").and_then(Value::as_i64).unwrap();
@@ -82,10 +69,7 @@ async fn min_instances_are_started_ahead_and_idle_ones_stopped() {
     cold.idle = Duration::from_millis(1);
     let function = resident(cold);
     done(call(&function, 1).await);
-    eventually("the idle one is stopped", || {
-        states(&function) == [InstanceState::Stopped]
-    })
-    .await;
+    eventually("the idle one is stopped", || states(&function) == [InstanceState::Stopped]).await;
     done(call(&function, 2).await);
 }
 
@@ -125,13 +109,7 @@ async fn calls_wait_through_a_crash_loop_and_the_pauses_grow() {
     let stop = CancellationToken::new();
     let calling = function.call(order(1, Value::Null), stop.clone());
     let watching = async {
-        let crashed = || {
-            states(&function)
-                .iter()
-                .filter(|s| **s == InstanceState::Stopped)
-                .count()
-                >= 4
-        };
+        let crashed = || states(&function).iter().filter(|s| **s == InstanceState::Stopped).count() >= 4;
         eventually("four starts failed", crashed).await;
         let last = function.instances().pop().unwrap();
         stop.cancel();
@@ -140,10 +118,7 @@ async fn calls_wait_through_a_crash_loop_and_the_pauses_grow() {
     let (outcome, last) = tokio::join!(calling, watching);
     assert!(matches!(outcome, Outcome::Failed(_)));
     let detail = last.detail.unwrap();
-    assert!(
-        detail.contains("exit status: 7") && detail.contains("no wish to live"),
-        "{detail}"
-    );
+    assert!(detail.contains("exit status: 7") && detail.contains("no wish to live"), "{detail}");
 }
 
 #[tokio::test]
@@ -154,15 +129,8 @@ async fn an_instance_that_is_never_ready_is_killed() {
     let stop = CancellationToken::new();
     let calling = function.call(order(1, Value::Null), stop.clone());
     let watching = async {
-        eventually("one is given up", || {
-            states(&function).contains(&InstanceState::Stopped)
-        })
-        .await;
-        let given_up = function
-            .instances()
-            .into_iter()
-            .find(|s| s.state == InstanceState::Stopped)
-            .unwrap();
+        eventually("one is given up", || states(&function).contains(&InstanceState::Stopped)).await;
+        let given_up = function.instances().into_iter().find(|s| s.state == InstanceState::Stopped).unwrap();
         stop.cancel();
         given_up
     };

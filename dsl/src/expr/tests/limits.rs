@@ -5,9 +5,7 @@ use super::*;
 /// Runs `f` on a thread with the stack that evaluations need.
 fn on_stack(f: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(8 << 20)
-            .spawn_scoped(scope, f);
+        let thread = std::thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, f);
         let joined = thread.map(std::thread::ScopedJoinHandle::join);
         assert!(matches!(joined, Ok(Ok(()))), "the evaluation panicked");
     });
@@ -133,10 +131,7 @@ fn recursion_ends_as_an_error() {
     ] {
         on_little_fuel(|| match run(text, "[[1,2],{\"a\":\"b\"}]") {
             Ok(got) => panic!("{text} gave {got}"),
-            Err(fault) => assert!(
-                fault.contains(RECURSION) || fault.contains(FUEL),
-                "{text}: {fault}"
-            ),
+            Err(fault) => assert!(fault.contains(RECURSION) || fault.contains(FUEL), "{text}: {fault}"),
         });
     }
     check_broken("def f: 1 + f; f", RECURSION);
@@ -150,16 +145,8 @@ fn recursion_that_ends_has_room() {
             "[[[[1]]]]",
             "4",
         );
-        check(
-            "def sum($n): if $n == 0 then 0 else $n + sum($n - 1) end; sum(100)",
-            "null",
-            "5050",
-        );
-        check(
-            "def f(g; $n): if $n == 0 then g else f(g | . + 1; $n - 1) end; 0 | f(.; 50)",
-            "null",
-            "50",
-        );
+        check("def sum($n): if $n == 0 then 0 else $n + sum($n - 1) end; sum(100)", "null", "5050");
+        check("def f(g; $n): if $n == 0 then g else f(g | . + 1; $n - 1) end; 0 | f(.; 50)", "null", "50");
         let nested = format!("{}1{}", "[".repeat(120), "]".repeat(120));
         check("[walk(.)] | length, (.[0] | flatten)", &nested, "1 [1]");
         check("[..] | length", &nested, "121");
@@ -183,11 +170,7 @@ fn deep_values_are_refused() {
             "null",
             "[0]",
         );
-        check_fault(
-            "fromjson",
-            &Value::from("[".repeat(200_000)).to_string(),
-            "nested deeper than 128",
-        );
+        check_fault("fromjson", &Value::from("[".repeat(200_000)).to_string(), "nested deeper than 128");
         check_fault("\"[\" * 200000 | fromjson", "null", "nested deeper than 128");
     });
 }
@@ -209,9 +192,7 @@ fn long_paths_are_refused() {
             match run(text, "null") {
                 Ok(got) => panic!("{text} gave {got}"),
                 Err(fault) => assert!(
-                    ["path", "fuel", "recursion"]
-                        .iter()
-                        .any(|part| fault.contains(part)),
+                    ["path", "fuel", "recursion"].iter().any(|part| fault.contains(part)),
                     "{text}: {fault}"
                 ),
             }
@@ -239,29 +220,11 @@ fn programs_are_limited_before_they_are_parsed() {
     on_stack(|| {
         check_fault(&".".repeat(70_000), "null", "expression size");
         check_fault(&"(".repeat(60_000), "null", "expression nesting");
-        check_fault(
-            &format!("{}1{}", "[".repeat(65), "]".repeat(65)),
-            "null",
-            "expression nesting",
-        );
-        for text in [
-            "-",
-            "try ",
-            ".|",
-            "1+",
-            "1,",
-            "def f: ",
-            "if 1 then ",
-            ". as $x |",
-            "reduce ",
-            "1//",
-        ] {
+        check_fault(&format!("{}1{}", "[".repeat(65), "]".repeat(65)), "null", "expression nesting");
+        for text in ["-", "try ", ".|", "1+", "1,", "def f: ", "if 1 then ", ". as $x |", "reduce ", "1//"] {
             let deep = format!("{}1", text.repeat(60_000 / text.len()));
             assert!(run(&deep, "null").is_err(), "{text}");
-            let long = format!(
-                "{}1",
-                text.repeat(1900 / (1 + text.matches([' ', '|', '+']).count()))
-            );
+            let long = format!("{}1", text.repeat(1900 / (1 + text.matches([' ', '|', '+']).count())));
             let _ = run(&long, "null");
             let _ = run(&format!("{}1", text.repeat(280)), "null");
         }

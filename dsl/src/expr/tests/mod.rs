@@ -28,10 +28,7 @@ fn given() -> Given {
 fn run(text: &str, input: &str) -> Result<String, String> {
     let expr = Expr::compile(text, &["x", "o"]).map_err(|error| error.to_string())?;
     let results = expr.eval_all(&value(input), &given(), 10_000).map_err(|fault| {
-        assert_eq!(
-            (fault.standard(), fault.status),
-            (Some(crate::fault::Standard::Expression), 400)
-        );
+        assert_eq!((fault.standard(), fault.status), (Some(crate::fault::Standard::Expression), 400));
         fault.to_string()
     })?;
     Ok(results.iter().map(Value::to_string).collect::<Vec<_>>().join(" "))

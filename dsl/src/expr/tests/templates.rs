@@ -8,10 +8,7 @@ use super::*;
 fn check_template(json: &str, expected: Result<&str, &str>) {
     let template =
         Template::compile(&value(json), &["x", "o"]).unwrap_or_else(|error| panic!("{json}: {error}"));
-    let result = template.eval(
-        &value(r#"{"a":{"b":1},"s":"text","n":null,"l":[1,"x"]}"#),
-        &given(),
-    );
+    let result = template.eval(&value(r#"{"a":{"b":1},"s":"text","n":null,"l":[1,"x"]}"#), &given());
     match (result, expected) {
         (Ok(result), Ok(expected)) => assert_eq!(result.to_string(), expected, "{json}"),
         (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{json}: {fault}"),
@@ -25,10 +22,7 @@ fn whole_expressions_keep_their_type_and_others_become_text() {
     check_template(r#"" ${ .a.b } ""#, Ok("1"));
     check_template(r#""${ .a.b }!""#, Ok(r#""1!""#));
     check_template(r#""${ .s }${ .s }""#, Ok(r#""texttext""#));
-    check_template(
-        r#""<${ .l }> <${ .n }> <${ .s }>""#,
-        Ok(r#""<[1,\"x\"]> <null> <text>""#),
-    );
+    check_template(r#""<${ .l }> <${ .n }> <${ .s }>""#, Ok(r#""<[1,\"x\"]> <null> <text>""#));
     check_template(r#""${ \"}\" + .s }""#, Ok(r#""}text""#));
     check_template(
         r#"{"a":["${ .s }",".s",{"b":"${ $x }"}],"${ .s }":1}"#,
@@ -40,10 +34,7 @@ fn whole_expressions_keep_their_type_and_others_become_text() {
     check_template(r#""${ 1, 2 }""#, Err("more than one result"));
     check_template(r#"{"a":"${ empty }"}"#, Err("no result where a value is needed"));
     check_template(r#""a ${ .s.t }""#, Err("Cannot index string with string"));
-    check_template(
-        r#"{"a":"${ \"x\" * 700000 }","b":"${ \"x\" * 700000 }"}"#,
-        Err("expression output"),
-    );
+    check_template(r#"{"a":"${ \"x\" * 700000 }","b":"${ \"x\" * 700000 }"}"#, Err("expression output"));
 }
 
 #[test]
@@ -60,22 +51,10 @@ fn constants_are_shared() {
 fn mistakes_in_templates_have_a_pointer() {
     let check = |json: &str, pointer: &str, message: &str| {
         let error = Template::compile(&value(json), &["x"]).expect_err(json);
-        assert_eq!(
-            (error.pointer.as_str(), error.error.message.as_str()),
-            (pointer, message),
-            "{json}"
-        );
+        assert_eq!((error.pointer.as_str(), error.error.message.as_str()), (pointer, message), "{json}");
     };
-    check(
-        r#"{"a/b":[0,{"c~":"${ $y }"}]}"#,
-        "/a~1b/1/c~0",
-        "unknown variable `$y`",
-    );
-    check(
-        r#""x ${ .a | } y""#,
-        "",
-        "syntax error: expected term, found the end",
-    );
+    check(r#"{"a/b":[0,{"c~":"${ $y }"}]}"#, "/a~1b/1/c~0", "unknown variable `$y`");
+    check(r#""x ${ .a | } y""#, "", "syntax error: expected term, found the end");
     check(r#""${}""#, "", "syntax error: expected term, found the end");
 }
 
@@ -83,11 +62,7 @@ fn mistakes_in_templates_have_a_pointer() {
 fn bare_fields_take_both_forms() {
     for text in [".a.b", " .a.b ", "${ .a.b }", " ${.a.b}\n"] {
         let template = Template::bare(text, &[]).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(
-            template.eval(&value(r#"{"a":{"b":7}}"#), &NoArguments),
-            Ok(Value::from(7i64)),
-            "{text}"
-        );
+        assert_eq!(template.eval(&value(r#"{"a":{"b":7}}"#), &NoArguments), Ok(Value::from(7i64)), "{text}");
         assert!(!template.uses("x"));
     }
     assert!(Template::bare("$x", &["x"]).is_ok_and(|template| template.uses("x")));
@@ -179,9 +154,6 @@ fn cost_of_one_evaluation() {
         for _ in 0..rounds {
             let _ = expr.eval(&input, &NoArguments);
         }
-        println!(
-            "{text}: compile {compiling:?}, evaluate {:?}",
-            start.elapsed() / rounds
-        );
+        println!("{text}: compile {compiling:?}, evaluate {:?}", start.elapsed() / rounds);
     }
 }

@@ -68,37 +68,26 @@ fn check_variable(name: &str, value: &Setting) -> Option<String> {
 
 pub(super) fn read(place: Place, sink: &Sink, limits: &mut FunctionLimits) -> Option<FunctionKind> {
     let mut reader = Reader::open(place, sink, "a process function")?;
-    let command = reader
-        .need("command")
-        .and_then(|place| read::list(&place, sink, argument));
+    let command = reader.need("command").and_then(|place| read::list(&place, sink, argument));
     let words = [("oneShot", Lifecycle::OneShot), ("resident", Lifecycle::Resident)];
     let lifecycle = reader.choice("lifecycle", &words);
     let protocol = read_protocol(reader.take("protocol"), lifecycle, sink);
     let workdir = reader.take("workdir").map(|place| read::some_text(&place, sink));
-    let environment = reader
-        .take("environment")
-        .map_or(Some(Vec::new()), |place| settings(&place, sink, check_variable));
+    let environment =
+        reader.take("environment").map_or(Some(Vec::new()), |place| settings(&place, sink, check_variable));
     if let Some(own) = reader.take("limits").and_then(|place| read_limits(place, sink)) {
         limits.narrow(own);
     }
     let min = reader.take("minInstances");
-    let min_instances = min
-        .as_ref()
-        .map_or(Some(0), |place| read::count(place, sink, 0..=1000));
-    let max_instances = reader
-        .take("maxInstances")
-        .map_or(Some(1), |place| read::count(&place, sink, 1..=1000));
-    let concurrency = reader
-        .take("concurrency")
-        .map_or(Some(1), |place| read::count(&place, sink, 1..=10_000));
-    let idle = reader
-        .take("idle")
-        .map_or(Some(Duration::from_mins(5)), |place| read::duration(&place, sink));
+    let min_instances = min.as_ref().map_or(Some(0), |place| read::count(place, sink, 0..=1000));
+    let max_instances =
+        reader.take("maxInstances").map_or(Some(1), |place| read::count(&place, sink, 1..=1000));
+    let concurrency =
+        reader.take("concurrency").map_or(Some(1), |place| read::count(&place, sink, 1..=10_000));
+    let idle = reader.take("idle").map_or(Some(Duration::from_mins(5)), |place| read::duration(&place, sink));
     let start_timeout = reader
         .take("startTimeout")
-        .map_or(Some(Duration::from_secs(10)), |place| {
-            read::duration(&place, sink)
-        });
+        .map_or(Some(Duration::from_secs(10)), |place| read::duration(&place, sink));
     reader.finish();
     if let (Some(place), Some(min), Some(max)) = (min, min_instances, max_instances)
         && min > max
@@ -143,14 +132,7 @@ fn read_protocol(place: Option<Place>, lifecycle: Lifecycle, sink: &Sink) -> Opt
         Lifecycle::Resident => ProcessProtocol::Http,
     };
     let Some(place) = place else { return Some(implied) };
-    let stated = place.choice(
-        sink,
-        &[("http", ProcessProtocol::Http), ("json", ProcessProtocol::Json)],
-    )?;
+    let stated = place.choice(sink, &[("http", ProcessProtocol::Http), ("json", ProcessProtocol::Json)])?;
     let message = "the protocol does not go with the life cycle: http with resident, json with oneShot";
-    if stated == implied {
-        Some(stated)
-    } else {
-        read::wrong(&place, sink, shared::WRONG_VALUE, message)
-    }
+    if stated == implied { Some(stated) } else { read::wrong(&place, sink, shared::WRONG_VALUE, message) }
 }

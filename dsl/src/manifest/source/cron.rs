@@ -49,27 +49,13 @@ pub enum CatchUp {
 
 pub(super) fn read(place: Place, sink: &Sink) -> Option<CronSource> {
     let mut reader = Reader::open(place, sink, "a cron source")?;
-    let dialect = reader.choice(
-        "dialect",
-        &[("posix", Dialect::Posix), ("quartz", Dialect::Quartz)],
-    );
-    let schedule = reader
-        .need("schedule")
-        .and_then(|place| schedule(&place, sink, dialect));
-    let timezone = reader
-        .take("timezone")
-        .map_or(Some("UTC".into()), |place| timezone(&place, sink));
-    let catch_up = reader.choice(
-        "catchUp",
-        &[
-            ("skip", CatchUp::Skip),
-            ("once", CatchUp::Once),
-            ("all", CatchUp::All),
-        ],
-    );
-    let max_catch_up = reader
-        .take("maxCatchUp")
-        .map_or(Some(100), |place| read::count(&place, sink, 1..=10_000));
+    let dialect = reader.choice("dialect", &[("posix", Dialect::Posix), ("quartz", Dialect::Quartz)]);
+    let schedule = reader.need("schedule").and_then(|place| schedule(&place, sink, dialect));
+    let timezone = reader.take("timezone").map_or(Some("UTC".into()), |place| timezone(&place, sink));
+    let catch_up =
+        reader.choice("catchUp", &[("skip", CatchUp::Skip), ("once", CatchUp::Once), ("all", CatchUp::All)]);
+    let max_catch_up =
+        reader.take("maxCatchUp").map_or(Some(100), |place| read::count(&place, sink, 1..=10_000));
     let data = reader.object("data");
     reader.finish();
     Some(CronSource {
@@ -89,12 +75,7 @@ fn timezone(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if text.len() <= 64 && text.split('/').all(part) && text.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Some(text);
     }
-    read::wrong(
-        place,
-        sink,
-        codes::TIMEZONE,
-        &format!("`{text}` is no name of a time zone"),
-    )
+    read::wrong(place, sink, codes::TIMEZONE, &format!("`{text}` is no name of a time zone"))
 }
 
 /// A field: its name, least and greatest number, and names for numbers (from the least).
@@ -105,18 +86,12 @@ struct Field {
     names: &'static [&'static str],
 }
 
-const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 fn fields(dialect: Dialect) -> [Field; 6] {
-    let field = |name, least, most, names| Field {
-        name,
-        least,
-        most,
-        names,
-    };
+    let field = |name, least, most, names| Field { name, least, most, names };
     let weekday = match dialect {
         Dialect::Posix => (0, 7),
         Dialect::Quartz => (1, 7),
@@ -131,26 +106,14 @@ fn fields(dialect: Dialect) -> [Field; 6] {
     ]
 }
 
-const NICKNAMES: [&str; 7] = [
-    "@yearly",
-    "@annually",
-    "@monthly",
-    "@weekly",
-    "@daily",
-    "@midnight",
-    "@hourly",
-];
+const NICKNAMES: [&str; 7] =
+    ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
 fn schedule(place: &Place, sink: &Sink, dialect: Dialect) -> Option<Arc<str>> {
     let text = place.text(sink)?;
     match judge(&text, dialect) {
         Ok(()) => Some(text),
-        Err(why) => read::wrong(
-            place,
-            sink,
-            codes::SCHEDULE,
-            &format!("the schedule `{text}` {why}"),
-        ),
+        Err(why) => read::wrong(place, sink, codes::SCHEDULE, &format!("the schedule `{text}` {why}")),
     }
 }
 
@@ -168,12 +131,7 @@ fn judge(text: &str, dialect: Dialect) -> Result<(), String> {
         (count, Dialect::Posix) => return Err(format!("has {count} fields, not 5 or 6")),
         (count, Dialect::Quartz) => return Err(format!("has {count} fields, not 6 or 7")),
     };
-    let year_field = Field {
-        name: "year",
-        least: 1970,
-        most: 2100,
-        names: &[],
-    };
+    let year_field = Field { name: "year", least: 1970, most: 2100, names: &[] };
     let all = fields.iter().skip(skip).chain(year.then_some(&year_field));
     for (part, field) in parts.iter().zip(all) {
         for item in part.split(',') {
@@ -187,9 +145,7 @@ fn judge(text: &str, dialect: Dialect) -> Result<(), String> {
 
 /// `*`, `?`, a number or name, a range, each with a step; for days also `L`, `15W`, `5L`, `1#2`.
 fn is_item(item: &str, field: &Field) -> bool {
-    let (body, step) = item
-        .split_once('/')
-        .map_or((item, None), |(body, step)| (body, Some(step)));
+    let (body, step) = item.split_once('/').map_or((item, None), |(body, step)| (body, Some(step)));
     if step.is_some_and(|step| !step.parse::<u32>().is_ok_and(|n| (1..=field.most).contains(&n))) {
         return false;
     }
@@ -202,13 +158,9 @@ fn is_item(item: &str, field: &Field) -> bool {
             if let Some((low, high)) = body.split_once('-') {
                 return matches!((number(low, field), number(high, field)), (Some(low), Some(high)) if low <= high || !field.names.is_empty());
             }
-            let special = ['W', 'L']
-                .iter()
-                .find_map(|mark| body.strip_suffix(*mark))
-                .filter(|_| day && step.is_none());
-            let nth = body
-                .split_once('#')
-                .filter(|_| field.name == "day of week" && step.is_none());
+            let special =
+                ['W', 'L'].iter().find_map(|mark| body.strip_suffix(*mark)).filter(|_| day && step.is_none());
+            let nth = body.split_once('#').filter(|_| field.name == "day of week" && step.is_none());
             match (nth, special) {
                 (Some((day, nth)), _) => {
                     number(day, field).is_some() && nth.parse::<u32>().is_ok_and(|n| (1..=5).contains(&n))
@@ -221,10 +173,7 @@ fn is_item(item: &str, field: &Field) -> bool {
 }
 
 fn number(text: &str, field: &Field) -> Option<u32> {
-    let named = field
-        .names
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text));
+    let named = field.names.iter().position(|name| name.eq_ignore_ascii_case(text));
     let number = named.map(|at| at as u32 + field.least).or_else(|| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse().ok()).flatten()
@@ -239,12 +188,7 @@ mod tests {
     #[test]
     fn schedules() {
         let check = |text: &str, dialect: Dialect, good: bool| {
-            assert_eq!(
-                judge(text, dialect).is_ok(),
-                good,
-                "{text}: {:?}",
-                judge(text, dialect)
-            );
+            assert_eq!(judge(text, dialect).is_ok(), good, "{text}: {:?}", judge(text, dialect));
         };
         for text in [
             "* * * * *",

@@ -83,35 +83,20 @@ const MAX_BODY: u64 = 10 * 1024 * 1024;
 
 pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<HttpSource> {
     let mut reader = Reader::open(place, sink, "an http source")?;
-    let path = reader
-        .need("path")
-        .and_then(|place| path(&place, sink, &meta.namespace));
-    let methods = reader.take("methods").map_or(Some(vec!["POST".into()]), |place| {
-        read::list(&place, sink, method)
-    });
+    let path = reader.need("path").and_then(|place| path(&place, sink, &meta.namespace));
+    let methods =
+        reader.take("methods").map_or(Some(vec!["POST".into()]), |place| read::list(&place, sink, method));
     let auth = reader.take("auth");
-    let respond = reader.choice(
-        "respond",
-        &[("accepted", Respond::Accepted), ("output", Respond::Output)],
-    );
-    let timeout = reader
-        .take("timeout")
-        .map_or(Some(Duration::from_secs(30)), |place| {
-            read::duration(&place, sink)
-        });
+    let respond = reader.choice("respond", &[("accepted", Respond::Accepted), ("output", Respond::Output)]);
+    let timeout =
+        reader.take("timeout").map_or(Some(Duration::from_secs(30)), |place| read::duration(&place, sink));
     let max_body = reader.take("maxBody").map_or(Some(1024 * 1024), |place| {
         let size = read::size(&place, sink)?;
         let message = "maxBody is larger than the limit `request-body` of 10 MiB";
-        if size > MAX_BODY {
-            read::wrong(&place, sink, codes::SIZE, message)
-        } else {
-            Some(size)
-        }
+        if size > MAX_BODY { read::wrong(&place, sink, codes::SIZE, message) } else { Some(size) }
     });
     let auth = auth.or_else(|| {
-        let missing = reader
-            .place()
-            .error(shared::MISSING_KEY, "an http source lacks the key `auth`");
+        let missing = reader.place().error(shared::MISSING_KEY, "an http source lacks the key `auth`");
         sink.push(
             missing.help("state who may call: bearer, basic or hmac; `auth: {none: {}}` lets everyone in"),
         );
@@ -157,21 +142,13 @@ fn method(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if METHODS.contains(&&*upper) {
         return Some(upper.into());
     }
-    read::wrong(
-        place,
-        sink,
-        codes::METHOD,
-        &format!("`{text}` is no HTTP method of a hook"),
-    )
+    read::wrong(place, sink, codes::METHOD, &format!("`{text}` is no HTTP method of a hook"))
 }
 
 fn read_auth(place: Place, sink: &Sink) -> Option<HttpAuth> {
     let mut reader = Reader::open(place, sink, "auth")?;
-    let kind = read::one_of(
-        &mut reader,
-        &["none", "bearer", "basic", "hmac", "jwt", "mtls"],
-        "the authentication",
-    );
+    let kind =
+        read::one_of(&mut reader, &["none", "bearer", "basic", "hmac", "jwt", "mtls"], "the authentication");
     reader.finish();
     let (kind, place) = kind?;
     match kind {
@@ -200,18 +177,12 @@ fn read_hmac(place: Place, sink: &Sink) -> Option<HttpAuth> {
         ("generic", HmacScheme::Generic),
     ];
     let mut reader = Reader::open(place, sink, "hmac")?;
-    let scheme = reader
-        .need("scheme")
-        .and_then(|place| place.choice(sink, &schemes));
-    let secrets = reader
-        .need("secrets")
-        .and_then(|place| read::list(&place, sink, read::secret_name));
+    let scheme = reader.need("scheme").and_then(|place| place.choice(sink, &schemes));
+    let secrets = reader.need("secrets").and_then(|place| read::list(&place, sink, read::secret_name));
     let header = reader.take("header").map(|place| {
         let text = place.text(sink)?;
-        let good = !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let good =
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let message = format!("`{text}` is no name of a header field");
         if good {
             Some(text.to_ascii_lowercase())
@@ -219,18 +190,12 @@ fn read_hmac(place: Place, sink: &Sink) -> Option<HttpAuth> {
             read::wrong(&place, sink, codes::HEADER, &message)
         }
     });
-    let tolerance = reader
-        .take("tolerance")
-        .map_or(Some(Duration::from_mins(5)), |p| read::duration(&p, sink));
+    let tolerance =
+        reader.take("tolerance").map_or(Some(Duration::from_mins(5)), |p| read::duration(&p, sink));
     reader.finish();
     let header = match header {
         Some(header) => Some(header?.into()),
         None => None,
     };
-    Some(HttpAuth::Hmac {
-        scheme: scheme?,
-        secrets: secrets?,
-        header,
-        tolerance: tolerance?,
-    })
+    Some(HttpAuth::Hmac { scheme: scheme?, secrets: secrets?, header, tolerance: tolerance? })
 }

@@ -58,9 +58,7 @@ pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<KafkaSo
                 if let Some(extra) = reader.take(key) {
                     let message = format!("`{key}` and `connection` exclude each other");
                     sink.push(
-                        extra
-                            .key_error(shared::EXCLUSIVE, message)
-                            .help("the Connection holds these fields"),
+                        extra.key_error(shared::EXCLUSIVE, message).help("the Connection holds these fields"),
                     );
                 }
             }
@@ -68,30 +66,16 @@ pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<KafkaSo
         }
         None => read_kafka(&mut reader).map(Link::Inline),
     };
-    let topics = reader
-        .need("topics")
-        .and_then(|place| read::list(&place, sink, topic));
+    let topics = reader.need("topics").and_then(|place| read::list(&place, sink, topic));
     let group = reader.take("group").map_or_else(
         || Some(format!("tidemill.{}.{}", meta.namespace, meta.name).into()),
         |place| read::some_text(&place, sink),
     );
-    let start = reader
-        .take("start")
-        .map_or(Some(Start::Latest), |place| start(&place, sink));
-    let formats = [
-        ("auto", Format::Auto),
-        ("cloudevents", Format::CloudEvents),
-        ("plain", Format::Plain),
-    ];
+    let start = reader.take("start").map_or(Some(Start::Latest), |place| start(&place, sink));
+    let formats = [("auto", Format::Auto), ("cloudevents", Format::CloudEvents), ("plain", Format::Plain)];
     let format = reader.choice("format", &formats);
     reader.finish();
-    Some(KafkaSource {
-        connection: connection?,
-        topics: topics?,
-        group: group?,
-        start: start?,
-        format,
-    })
+    Some(KafkaSource { connection: connection?, topics: topics?, group: group?, start: start?, format })
 }
 
 fn topic(place: &Place, sink: &Sink) -> Option<Arc<str>> {
@@ -100,12 +84,7 @@ fn topic(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if (1..=249).contains(&text.len()) && text.bytes().all(good) && !matches!(&*text, "." | "..") {
         return Some(text);
     }
-    read::wrong(
-        place,
-        sink,
-        shared::WRONG_NAME,
-        &format!("`{text}` is no name of a topic"),
-    )
+    read::wrong(place, sink, shared::WRONG_NAME, &format!("`{text}` is no name of a topic"))
 }
 
 fn start(place: &Place, sink: &Sink) -> Option<Start> {
@@ -116,12 +95,7 @@ fn start(place: &Place, sink: &Sink) -> Option<Start> {
     let instant = reader.need("timestamp").and_then(|place| {
         let text = place.text(sink)?;
         Time::parse(&text).or_else(|| {
-            read::wrong(
-                &place,
-                sink,
-                shared::WRONG_VALUE,
-                &format!("`{text}` is no RFC 3339 timestamp"),
-            )
+            read::wrong(&place, sink, shared::WRONG_VALUE, &format!("`{text}` is no RFC 3339 timestamp"))
         })
     });
     reader.finish();

@@ -45,18 +45,11 @@ pub(super) fn read(place: Place, sink: &Sink) -> Option<EventOverrides> {
             }
         }
     }
-    for (name, place) in reader
-        .take("extensions")
-        .and_then(|place| place.entries(sink))
-        .unwrap_or_default()
-    {
+    for (name, place) in reader.take("extensions").and_then(|place| place.entries(sink)).unwrap_or_default() {
         let known =
             ATTRIBUTES.contains(&&*name) || matches!(&*name, "specversion" | "datacontenttype" | "data");
         let mistake = if known || is_reserved(&name) {
-            Some((
-                codes::RESERVED_EXTENSION,
-                format!("the extension `{name}` is reserved"),
-            ))
+            Some((codes::RESERVED_EXTENSION, format!("the extension `{name}` is reserved")))
         } else if !is_attribute_name(&name) {
             Some((codes::ATTRIBUTE, format!("`{name}` is no attribute name")))
         } else {
@@ -91,10 +84,7 @@ fn one(name: &str, place: &Place, sink: &Sink) -> Option<Template> {
 }
 
 fn sample() -> Map {
-    ["id", "source", "type"]
-        .into_iter()
-        .map(|name| (name.into(), Value::text("x")))
-        .collect()
+    ["id", "source", "type"].into_iter().map(|name| (name.into(), Value::text("x"))).collect()
 }
 
 fn replaced<'a>(base: &Map, values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Event, EventError> {
@@ -117,9 +107,7 @@ impl EventOverrides {
             return Ok(event.clone());
         }
         let eval = |name: &str, template: &Template| {
-            template
-                .eval(record, &NoArguments)
-                .map_err(|fault| OverrideError::Expression(name.into(), fault))
+            template.eval(record, &NoArguments).map_err(|fault| OverrideError::Expression(name.into(), fault))
         };
         let mut values: Vec<(&str, Value)> = Vec::new();
         for (name, template) in &self.attributes {
@@ -133,15 +121,9 @@ impl EventOverrides {
             values.push((name, eval(&format!("extensions.{name}"), template)?));
         }
         // The payload is put back afterwards, untouched.
-        let bare = Event {
-            data: crate::event::Data::None,
-            ..event.clone()
-        };
+        let bare = Event { data: crate::event::Data::None, ..event.clone() };
         let envelope = bare.to_value();
         let replaced = replaced(envelope.as_object().unwrap_or(&Map::new()), values)?;
-        Ok(Event {
-            data: event.data.clone(),
-            ..replaced
-        })
+        Ok(Event { data: event.data.clone(), ..replaced })
     }
 }

@@ -48,30 +48,16 @@ pub(in crate::manifest) fn read_buffer(place: Place, sink: &Sink) -> Option<Buff
     let many = || 1..=i64::from(u32::MAX);
     let rate = optional(reader.take("rate"), |place| read::rate(&place, sink));
     let burst = optional(reader.take("burst"), |place| read::count(&place, sink, many()));
-    let concurrency = optional(reader.take("concurrency"), |place| {
-        read::count(&place, sink, many())
-    });
-    let capacity = reader
-        .take("capacity")
-        .map_or(Some(CAPACITY), |place| read::count(&place, sink, many()));
+    let concurrency = optional(reader.take("concurrency"), |place| read::count(&place, sink, many()));
+    let capacity = reader.take("capacity").map_or(Some(CAPACITY), |place| read::count(&place, sink, many()));
     let order_by = optional(reader.take("orderBy"), |place| read::template(&place, sink));
     let when_full = reader.choice(
         "whenFull",
-        &[
-            ("wait", WhenFull::Wait),
-            ("reject", WhenFull::Reject),
-            ("divert", WhenFull::Divert),
-        ],
+        &[("wait", WhenFull::Wait), ("reject", WhenFull::Reject), ("divert", WhenFull::Divert)],
     );
     let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
-    let priority = reader
-        .take("priority")
-        .map_or(Some(0), |place| read::integer(&place, sink, range));
-    reader.refuse(
-        "queue",
-        codes::LATER_QUEUE,
-        "named queues are not supported by this release",
-    );
+    let priority = reader.take("priority").map_or(Some(0), |place| read::integer(&place, sink, range));
+    reader.refuse("queue", codes::LATER_QUEUE, "named queues are not supported by this release");
     reader.finish();
     Some(Buffer {
         rate: rate?,

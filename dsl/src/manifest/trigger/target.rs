@@ -110,24 +110,15 @@ fn workflow_version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if &*text == "latest" || semver::Version::parse(&text).is_ok() {
         return Some(text);
     }
-    read::wrong(
-        place,
-        sink,
-        codes::TARGET,
-        &format!("`{text}` is no semantic version"),
-    )
+    read::wrong(place, sink, codes::TARGET, &format!("`{text}` is no semantic version"))
 }
 
 fn function_target(place: &Place, sink: &Sink) -> Option<Target> {
     let text = place.text(sink)?;
-    let (name, version) = text
-        .split_once(':')
-        .map_or((&*text, None), |(name, version)| (name, Some(version)));
+    let (name, version) =
+        text.split_once(':').map_or((&*text, None), |(name, version)| (name, Some(version)));
     if is_label(name) && version.is_none_or(is_label) {
-        return Some(Target::Function {
-            name: name.into(),
-            version: version.map(Arc::from),
-        });
+        return Some(Target::Function { name: name.into(), version: version.map(Arc::from) });
     }
     read::wrong(
         place,
@@ -143,12 +134,6 @@ impl Target {
             Target::Workflow { name, version } => ("Workflow", name, version),
             Target::Function { name, version } => ("Function", name, version),
         };
-        Reference {
-            kind,
-            name: name.clone(),
-            version: version.clone(),
-            span,
-            pointer: pointer.into(),
-        }
+        Reference { kind, name: name.clone(), version: version.clone(), span, pointer: pointer.into() }
     }
 }

@@ -67,9 +67,7 @@ do:
     /do/2/t/catch/do/0/h -> (exit) / (exit)
     /do/3/l/do/0/b -> (exit) / (exit)
     ");
-    let Kind::Try(parts) = &program.tasks.iter().find(|t| &*t.name == "t").unwrap().kind else {
-        panic!()
-    };
+    let Kind::Try(parts) = &program.tasks.iter().find(|t| &*t.name == "t").unwrap().kind else { panic!() };
     assert_eq!(parts.then.map(|n| next(&program, n)), Some("a"));
     let edges: Vec<_> = graph(&program)
         .edge_references()
@@ -109,17 +107,9 @@ fn default_case_is_tried_last() {
   - c: {set: {c: 1}}
 ",
     );
-    let Kind::Switch(cases) = &program.tasks[0].kind else {
-        panic!()
-    };
-    let seen: Vec<_> = cases
-        .iter()
-        .map(|c| (&*c.name, c.when.is_some(), next(&program, c.then)))
-        .collect();
-    assert_eq!(
-        seen,
-        [("yes", true, "b"), ("no", true, "(exit)"), ("other", false, "c")]
-    );
+    let Kind::Switch(cases) = &program.tasks[0].kind else { panic!() };
+    let seen: Vec<_> = cases.iter().map(|c| (&*c.name, c.when.is_some(), next(&program, c.then))).collect();
+    assert_eq!(seen, [("yes", true, "b"), ("no", true, "(exit)"), ("other", false, "c")]);
 }
 
 #[test]
@@ -127,24 +117,13 @@ fn filters_tell_literals_from_patterns() {
     let check = |kind: &str, expected: (Option<&str>, Option<&str>), pattern: bool| {
         let body = format!("do:\n  - a: {{listen: {{to: {{one: {{with: {{type: '{kind}'}}}}}}}}}}\n");
         let program = program(&body);
-        let Kind::Listen(listen) = &program.tasks[0].kind else {
-            panic!()
-        };
-        assert_eq!(
-            (listen.filter.event_type(), listen.filter.stated_type()),
-            expected,
-            "{kind}"
-        );
+        let Kind::Listen(listen) = &program.tasks[0].kind else { panic!() };
+        assert_eq!((listen.filter.event_type(), listen.filter.stated_type()), expected, "{kind}");
         let AttributeTest::Text { pattern: found, .. } = &listen.filter.with[0].1 else {
             return assert!(!pattern);
         };
         assert_eq!(found.is_some(), pattern, "{kind}");
-        assert!(
-            found
-                .as_ref()
-                .is_none_or(|p| p.is_match("a.b.c") && !p.is_match("xa.b.cx")),
-            "{kind}"
-        );
+        assert!(found.as_ref().is_none_or(|p| p.is_match("a.b.c") && !p.is_match("xa.b.cx")), "{kind}");
     };
     check("a.b.c", (Some("a.b.c"), Some("a.b.c")), false);
     check("a.b.*", (None, Some("a.b.*")), true);
@@ -165,10 +144,7 @@ fn warnings() {
         &format!("do:\n  - a: {{{set}, then: c}}\n  - b: {{{set}}}\n  - c: {{{set}}}\n"),
         &["W0551 8:5 the task `b` is never reached"],
     );
-    check(
-        &format!("do:\n  - a: {{{set}, then: c, if: .x}}\n  - b: {{{set}}}\n  - c: {{{set}}}\n"),
-        &[],
-    );
+    check(&format!("do:\n  - a: {{{set}, then: c, if: .x}}\n  - b: {{{set}}}\n  - c: {{{set}}}\n"), &[]);
     check(
         &format!("do:\n  - a: {{{set}, then: end}}\n  - b: {{do: [{{c: {{{set}}}}}]}}\n"),
         &["W0551 8:5 the task `b` is never reached"],
@@ -181,22 +157,13 @@ fn warnings() {
         &format!("do:\n  - a: {{{set}, then: a}}\n"),
         &["W0552 7:5 the loop that begins with the task `a` has no exit"],
     );
-    check(
-        &format!("timeout: {{after: PT1M}}\ndo:\n  - a: {{{set}, then: a}}\n"),
-        &[],
-    );
+    check(&format!("timeout: {{after: PT1M}}\ndo:\n  - a: {{{set}, then: a}}\n"), &[]);
     check(
         &format!("do:\n  - a: {{switch: [{{x: {{when: .x, then: end}}}}]}}\n  - b: {{{set}, then: a}}\n"),
         &[],
     );
-    check(
-        "do:\n  - a: {set: {b: 'x ${ .y'}}\n",
-        &["W0451 7:21 `${ .y` is text: no `}` closes it"],
-    );
-    check(
-        &format!("do:\n  - a: {{{set}}}\n  - b: {{{set}, if: .x, then: a}}\n"),
-        &[],
-    );
+    check("do:\n  - a: {set: {b: 'x ${ .y'}}\n", &["W0451 7:21 `${ .y` is text: no `}` closes it"]);
+    check(&format!("do:\n  - a: {{{set}}}\n  - b: {{{set}, if: .x, then: a}}\n"), &[]);
     check(
         &format!("do:\n  - a: {{do: [{{x: {{{set}, then: end, if: .x}}}}]}}\n  - b: {{{set}, then: a}}\n"),
         &[],
@@ -211,10 +178,8 @@ fn digest_is_that_of_the_text() {
     assert_eq!(program.digest[..], sha2::Sha256::digest(text.as_bytes())[..]);
     let many = format!("# first\n{text}---\n{text}");
     let documents = crate::yaml::parse_all(&many).unwrap();
-    let digests: Vec<_> = documents
-        .iter()
-        .map(|d| super::super::check_node(d, &many).program.unwrap().digest)
-        .collect();
+    let digests: Vec<_> =
+        documents.iter().map(|d| super::super::check_node(d, &many).program.unwrap().digest).collect();
     assert_eq!(digests[0], digests[1]);
     assert_eq!(digests[0][..], sha2::Sha256::digest(text.as_bytes())[..]);
 }
@@ -224,17 +189,8 @@ fn json_is_read_like_yaml() {
     let json = r#"{"document":{"dsl":"1.0.0","namespace":"n","name":"m","version":"1.0.0"},
         "do":[{"a":{"set":{"emoji":"\ud83d\ude00"}}}]}"#;
     let program = check(json).program.unwrap();
-    assert_eq!(
-        program
-            .definition
-            .pointer("/do/0/a/set/emoji")
-            .and_then(crate::Value::as_str),
-        Some("😀")
-    );
-    assert_eq!(
-        &*program.task(program.list(program.root).tasks[0]).reference,
-        "/do/0/a"
-    );
+    assert_eq!(program.definition.pointer("/do/0/a/set/emoji").and_then(crate::Value::as_str), Some("😀"));
+    assert_eq!(&*program.task(program.list(program.root).tasks[0]).reference, "/do/0/a");
 }
 
 #[test]
@@ -245,10 +201,5 @@ fn time_of_a_large_definition() {
     let begun = std::time::Instant::now();
     let checked = check(&text);
     eprintln!("{} bytes: {:?}", text.len(), begun.elapsed());
-    assert_eq!(
-        checked.program.map(|p| p.tasks.len()),
-        Some(2000),
-        "{:?}",
-        checked.diagnostics.first()
-    );
+    assert_eq!(checked.program.map(|p| p.tasks.len()), Some(2000), "{:?}", checked.diagnostics.first());
 }

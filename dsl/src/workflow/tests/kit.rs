@@ -7,10 +7,7 @@ use super::{check, told};
 
 fn kit() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here
-        .ancestors()
-        .map(|a| a.join("shared/conformance/open-workflow"))
-        .find(|p| p.is_dir());
+    let found = here.ancestors().map(|a| a.join("shared/conformance/open-workflow")).find(|p| p.is_dir());
     if found.is_none() {
         eprintln!("SKIPPED: shared/conformance/open-workflow is not beside the project");
     }
@@ -19,9 +16,7 @@ fn kit() -> Option<PathBuf> {
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    let mut files: Vec<_> = entries
-        .filter(|p| p.extension().is_some_and(|e| e == extension))
-        .collect();
+    let mut files: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == extension)).collect();
     files.sort();
     files
 }
@@ -76,12 +71,7 @@ fn kit_definitions_compile() {
             count += 1;
             let checked = check(&text);
             let openapi = checked.diagnostics.iter().all(|d| d.code == "E0902");
-            assert!(
-                checked.program.is_some() || openapi,
-                "{}: {:?}",
-                file.display(),
-                told(&checked)
-            );
+            assert!(checked.program.is_some() || openapi, "{}: {:?}", file.display(), told(&checked));
         }
     }
     assert!(count >= 12, "{count}");

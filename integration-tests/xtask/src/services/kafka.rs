@@ -28,22 +28,10 @@ pub(super) const SERVICE: Service = Service {
 };
 
 const PACKAGES: &[Package] = &[
-    Package {
-        name: "openjdk-17-jre-headless",
-        proof: Proof::Check(has_java_17),
-    },
-    Package {
-        name: "maven",
-        proof: Proof::Program("mvn"),
-    },
-    Package {
-        name: "kcat",
-        proof: Proof::Program("kcat"),
-    },
-    Package {
-        name: "openssl",
-        proof: Proof::Program("openssl"),
-    },
+    Package { name: "openjdk-17-jre-headless", proof: Proof::Check(has_java_17) },
+    Package { name: "maven", proof: Proof::Program("mvn") },
+    Package { name: "kcat", proof: Proof::Program("kcat") },
+    Package { name: "openssl", proof: Proof::Program("openssl") },
 ];
 
 /// The Kafka release the tests run against.
@@ -70,17 +58,11 @@ fn fetch(places: &Places) -> Result<()> {
     maven.args(["-B", "-ntp", "-f"]).arg(partial.join("pom.xml"));
     maven.arg(format!("-Dmaven.repo.local={}", partial.join("m2").display()));
     maven.arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies");
-    maven
-        .arg(format!("-DoutputDirectory={}", partial.join("lib").display()))
-        .arg("-DincludeScope=runtime");
+    maven.arg(format!("-DoutputDirectory={}", partial.join("lib").display())).arg("-DincludeScope=runtime");
     let outcome = process::output(&mut maven).map(drop).and_then(|()| {
         let moved = fs::rename(partial.join("lib"), &lib);
         // Another run may have been first; its copy is as good.
-        if lib.is_dir() {
-            Ok(())
-        } else {
-            moved.cannot(|| format!("fill {}", lib.display()))
-        }
+        if lib.is_dir() { Ok(()) } else { moved.cannot(|| format!("fill {}", lib.display())) }
     });
     let _ = fs::remove_dir_all(&partial);
     outcome
@@ -95,10 +77,7 @@ fn init(places: &Places) -> Result<()> {
     let ports = free_ports(PORTS)?;
     write(&conf.join("server.properties"), &properties(&places.data, ports))?;
     write(&conf.join("log4j2.properties"), LOGGING)?;
-    write(
-        &places.data.join("ports"),
-        &ports.map(|port| port.to_string()).join(" "),
-    )?;
+    write(&places.data.join("ports"), &ports.map(|port| port.to_string()).join(" "))?;
     write(&places.address_file(), &format!("127.0.0.1:{}\n", ports[1]))?;
     if places.data.join("data/meta.properties").is_file() {
         return Ok(());
@@ -108,26 +87,14 @@ fn init(places: &Places) -> Result<()> {
         .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
         .arg(conf.join("server.properties"));
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
-        format
-            .arg("--add-scram")
-            .arg(format!("{mechanism}=[name=scram,password=scram-secret]"));
+        format.arg("--add-scram").arg(format!("{mechanism}=[name=scram,password=scram-secret]"));
     }
     process::output(&mut format).map(drop)
 }
 
 fn start(places: &Places) -> Command {
-    let mut broker = java(
-        places,
-        &[
-            "-Xmx256m",
-            "-Xms256m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-        ],
-    );
-    broker
-        .arg("kafka.Kafka")
-        .arg(places.data.join("conf/server.properties"));
+    let mut broker = java(places, &["-Xmx256m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    broker.arg("kafka.Kafka").arg(places.data.join("conf/server.properties"));
     broker
 }
 
@@ -135,17 +102,10 @@ fn settings(places: &Places) -> Vec<(&'static str, String)> {
     let text = fs::read_to_string(places.data.join("ports")).unwrap_or_default();
     let mut ports = text.split(' ').skip(2).map(|port| format!("127.0.0.1:{port}"));
     let mut settings = Vec::new();
-    for variable in [
-        "TIDEMILL_TEST_KAFKA_SASL",
-        "TIDEMILL_TEST_KAFKA_TLS",
-        "TIDEMILL_TEST_KAFKA_SASL_TLS",
-    ] {
+    for variable in ["TIDEMILL_TEST_KAFKA_SASL", "TIDEMILL_TEST_KAFKA_TLS", "TIDEMILL_TEST_KAFKA_SASL_TLS"] {
         settings.extend(ports.next().map(|address| (variable, address)));
     }
-    settings.push((
-        "TIDEMILL_TEST_KAFKA_CA",
-        places.data.join("conf/ca.pem").display().to_string(),
-    ));
+    settings.push(("TIDEMILL_TEST_KAFKA_CA", places.data.join("conf/ca.pem").display().to_string()));
     settings
 }
 
@@ -154,9 +114,7 @@ fn java(places: &Places, options: &[&str]) -> Command {
     java.args(options);
     let logging = places.data.join("conf/log4j2.properties");
     java.arg(format!("-Dlog4j2.configurationFile={}", logging.display()));
-    java.arg("-cp")
-        .arg(format!("{}/*", places.cache.join(VERSION).display()))
-        .current_dir(&places.data);
+    java.arg("-cp").arg(format!("{}/*", places.cache.join(VERSION).display())).current_dir(&places.data);
     java
 }
 
@@ -181,10 +139,7 @@ fn certificates(conf: &Path) -> Result<()> {
          -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign",
     )?;
     openssl("req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout broker.key -out broker.csr")?;
-    write(
-        &conf.join("broker.ext"),
-        "subjectAltName=IP:127.0.0.1,DNS:localhost\n",
-    )?;
+    write(&conf.join("broker.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n")?;
     openssl(
         "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile broker.ext -out broker.crt",
     )?;
@@ -198,19 +153,12 @@ fn certificates(conf: &Path) -> Result<()> {
 /// Asks for the cluster's brokers; a broker that is up lists at least itself.
 fn probe(address: &str) -> std::result::Result<(), String> {
     let brokers = broker_count(address).map_err(|error| error.to_string())?;
-    if brokers > 0 {
-        Ok(())
-    } else {
-        Err("it lists no brokers yet".to_owned())
-    }
+    if brokers > 0 { Ok(()) } else { Err("it lists no brokers yet".to_owned()) }
 }
 
 fn broker_count(address: &str) -> std::io::Result<i32> {
     let patience = Duration::from_secs(5);
-    let target = address
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| std::io::Error::other("no such address"))?;
+    let target = address.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("no such address"))?;
     let mut stream = TcpStream::connect_timeout(&target, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.write_all(&metadata_request())?;
@@ -259,10 +207,7 @@ mod tests {
     #[test]
     fn java_releases() {
         let check = |text: &str, expected: Option<u32>| assert_eq!(java_release(text), expected, "{text}");
-        check(
-            "openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime Environment",
-            Some(17),
-        );
+        check("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime Environment", Some(17));
         check("openjdk version \"21\" 2023-09-19", Some(21));
         check("java version \"1.8.0_412\"", Some(8));
         check("sh: 1: java: not found", None);
@@ -285,10 +230,7 @@ mod tests {
 
     #[test]
     fn a_silent_address_is_not_ready() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(probe(&free.to_string()).is_err());
     }
 

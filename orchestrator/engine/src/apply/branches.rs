@@ -17,10 +17,7 @@ pub(super) fn composite(program: &Program, x: &mut Execution, record: &Record) {
             let Some(index) = branch_index(program, x, *visit, *task) else {
                 return;
             };
-            if let Some(Frame {
-                state: State::Fork(slots),
-                ..
-            }) = x.frame_mut(*visit)
+            if let Some(Frame { state: State::Fork(slots), .. }) = x.frame_mut(*visit)
                 && let Some(slot) = slots.get_mut(index)
             {
                 *slot = Slot::Skipped;
@@ -28,11 +25,7 @@ pub(super) fn composite(program: &Program, x: &mut Execution, record: &Record) {
         }
         Record::Joined { visit } => join(program, x, *visit),
         Record::Iterated { visit } => {
-            if let Some(Frame {
-                state: State::For { begun, .. },
-                ..
-            }) = x.frame_mut(*visit)
-            {
+            if let Some(Frame { state: State::For { begun, .. }, .. }) = x.frame_mut(*visit) {
                 *begun += 1;
             }
         }
@@ -45,11 +38,7 @@ pub(crate) fn branch_index(program: &Program, x: &Execution, visit: Visit, task:
     let Kind::Fork(fork) = &program.task(x.frame(visit)?.task).kind else {
         return None;
     };
-    program
-        .list(fork.branches)
-        .tasks
-        .iter()
-        .position(|branch| *branch == task)
+    program.list(fork.branches).tasks.iter().position(|branch| *branch == task)
 }
 
 pub(super) fn slot_of<'a>(program: &Program, x: &'a mut Execution, visit: Visit) -> Option<&'a mut Slot> {
@@ -70,12 +59,7 @@ fn join(program: &Program, x: &mut Execution, visit: Visit) {
     let (input, parent) = (frame.input.clone(), frame.parent);
     let own = frame.context.is_some();
     let compete = matches!(&program.task(frame.task).kind, Kind::Fork(fork) if fork.compete);
-    let context = if own {
-        x.context_of(visit)
-    } else {
-        x.context_within(parent)
-    }
-    .clone();
+    let context = if own { x.context_of(visit) } else { x.context_within(parent) }.clone();
     let mut outputs = Vec::with_capacity(slots.len());
     let mut merged = context.clone();
     for slot in slots {
@@ -83,11 +67,7 @@ fn join(program: &Program, x: &mut Execution, visit: Visit) {
             Slot::Done(output, exported) => {
                 outputs.push(output);
                 if let Some(exported) = exported {
-                    merged = if compete {
-                        exported
-                    } else {
-                        merge(merged, exported)
-                    };
+                    merged = if compete { exported } else { merge(merged, exported) };
                 }
             }
             Slot::Skipped if !compete => outputs.push(input.clone()),
@@ -98,11 +78,7 @@ fn join(program: &Program, x: &mut Execution, visit: Visit) {
         let holder = if own { visit } else { parent };
         *context_mut(x, holder) = merged;
     }
-    let flow = if compete {
-        outputs.pop().unwrap_or(input)
-    } else {
-        Value::from(outputs)
-    };
+    let flow = if compete { outputs.pop().unwrap_or(input) } else { Value::from(outputs) };
     set_flow(x, visit, flow);
 }
 
@@ -134,11 +110,7 @@ pub(super) fn attempts(x: &mut Execution, record: &Record) {
     match record {
         Record::Delayed { until, .. } => state.phase = Phase::Delay(*until),
         Record::Retried { limit, .. } => {
-            *state = Attempts {
-                phase: Phase::Body,
-                number: state.number + 1,
-                limit: *limit,
-            };
+            *state = Attempts { phase: Phase::Body, number: state.number + 1, limit: *limit };
         }
         Record::Handling { fault, .. } => state.phase = Phase::Handler(fault.clone()),
         _ => {}

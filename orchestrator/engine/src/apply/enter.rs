@@ -31,10 +31,7 @@ impl Fresh<'_> {
         let ordinal = count_child(x, self.parent);
         if context.is_some()
             && let Some(index) = branch_index(program, x, self.parent, self.task)
-            && let Some(Frame {
-                state: State::Fork(slots),
-                ..
-            }) = x.frame_mut(self.parent)
+            && let Some(Frame { state: State::Fork(slots), .. }) = x.frame_mut(self.parent)
             && let Some(slot) = slots.get_mut(index)
         {
             *slot = Slot::Open;
@@ -63,16 +60,9 @@ impl Fresh<'_> {
 /// The attempt that a task entered in `parent` has: 1, and one more for each retry of a `try` around it.
 pub(crate) fn attempt_within(x: &Execution, parent: Visit) -> u32 {
     match x.frame(parent) {
-        Some(Frame {
-            state:
-                State::Try(Attempts {
-                    phase: Phase::Body,
-                    number,
-                    ..
-                }),
-            attempt,
-            ..
-        }) => attempt + number - 1,
+        Some(Frame { state: State::Try(Attempts { phase: Phase::Body, number, .. }), attempt, .. }) => {
+            attempt + number - 1
+        }
         Some(frame) => frame.attempt,
         None => 1,
     }
@@ -107,10 +97,7 @@ pub(super) fn begin_frame(program: &Program, frame: &mut Frame, begin: &Begin) {
             }
             State::Local(Value::Object(Arc::new(Map::new())))
         }
-        Begin::For(items) => State::For {
-            items: items.clone(),
-            begun: 0,
-        },
+        Begin::For(items) => State::For { items: items.clone(), begun: 0 },
         Begin::Fork => {
             let branches = match &program.task(frame.task).kind {
                 Kind::Fork(fork) => program.list(fork.branches).tasks.len(),
@@ -118,11 +105,7 @@ pub(super) fn begin_frame(program: &Program, frame: &mut Frame, begin: &Begin) {
             };
             State::Fork(vec![Slot::Open; branches])
         }
-        Begin::Try(limit) => State::Try(Attempts {
-            phase: Phase::Body,
-            number: 1,
-            limit: *limit,
-        }),
+        Begin::Try(limit) => State::Try(Attempts { phase: Phase::Body, number: 1, limit: *limit }),
     };
 }
 
@@ -164,27 +147,15 @@ pub(super) fn revive(program: &Program, x: &mut Execution, revival: &Revival, ti
         _ => {}
     }
     if let Some(index) = branch_index(program, x, revival.parent, frame.task)
-        && let Some(Frame {
-            state: State::Fork(slots),
-            ..
-        }) = x.frame_mut(revival.parent)
+        && let Some(Frame { state: State::Fork(slots), .. }) = x.frame_mut(revival.parent)
         && let Some(slot) = slots.get_mut(index)
     {
         *slot = Slot::Open;
     }
-    debug_assert!(
-        frame.parent == ROOT || x.is_open(frame.parent),
-        "a revived task has an open parent"
-    );
+    debug_assert!(frame.parent == ROOT || x.is_open(frame.parent), "a revived task has an open parent");
     x.frames.push(frame);
 }
 
 fn is_fork(x: &Execution, visit: Visit) -> bool {
-    matches!(
-        x.frame(visit),
-        Some(Frame {
-            state: State::Fork(_),
-            ..
-        })
-    )
+    matches!(x.frame(visit), Some(Frame { state: State::Fork(_), .. }))
 }

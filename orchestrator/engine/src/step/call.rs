@@ -15,10 +15,7 @@ pub(super) fn begin() -> Begun {
 
 pub(super) fn opened(machine: &mut Machine<'_>, visit: Visit) {
     if let Some(frame) = machine.x.open_frame(visit) {
-        machine.effects.push(Effect::Call {
-            visit,
-            attempt: frame.attempt,
-        });
+        machine.effects.push(Effect::Call { visit, attempt: frame.attempt });
     }
 }
 

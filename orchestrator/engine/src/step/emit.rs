@@ -25,10 +25,7 @@ pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, template: &Template)
     let event = event(machine, site, map)?;
     let value = machine.weigh(envelope(&event))?;
     machine.effects.push(Effect::Emit(event));
-    Ok(Begun::Done(
-        Raw::Value(value),
-        machine.program.task(site.task).then,
-    ))
+    Ok(Begun::Done(Raw::Value(value), machine.program.task(site.task).then))
 }
 
 /// Keeps the author's attributes and fills in id, source and time where absent (dsl.md section 12).
@@ -36,9 +33,7 @@ fn event(machine: &Machine<'_>, site: &Site, map: &Map) -> Result<Event, Fault> 
     let text = |name: &str| match map.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
-        Some(other) => Err(Fault::expression(format!(
-            "the event attribute `{name}` cannot be {other}"
-        ))),
+        Some(other) => Err(Fault::expression(format!("the event attribute `{name}` cannot be {other}"))),
     };
     let Some(kind) = text("type")? else {
         return Err(Fault::expression("the event has no `type`"));
@@ -57,9 +52,7 @@ fn event(machine: &Machine<'_>, site: &Site, map: &Map) -> Result<Event, Fault> 
         datacontenttype: text("datacontenttype")?,
         dataschema: text("dataschema")?,
         extensions: extensions(map)?,
-        data: map
-            .get("data")
-            .map_or(Data::None, |data| Data::Json(data.clone())),
+        data: map.get("data").map_or(Data::None, |data| Data::Json(data.clone())),
     })
 }
 
@@ -72,34 +65,21 @@ fn event_id(machine: &Machine<'_>, site: &Site) -> Arc<str> {
     ExecutionId::derived(id.time(), &parts).to_string().into()
 }
 
-const ATTRIBUTES: [&str; 9] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-    "data",
-];
+const ATTRIBUTES: [&str; 9] =
+    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"];
 
 fn extensions(map: &Map) -> Result<Map, Fault> {
     let mut extensions = Map::new();
     for (name, value) in map.iter().filter(|(name, _)| !ATTRIBUTES.contains(&&***name)) {
-        let fits = name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-            && !name.is_empty();
+        let fits =
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) && !name.is_empty();
         match value {
             Value::Null => {}
             Value::Bool(_) | Value::Number(_) | Value::String(_) if fits => {
                 extensions.insert(name.clone(), value.clone());
             }
             _ => {
-                return Err(Fault::expression(format!(
-                    "the event attribute `{name}` cannot be {value}"
-                )));
+                return Err(Fault::expression(format!("the event attribute `{name}` cannot be {value}")));
             }
         }
     }

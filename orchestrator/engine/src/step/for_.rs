@@ -67,9 +67,6 @@ fn holds(
         return Ok(true);
     };
     let own = [(&*each.each, item), (&*each.at, Value::from(index as u64))];
-    let scope = Scope {
-        own: &own,
-        ..Scope::of_task(machine.program, machine.x, Place::Body, site)
-    };
+    let scope = Scope { own: &own, ..Scope::of_task(machine.program, machine.x, Place::Body, site) };
     Ok(condition.eval(flow, &scope)?.is_truthy())
 }

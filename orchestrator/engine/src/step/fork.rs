@@ -21,11 +21,7 @@ pub(super) fn opened(machine: &mut Machine<'_>, visit: Visit, fork: &Fork) {
     if branches.is_empty() {
         return settled(machine, visit);
     }
-    machine.queue.extend(branches.iter().map(|task| Work::Enter {
-        task: *task,
-        parent: visit,
-        raw: None,
-    }));
+    machine.queue.extend(branches.iter().map(|task| Work::Enter { task: *task, parent: visit, raw: None }));
 }
 
 /// A branch has ended well or was skipped: ends the fork if nothing more is to come.
@@ -42,13 +38,10 @@ pub(crate) fn settled(machine: &mut Machine<'_>, visit: Visit) {
     if open && !won {
         return;
     }
-    let failed = slots.iter().rev().find_map(|slot| {
-        if let Slot::Failed(fault) = slot {
-            Some(fault.clone())
-        } else {
-            None
-        }
-    });
+    let failed = slots
+        .iter()
+        .rev()
+        .find_map(|slot| if let Slot::Failed(fault) = slot { Some(fault.clone()) } else { None });
     let site = Site::of(frame);
     if let (Some(fault), false) = (failed, won) {
         return machine.fault(visit, fault, false);
@@ -75,9 +68,5 @@ pub(super) fn branch_failed(
         return None;
     };
     let open = slots.iter().any(|slot| matches!(slot, Slot::Open));
-    if fork.compete && open {
-        None
-    } else {
-        Some((fault, false))
-    }
+    if fork.compete && open { None } else { Some((fault, false)) }
 }

@@ -96,31 +96,13 @@ fn read(event: &Event, read: Read) -> Value {
 /// A CloudEvent in its structured form.
 pub(crate) fn envelope(event: &Event) -> Value {
     let mut map = Map::with_capacity(8 + event.extensions.len());
-    for name in [
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "subject",
-        "time",
-        "datacontenttype",
-        "dataschema",
-    ] {
+    for name in ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"] {
         if let Some(value) = attribute(event, name) {
             map.insert(name.into(), value);
         }
     }
-    map.extend(
-        event
-            .extensions
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
-    let name = if matches!(event.data, Data::Binary(_)) {
-        "data_base64"
-    } else {
-        "data"
-    };
+    map.extend(event.extensions.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let name = if matches!(event.data, Data::Binary(_)) { "data_base64" } else { "data" };
     if let Some(value) = data(event) {
         map.insert(name.into(), value);
     }

@@ -8,8 +8,5 @@ use crate::scope::Site;
 
 pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, template: &Template) -> Result<Begun, Fault> {
     let value = machine.body(template, site)?;
-    Ok(Begun::Done(
-        Raw::Value(value),
-        machine.program.task(site.task).then,
-    ))
+    Ok(Begun::Done(Raw::Value(value), machine.program.task(site.task).then))
 }

@@ -11,9 +11,7 @@ use crate::retry::{self, Verdict};
 use crate::scope::{Place, Scope, Site};
 
 pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, attempt: &Try) -> Result<Begun, Fault> {
-    Ok(Begun::Open(Begin::Try(retry::attempt_deadline(
-        machine, site, attempt,
-    )?)))
+    Ok(Begun::Open(Begin::Try(retry::attempt_deadline(machine, site, attempt)?)))
 }
 
 /// A task within the attempt has failed. Gives the fault that goes on outwards, if any.
@@ -71,24 +69,14 @@ fn catches(
     attempt: &Try,
     (fault, own): (&Fault, &[(&str, Value)]),
 ) -> Result<bool, Fault> {
-    let scope = Scope {
-        own,
-        ..Scope::of_task(machine.program, machine.x, Place::Body, site)
-    };
+    let scope = Scope { own, ..Scope::of_task(machine.program, machine.x, Place::Body, site) };
     if let Some(with) = &attempt.with {
-        let with = with.eval(
-            &site.input,
-            &Scope::of_task(machine.program, machine.x, Place::Body, site),
-        )?;
+        let with = with.eval(&site.input, &Scope::of_task(machine.program, machine.x, Place::Body, site))?;
         if !filter(&with, fault) {
             return Ok(false);
         }
     }
-    retry::permitted(
-        (attempt.when.as_ref(), attempt.except_when.as_ref()),
-        &site.input,
-        &scope,
-    )
+    retry::permitted((attempt.when.as_ref(), attempt.except_when.as_ref()), &site.input, &scope)
 }
 
 /// Equality on the given keys; the four forms of a standard type are equal.
@@ -97,9 +85,8 @@ fn filter(with: &Value, fault: &Fault) -> bool {
     let Some(with) = with.as_object() else {
         return false;
     };
-    with.iter()
-        .all(|(key, expected)| match (&**key, expected.as_str()) {
-            ("type", Some(kind)) => Fault::same_type(kind, &fault.kind),
-            _ => error.get(key) == Some(expected),
-        })
+    with.iter().all(|(key, expected)| match (&**key, expected.as_str()) {
+        ("type", Some(kind)) => Fault::same_type(kind, &fault.kind),
+        _ => error.get(key) == Some(expected),
+    })
 }

@@ -51,6 +51,7 @@ fn a_snapshot_of_another_program_is_refused() {
 #[test]
 fn a_snapshot_and_the_transitions_after_it_give_the_state() {
     let run = run();
+    assert_eq!(Execution::birth_of_snapshot(&run.x.snapshot()), Ok((**run.x.birth()).clone()));
     for cut in 1..run.log.len() {
         let mut x = tidemill_engine::fold(&run.program, &run.log[..cut]).unwrap();
         x = Execution::from_snapshot(&run.program, &x.snapshot()).unwrap();

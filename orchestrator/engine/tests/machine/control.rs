@@ -92,36 +92,20 @@ fn answers_and_timers_are_kept_while_suspended() {
     assert!(run.post(9, "e", "\"e\""));
     assert!(!run.post(10, "e", "\"second\""));
     let outcome = Outcome::Done(json("\"again\""));
-    assert_eq!(
-        run.feed(Input::Outcome {
-            visit,
-            attempt,
-            outcome
-        }),
-        Verdict::Stale
-    );
+    assert_eq!(run.feed(Input::Outcome { visit, attempt, outcome }), Verdict::Stale);
     assert_eq!(run.words(), words, "nothing moves while suspended");
     assert_eq!(run.x.open_calls().count(), 0);
     assert!(resume(&run.program, &run.x).effects.is_empty());
     run.resume();
-    run.expect(
-        r#"{"z":["c",{},["e"]]}"#,
-        "+W +f +c +w +l |w |l |W ^W ^w ^l -c -w -l -f +z -z -W",
-    );
-    let calls = run
-        .effects
-        .iter()
-        .filter(|effect| matches!(effect, Effect::Call { .. }))
-        .count();
+    run.expect(r#"{"z":["c",{},["e"]]}"#, "+W +f +c +w +l |w |l |W ^W ^w ^l -c -w -l -f +z -z -W");
+    let calls = run.effects.iter().filter(|effect| matches!(effect, Effect::Call { .. })).count();
     assert_eq!(calls, 1, "the call is not repeated");
 }
 
 #[test]
 fn timeouts_while_suspended_take_effect_on_resume() {
-    let mut run = Run::start(
-        "timeout: {after: PT5S}\ndo:\n- c: {call: 'x:1@default', timeout: {after: PT2S}}\n",
-        "{}",
-    );
+    let mut run =
+        Run::start("timeout: {after: PT5S}\ndo:\n- c: {call: 'x:1@default', timeout: {after: PT2S}}\n", "{}");
     run.suspend();
     run.pass(10_000).is(Status::Suspended);
     run.resume();
@@ -159,31 +143,16 @@ fn late_and_doubled_outcomes_are_stale() {
     run.done("a", "1");
     for (visit, attempt) in [a, b, (a.0, 2), (99, 1)] {
         let outcome = Outcome::Done(json("2"));
-        assert_eq!(
-            run.feed(Input::Outcome {
-                visit,
-                attempt,
-                outcome
-            }),
-            Verdict::Stale
-        );
+        assert_eq!(run.feed(Input::Outcome { visit, attempt, outcome }), Verdict::Stale);
     }
     let (visit, _) = run.call("c");
     assert_eq!(
-        run.feed(Input::Outcome {
-            visit,
-            attempt: 2,
-            outcome: Outcome::Done(json("2"))
-        }),
+        run.feed(Input::Outcome { visit, attempt: 2, outcome: Outcome::Done(json("2")) }),
         Verdict::Stale
     );
     run.done("c", "3");
     assert_eq!(
-        run.feed(Input::Outcome {
-            visit,
-            attempt: 1,
-            outcome: Outcome::Done(json("2"))
-        }),
+        run.feed(Input::Outcome { visit, attempt: 1, outcome: Outcome::Done(json("2")) }),
         Verdict::Stale
     );
     run.expect("3", "+W +f +a +b -a xb -f +c -c -W");
@@ -199,11 +168,7 @@ fn an_outcome_after_the_end_is_stale() {
     let (visit, attempt) = run.call("a");
     run.fail("b", 500);
     assert_eq!(
-        run.feed(Input::Outcome {
-            visit,
-            attempt,
-            outcome: Outcome::Done(json("1"))
-        }),
+        run.feed(Input::Outcome { visit, attempt, outcome: Outcome::Done(json("1")) }),
         Verdict::Stale
     );
 }
@@ -235,10 +200,7 @@ fn retry_keeps_the_frames_around_the_failed_task() {
     run.done("c", "1").fail("c", 500);
     run.retry(None, None);
     run.done("c", "1").done("c", "1");
-    run.expect(
-        r#"{"n":63}"#,
-        "+W +s -s +f +a -a +c -c +a -a +c !c !f !W ~W +f +c -c +a -a +c -c -f -W",
-    );
+    run.expect(r#"{"n":63}"#, "+W +s -s +f +a -a +c -c +a -a +c !c !f !W ~W +f +c -c +a -a +c -c -f -W");
 }
 
 #[test]
@@ -273,10 +235,7 @@ fn retry_goes_back_into_the_handler() {
     run.fail("c", 501).fail("h", 502);
     run.retry(None, None);
     run.done("h", "1");
-    run.expect(
-        r#"{"s":501,"h":1}"#,
-        "+W +t +c !c +h !h !t !W ~W +t +h -h +i -i -t -W",
-    );
+    run.expect(r#"{"s":501,"h":1}"#, "+W +t +c !c +h !h !t !W ~W +t +h -h +i -i -t -W");
 }
 
 #[test]
@@ -313,6 +272,18 @@ fn retry_from_a_named_task() {
         .map(|e| e.input.as_ref().unwrap().to_string())
         .collect();
     assert_eq!(inputs[4..7], [r#"{"n":5}"#, r#"{"n":6}"#, r#"{"n":6}"#]);
+}
+
+#[test]
+fn retry_from_a_task_of_a_try_between_two_attempts_begins_an_attempt() {
+    let body = "do:\n- t:\n    try: [{a: {call: 'x:1@default'}}, {b: {call: 'x:1@default', timeout: {after: PT9S}}}]\n    catch: {retry: {delay: PT5S, limit: {attempt: {count: 1}}}}\n";
+    let mut run = Run::start(body, "{}");
+    run.fail("a", 1);
+    run.cancel();
+    run.retry(None, Some("/do/0/t/try/1/b"));
+    // The delay is over: its timer does not begin another attempt beside this one.
+    run.pass(6000).done("b", "1");
+    run.expect("1", "+W +t +a !a xt xW ~W +t +b -b -t -W");
 }
 
 #[test]
@@ -353,6 +324,27 @@ fn retry_of_a_workflow_that_failed_outside_its_tasks() {
 }
 
 #[test]
+fn retry_after_an_output_that_failed_behind_an_end() {
+    let body = "do:\n- o: {do: [{a: {set: {v: 1}, then: end}}]}\noutput: {as: .v.w}\n";
+    let mut run = Run::start(body, "{}");
+    run.expect("400 expression -", "+W +o +a -a xo !W");
+    run.retry(Some(r#"{"v":{"w":2}}"#), None);
+    run.expect("2", "+W +o +a -a xo !W ~W -W");
+}
+
+#[test]
+fn retry_from_the_body_of_a_try_that_was_waiting() {
+    let body = "do:\n- t:\n    try: [{a: {set: {a: 1}}}, {c: {call: 'x:1@default'}}]\n    catch: {retry: {delay: PT1M}}\n";
+    let mut run = Run::start(body, "{}");
+    run.fail("c", 500);
+    run.cancel();
+    run.retry(None, Some("/do/0/t/try/1/c"));
+    assert!(resume(&run.program, &run.x).due.is_empty());
+    run.done("c", "1");
+    run.expect("1", "+W +t +a -a +c !c xt xW ~W +t +c -c -t -W");
+}
+
+#[test]
 fn a_trigger_start_is_created_first_and_begun_later() {
     let mut run = Run::pending(CALL, "{}");
     let created = tidemill_engine::created(&mut run.x);
@@ -363,8 +355,5 @@ fn a_trigger_start_is_created_first_and_begun_later() {
     run.feed(Input::Begin);
     run.done("c", "1");
     assert_eq!((run.log.len(), run.x.transitions()), (3, 3));
-    assert_eq!(
-        *run.x.birth().as_ref(),
-        tidemill_engine::birth_of(&run.log[0]).unwrap()
-    );
+    assert_eq!(*run.x.birth().as_ref(), tidemill_engine::birth_of(&run.log[0]).unwrap());
 }

@@ -57,34 +57,15 @@ fn schemas_see_raw_input_and_transformed_output() {
     let schema = |part: &str, key: &str| {
         format!(
             "do:\n- a:\n    {part}: {{schema: {{document: {{type: object, required: [{key}]}}}}{}}}\n    set: {{y: 1}}\n",
-            if part == "input" {
-                ", from: '{}'"
-            } else {
-                ", as: '{z: .y}'"
-            }
+            if part == "input" { ", from: '{}'" } else { ", as: '{z: .y}'" }
         )
     };
     pure(&schema("input", "x"), r#"{"x":1}"#, r#"{"y":1}"#, "+W +a -a -W");
-    pure(
-        &schema("input", "x"),
-        "{}",
-        "400 validation /do/0/a",
-        "+W +a !a !W",
-    );
+    pure(&schema("input", "x"), "{}", "400 validation /do/0/a", "+W +a !a !W");
     pure(&schema("output", "z"), "{}", r#"{"z":1}"#, "+W +a -a -W");
-    pure(
-        &schema("output", "y"),
-        "{}",
-        "400 validation /do/0/a",
-        "+W +a !a !W",
-    );
+    pure(&schema("output", "y"), "{}", "400 validation /do/0/a", "+W +a !a !W");
     pure(&schema("export", "z"), "{}", r#"{"y":1}"#, "+W +a -a -W");
-    pure(
-        &schema("export", "y"),
-        "{}",
-        "400 validation /do/0/a",
-        "+W +a !a !W",
-    );
+    pure(&schema("export", "y"), "{}", "400 validation /do/0/a", "+W +a !a !W");
 }
 
 #[test]
@@ -111,12 +92,7 @@ fn failing_expressions_fault_the_task() {
             words,
         );
     }
-    pure(
-        "do:\n- a: {set: {v: '${ .x, .x }'}}\n",
-        "{}",
-        "400 expression /do/0/a",
-        "+W +a !a !W",
-    );
+    pure("do:\n- a: {set: {v: '${ .x, .x }'}}\n", "{}", "400 expression /do/0/a", "+W +a !a !W");
 }
 
 #[test]
@@ -129,35 +105,19 @@ fn a_local_function_sees_only_its_with() {
         "+W +a -a +b +f +in -in -f -b +c -c -W",
     );
     let run = Run::start(body, "{}");
-    let references: Vec<_> = run
-        .entries()
-        .iter()
-        .filter_map(|e| Some(e.task.as_ref()?.reference.to_string()))
-        .collect();
-    assert!(
-        references.contains(&"/use/functions/f/do/0/in".to_owned()),
-        "{references:?}"
-    );
+    let references: Vec<_> =
+        run.entries().iter().filter_map(|e| Some(e.task.as_ref()?.reference.to_string())).collect();
+    assert!(references.contains(&"/use/functions/f/do/0/in".to_owned()), "{references:?}");
 }
 
 #[test]
 fn history_shows_inputs_and_outputs() {
-    let run = Run::start(
-        "do:\n- a: {input: {from: .x}, set: '${ {v: .} }'}\n- b: {wait: PT0S}\n",
-        r#"{"x":3}"#,
-    );
+    let run =
+        Run::start("do:\n- a: {input: {from: .x}, set: '${ {v: .} }'}\n- b: {wait: PT0S}\n", r#"{"x":3}"#);
     let told: Vec<String> = run
         .entries()
         .iter()
-        .map(|e| {
-            format!(
-                "{} {} {:?} {:?}",
-                e.sequence,
-                e.kind,
-                e.input.as_ref(),
-                e.output.as_ref()
-            )
-        })
+        .map(|e| format!("{} {} {:?} {:?}", e.sequence, e.kind, e.input.as_ref(), e.output.as_ref()))
         .collect();
     assert_eq!(
         told,

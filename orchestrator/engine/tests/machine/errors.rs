@@ -6,12 +6,7 @@ const RAISE: &str = "raise: {error: {type: 'https://example.com/e', status: 418,
 
 #[test]
 fn raise_faults_with_its_error() {
-    pure(
-        &format!("do:\n- r: {{{RAISE}}}\n"),
-        "{}",
-        "418 e /do/0/r",
-        "+W +r !r !W",
-    );
+    pure(&format!("do:\n- r: {{{RAISE}}}\n"), "{}", "418 e /do/0/r", "+W +r !r !W");
     pure(
         "do:\n- o: {do: [{r: {raise: {error: {type: 'https://example.com/e', status: '${ .s }'}}}}]}\n",
         r#"{"s":499}"#,
@@ -64,22 +59,10 @@ fn filters() {
             false,
         ),
         ("errors: {with: {status: 408}}", timeout, true),
-        (
-            "errors: {with: {title: T}}",
-            "type: 'https://e.com/x', status: 1, title: T",
-            true,
-        ),
-        (
-            "errors: {with: {title: T}}",
-            "type: 'https://e.com/x', status: 1",
-            false,
-        ),
+        ("errors: {with: {title: T}}", "type: 'https://e.com/x', status: 1, title: T", true),
+        ("errors: {with: {title: T}}", "type: 'https://e.com/x', status: 1", false),
         ("errors: {with: {instance: /do/0/t/try/0/r}}", timeout, true),
-        (
-            "errors: {with: {status: 408}}\n      when: $error.status == 408",
-            timeout,
-            true,
-        ),
+        ("errors: {with: {status: 408}}\n      when: $error.status == 408", timeout, true),
         ("when: $error.status == 408 and .yes", timeout, true),
         ("when: $error.status == 1", timeout, false),
         ("exceptWhen: $error.status == 408", timeout, false),
@@ -121,18 +104,8 @@ fn catch_without_do_gives_the_input() {
         )
     };
     let input = r#"{"i":{"k":1}}"#;
-    pure(
-        &body("{}"),
-        input,
-        r#"{"y":{"k":1}}"#,
-        "+W +t +s -s +r !r -t +y -y -W",
-    );
-    pure(
-        &body("{then: z}"),
-        input,
-        r#"{"z":{"k":1}}"#,
-        "+W +t +s -s +r !r -t +z -z -W",
-    );
+    pure(&body("{}"), input, r#"{"y":{"k":1}}"#, "+W +t +s -s +r !r -t +y -y -W");
+    pure(&body("{then: z}"), input, r#"{"z":{"k":1}}"#, "+W +t +s -s +r !r -t +z -z -W");
     pure(
         &body("{then: z, do: [{h: {set: {h: 1}}}]}"),
         input,
@@ -185,10 +158,5 @@ fn a_fault_within_nested_forks_cancels_all_within_the_try() {
     let body = format!(
         "do:\n- t:\n    try:\n    - f: {{fork: {{branches: [{{a: {{wait: PT1H}}}}, {{b: {{do: [{{r: {{{RAISE}}}}}]}}}}]}}}}\n    catch: {{do: [{{h: {{set: {{ok: 1}}}}}}]}}\n"
     );
-    pure(
-        &body,
-        "{}",
-        r#"{"ok":1}"#,
-        "+W +t +f +a +b +r !r !b xa !f +h -h -t -W",
-    );
+    pure(&body, "{}", r#"{"ok":1}"#, "+W +t +f +a +b +r !r !b xa !f +h -h -t -W");
 }

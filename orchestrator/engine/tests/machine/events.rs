@@ -14,10 +14,7 @@ fn listen(with: &str, read: &str) -> String {
 fn listen_gives_an_array() {
     let mut run = Run::start(&listen("type: order", ""), "{}");
     run.is(Status::Waiting);
-    assert_eq!(
-        run.x.waiting_for(&run.program)[0].what,
-        Awaited::Event(Some("order".into()))
-    );
+    assert_eq!(run.x.waiting_for(&run.program)[0].what, Awaited::Event(Some("order".into())));
     assert!(!run.post(1, "other", "{}"));
     assert!(run.post(2, "order", r#"{"n":1}"#));
     run.expect(r#"[{"n":1}]"#, "+W +l -l -W");
@@ -46,33 +43,13 @@ fn filters_are_literal_pattern_or_expression() {
         ("type: order", "order", "{}", true),
         ("type: 'or.*'", "order", "{}", true),
         ("type: 'or.*'", "xorder", "{}", false),
-        (
-            "type: order, data: '${ .n == $input.k }'",
-            "order",
-            r#"{"n":1}"#,
-            true,
-        ),
-        (
-            "type: order, data: '${ .n == $input.k }'",
-            "order",
-            r#"{"n":2}"#,
-            false,
-        ),
+        ("type: order, data: '${ .n == $input.k }'", "order", r#"{"n":1}"#, true),
+        ("type: order, data: '${ .n == $input.k }'", "order", r#"{"n":2}"#, false),
         ("type: order, data: '${ .n > 0 }'", "order", "\"text\"", true),
         ("type: order, data: '${ .n.m }'", "order", r#"{"n":1}"#, false),
         ("type: order, subject: x", "order", "{}", false),
-        (
-            "source: /test",
-            "io.serverlessworkflow.task.started.v1",
-            "{}",
-            false,
-        ),
-        (
-            "type: io.serverlessworkflow.task.started.v1",
-            "io.serverlessworkflow.task.started.v1",
-            "{}",
-            true,
-        ),
+        ("source: /test", "io.serverlessworkflow.task.started.v1", "{}", false),
+        ("type: io.serverlessworkflow.task.started.v1", "io.serverlessworkflow.task.started.v1", "{}", true),
     ] {
         if with.contains(".n > 0") {
             assert!(!takes(with, kind, data), "a failing test matches nothing");
@@ -111,10 +88,7 @@ fn emit_gives_the_event_it_published() {
     let Some(Effect::Emit(event)) = run.effects.iter().find(|e| matches!(e, Effect::Emit(_))) else {
         panic!("no event")
     };
-    assert_eq!(
-        (&*event.kind, &*event.source, event.id.len()),
-        ("order", "/shop", 26)
-    );
+    assert_eq!((&*event.kind, &*event.source, event.id.len()), ("order", "/shop", 26));
     assert_eq!(event.extensions.get("region"), Some(&json("\"eu\"")));
     let expected = format!(
         r#"{{"e":{{"specversion":"1.0","id":"{}","source":"/shop","type":"order","time":"2025-11-24T16:00:00.000Z","region":"eu","data":{{"n":4}}}}}}"#,
@@ -160,36 +134,11 @@ fn a_child_is_awaited() {
     assert_eq!(resume(&run.program, &run.x).effects, run.effects);
     let other = ExecutionId::derived(run.now, &[b"other"]);
     let ended = Ended::Completed(json("5"));
-    assert_eq!(
-        run.feed(Input::ChildEnded {
-            visit,
-            child: other,
-            ended: ended.clone()
-        }),
-        Verdict::Stale
-    );
-    assert_eq!(
-        run.feed(Input::ChildEnded {
-            visit,
-            child: id,
-            ended: ended.clone()
-        }),
-        Verdict::Applied
-    );
-    assert_eq!(
-        run.feed(Input::ChildEnded {
-            visit,
-            child: id,
-            ended
-        }),
-        Verdict::Stale
-    );
+    assert_eq!(run.feed(Input::ChildEnded { visit, child: other, ended: ended.clone() }), Verdict::Stale);
+    assert_eq!(run.feed(Input::ChildEnded { visit, child: id, ended: ended.clone() }), Verdict::Applied);
+    assert_eq!(run.feed(Input::ChildEnded { visit, child: id, ended }), Verdict::Stale);
     run.expect("5", "+W +r -r -W");
-    let told: Vec<_> = run
-        .entries()
-        .into_iter()
-        .filter_map(|entry| entry.child)
-        .collect();
+    let told: Vec<_> = run.entries().into_iter().filter_map(|entry| entry.child).collect();
     assert_eq!(told, [id]);
 }
 
@@ -207,10 +156,8 @@ fn a_child_that_is_not_awaited() {
     let body = CHILD.replace("run: {", "run: {await: false, ");
     let run = Run::start(&body, r#"{"n":1}"#);
     run.expect(r#"{"n":1}"#, "+W +r -r -W");
-    let started = run
-        .effects
-        .iter()
-        .find(|effect| matches!(effect, Effect::StartChild { awaited: false, .. }));
+    let started =
+        run.effects.iter().find(|effect| matches!(effect, Effect::StartChild { awaited: false, .. }));
     assert!(matches!(started, Some(Effect::StartChild { input, .. }) if *input == json(r#"{"n":1}"#)));
 }
 

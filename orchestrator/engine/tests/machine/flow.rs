@@ -23,12 +23,7 @@ fn directives() {
             "do:\n- o:\n    do:\n    - a: {{set: {{r: a}}, then: {then}}}\n    - b: {{set: {{r: b}}}}\n- z: {{set: {{r: '${{ .r + \"z\" }}'}}}}\n"
         )
     };
-    pure(
-        &list("continue"),
-        "{}",
-        r#"{"r":"bz"}"#,
-        "+W +o +a -a +b -b -o +z -z -W",
-    );
+    pure(&list("continue"), "{}", r#"{"r":"bz"}"#, "+W +o +a -a +b -b -o +z -z -W");
     pure(&list("exit"), "{}", r#"{"r":"az"}"#, "+W +o +a -a -o +z -z -W");
     pure(&list("end"), "{}", r#"{"r":"a"}"#, "+W +o +a -a xo -W");
     pure(&list("b"), "{}", r#"{"r":"bz"}"#, "+W +o +a -a +b -b -o +z -z -W");
@@ -119,38 +114,24 @@ fn what_for_takes_must_be_a_list() {
 
 #[test]
 fn outside_steps_cost_one_transition_each_and_one_more() {
-    let tasks: Vec<String> = (0..10)
-        .map(|n| format!("- c{n}: {{call: 'noop:1@default'}}\n"))
-        .collect();
+    let tasks: Vec<String> = (0..10).map(|n| format!("- c{n}: {{call: 'noop:1@default'}}\n")).collect();
     let tasks = tasks.concat();
     let mut run = Run::start(&format!("do:\n{tasks}"), r#"{"a":[1,2,3]}"#);
     for n in 0..10 {
         let value = run.x.birth().input.clone();
         let (visit, attempt) = run.call(&format!("c{n}"));
         let outcome = tidemill_dsl::order::Outcome::Done(value);
-        run.feed(tidemill_engine::Input::Outcome {
-            visit,
-            attempt,
-            outcome,
-        });
+        run.feed(tidemill_engine::Input::Outcome { visit, attempt, outcome });
     }
     assert_eq!(run.end(), r#"{"a":[1,2,3]}"#);
     assert_eq!(run.log.len(), 11);
-    let bytes: Vec<usize> = run.log[1..]
-        .iter()
-        .map(|transition| transition.body.len())
-        .collect();
-    assert!(
-        bytes.iter().all(|bytes| *bytes <= 10),
-        "pass-through data is not written again: {bytes:?}"
-    );
+    let bytes: Vec<usize> = run.log[1..].iter().map(|transition| transition.body.len()).collect();
+    assert!(bytes.iter().all(|bytes| *bytes <= 10), "pass-through data is not written again: {bytes:?}");
 }
 
 #[test]
 fn pure_tasks_are_one_transition() {
-    let tasks: Vec<String> = (0..100)
-        .map(|n| format!("- t{n}: {{set: {{n: {n}}}}}\n"))
-        .collect();
+    let tasks: Vec<String> = (0..100).map(|n| format!("- t{n}: {{set: {{n: {n}}}}}\n")).collect();
     let tasks = tasks.concat();
     let run = Run::start(&format!("do:\n{tasks}"), "{}");
     assert_eq!((run.end().as_str(), run.log.len()), (r#"{"n":99}"#, 1));

@@ -21,14 +21,8 @@ pub(crate) const START: Time = Time(1_764_000_000_000);
 pub(crate) fn program(body: &str) -> Arc<Program> {
     let text = format!("document:\n  dsl: '1.0.3'\n  namespace: test\n  name: t\n  version: '1.0.0'\n{body}");
     let checked = tidemill_dsl::workflow::check(&text);
-    let told: Vec<String> = checked
-        .diagnostics
-        .iter()
-        .map(|d| d.render("t.yaml", &text))
-        .collect();
-    checked
-        .program
-        .unwrap_or_else(|| panic!("refused:\n{}\n{body}", told.join("\n")))
+    let told: Vec<String> = checked.diagnostics.iter().map(|d| d.render("t.yaml", &text)).collect();
+    checked.program.unwrap_or_else(|| panic!("refused:\n{}\n{body}", told.join("\n")))
 }
 
 /// Reads JSON.
@@ -79,16 +73,7 @@ impl Run {
         let program = program(body);
         let x = create(&program, birth(&program, json(input)));
         let (log, effects, ledger) = (Vec::new(), Vec::new(), Ledger::default());
-        Run {
-            program,
-            x,
-            log,
-            now: START,
-            effects,
-            ledger,
-            answered: Vec::new(),
-            checked: true,
-        }
+        Run { program, x, log, now: START, effects, ledger, answered: Vec::new(), checked: true }
     }
 
     /// Feeds one input, then whatever continues it. The verdict is the input's.
@@ -118,10 +103,7 @@ impl Run {
         }
         self.log.push(decision.transition(&self.x));
         self.effects.extend(decision.effects.iter().cloned());
-        let told = self
-            .ledger
-            .note(&decision)
-            .and_then(|()| self.ledger.check(&self.program, &self.x));
+        let told = self.ledger.note(&decision).and_then(|()| self.ledger.check(&self.program, &self.x));
         told.unwrap_or_else(|error| panic!("{shown}: {error}\n{}", self.words()));
         if let Some(summary) = &decision.summary {
             assert_eq!(summary.status, self.x.status());
@@ -144,10 +126,7 @@ impl Run {
 
     /// The open call of a task.
     pub(crate) fn call(&self, name: &str) -> (u32, u32) {
-        let found = self
-            .x
-            .open_calls()
-            .find(|call| *self.program.task(call.task).name == *name);
+        let found = self.x.open_calls().find(|call| *self.program.task(call.task).name == *name);
         let found = found.unwrap_or_else(|| panic!("no open call {name}: {}", self.words()));
         (found.visit, found.attempt)
     }
@@ -155,11 +134,7 @@ impl Run {
     /// A call's answer.
     pub(crate) fn done(&mut self, name: &str, output: &str) -> &mut Run {
         let (visit, attempt) = self.call(name);
-        let verdict = self.feed(Input::Outcome {
-            visit,
-            attempt,
-            outcome: Outcome::Done(json(output)),
-        });
+        let verdict = self.feed(Input::Outcome { visit, attempt, outcome: Outcome::Done(json(output)) });
         assert_eq!(verdict, Verdict::Applied, "{name}");
         self
     }
@@ -168,15 +143,7 @@ impl Run {
     pub(crate) fn fail(&mut self, name: &str, status: i64) -> &mut Run {
         let (visit, attempt) = self.call(name);
         let outcome = Outcome::Failed(Fault::communication(status, "no"));
-        assert_eq!(
-            self.feed(Input::Outcome {
-                visit,
-                attempt,
-                outcome
-            }),
-            Verdict::Applied,
-            "{name}"
-        );
+        assert_eq!(self.feed(Input::Outcome { visit, attempt, outcome }), Verdict::Applied, "{name}");
         self
     }
 
@@ -214,25 +181,13 @@ impl Run {
             }),
         });
         let listening = resume(&self.program, &self.x).subscriptions;
-        let takes = |visit| {
-            self.feed(Input::Event {
-                visit,
-                event: event.clone(),
-            }) == Verdict::Applied
-        };
-        listening
-            .into_iter()
-            .map(|subscription| subscription.visit)
-            .map(takes)
-            .filter(|taken| *taken)
-            .count()
+        let takes = |visit| self.feed(Input::Event { visit, event: event.clone() }) == Verdict::Applied;
+        listening.into_iter().map(|subscription| subscription.visit).map(takes).filter(|taken| *taken).count()
             > 0
     }
 
     pub(crate) fn cancel(&mut self) -> Verdict {
-        self.feed(Input::Cancel {
-            reason: Some("why".into()),
-        })
+        self.feed(Input::Cancel { reason: Some("why".into()) })
     }
 
     pub(crate) fn suspend(&mut self) -> Verdict {
@@ -244,11 +199,7 @@ impl Run {
     }
 
     pub(crate) fn retry(&mut self, input: Option<&str>, from: Option<&str>) -> Verdict {
-        self.feed(Input::Retry {
-            input: input.map(json),
-            from: from.map(Into::into),
-            reason: None,
-        })
+        self.feed(Input::Retry { input: input.map(json), from: from.map(Into::into), reason: None })
     }
 
     /// The public history.
@@ -256,11 +207,7 @@ impl Run {
         let mut expander = Expander::new();
         self.log
             .iter()
-            .flat_map(|transition| {
-                expander
-                    .feed(&self.program, transition)
-                    .expect("the log is whole")
-            })
+            .flat_map(|transition| expander.feed(&self.program, transition).expect("the log is whole"))
             .collect()
     }
 
@@ -300,11 +247,7 @@ impl Run {
             Some(Ended::Completed(value)) => value.to_string(),
             Some(Ended::Faulted(fault)) => {
                 let kind = fault.kind.rsplit('/').next().unwrap_or_default();
-                format!(
-                    "{} {kind} {}",
-                    fault.status,
-                    fault.instance.as_deref().unwrap_or("-")
-                )
+                format!("{} {kind} {}", fault.status, fault.instance.as_deref().unwrap_or("-"))
             }
             _ => self.x.status().word().to_owned(),
         }

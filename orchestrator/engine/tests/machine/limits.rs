@@ -79,15 +79,8 @@ fn large_records_yield() {
 
 #[test]
 fn too_many_items() {
-    let run = Run::start(
-        "do:\n- f: {for: {in: '[range(10001)]'}, do: [{a: {set: {v: 1}}}]}\n",
-        "{}",
-    );
-    assert!(
-        detail(&run).contains("limit for-items: 10000"),
-        "{}",
-        detail(&run)
-    );
+    let run = Run::start("do:\n- f: {for: {in: '[range(10001)]'}, do: [{a: {set: {v: 1}}}]}\n", "{}");
+    assert!(detail(&run).contains("limit for-items: 10000"), "{}", detail(&run));
 }
 
 #[test]
@@ -129,10 +122,7 @@ fn a_long_history_suspends() {
     let last = run.entries().pop().unwrap();
     assert_eq!(
         (last.kind, last.reason.as_deref()),
-        (
-            "workflow.suspended",
-            Some("the history has 200000 entries (limit history)")
-        )
+        ("workflow.suspended", Some("the history has 200000 entries (limit history)"))
     );
     assert!(run.one(Input::Resume { reason: None }).more);
     assert_eq!(run.x.birth().input, json("{}"));

@@ -51,25 +51,16 @@ fn a_request() {
         r#"{"id":"a/b","q":2}"#,
     )
     .unwrap();
-    assert_eq!(
-        (&*request.method, &*request.uri),
-        ("POST", "https://h/p/a%2Fb?x=1&q=2")
-    );
+    assert_eq!((&*request.method, &*request.uri), ("POST", "https://h/p/a%2Fb?x=1&q=2"));
     assert_eq!(request.headers, [("X-A".to_owned(), "a/b".to_owned())]);
-    assert_eq!(
-        (request.body, request.authorization),
-        (Some(json(r#"{"n":2}"#)), None)
-    );
+    assert_eq!((request.body, request.authorization), (Some(json(r#"{"n":2}"#)), None));
 }
 
 #[test]
 fn endpoints() {
     let uri = |endpoint: &str| {
-        http(
-            &format!("method: get, endpoint: {endpoint}"),
-            r#"{"id":7,"u":"http://x/{id}"}"#,
-        )
-        .map(|request| request.uri)
+        http(&format!("method: get, endpoint: {endpoint}"), r#"{"id":7,"u":"http://x/{id}"}"#)
+            .map(|request| request.uri)
     };
     assert_eq!(uri("'http://h/{id}/{none}'"), Ok("http://h/7/".to_owned()));
     assert_eq!(uri("'${ .u }'"), Ok("http://x/{id}".to_owned()));
@@ -81,11 +72,8 @@ fn endpoints() {
 #[test]
 fn secrets_are_read_when_the_call_is_sent() {
     let header = |value: &str| {
-        http(
-            &format!("method: get, endpoint: 'http://h', headers: {{a: '{value}'}}"),
-            "{}",
-        )
-        .map(|request| request.headers[0].1.clone())
+        http(&format!("method: get, endpoint: 'http://h', headers: {{a: '{value}'}}"), "{}")
+            .map(|request| request.headers[0].1.clone())
     };
     assert_eq!(header("${ $secrets.key }"), Ok("s3cret".to_owned()));
     assert_eq!(header("Key ${ $secrets.login.username }"), Ok("Key u".to_owned()));
@@ -95,11 +83,8 @@ fn secrets_are_read_when_the_call_is_sent() {
 #[test]
 fn authentication() {
     let auth = |auth: &str| {
-        http(
-            &format!("method: get, endpoint: {{uri: 'http://h', authentication: {auth}}}"),
-            "{}",
-        )
-        .map(|request| request.authorization)
+        http(&format!("method: get, endpoint: {{uri: 'http://h', authentication: {auth}}}"), "{}")
+            .map(|request| request.authorization)
     };
     assert_eq!(
         auth("{basic: {username: a, password: '${ $secrets.key }'}}"),
@@ -107,23 +92,18 @@ fn authentication() {
     );
     assert_eq!(auth("{basic: {use: login}}"), Ok(Some("Basic dTpw".to_owned())));
     assert_eq!(auth("{bearer: {use: bearer}}"), Ok(Some("Bearer t".to_owned())));
-    assert_eq!(
-        auth("{bearer: {token: '${ $secrets.key }'}}"),
-        Ok(Some("Bearer s3cret".to_owned()))
-    );
+    assert_eq!(auth("{bearer: {token: '${ $secrets.key }'}}"), Ok(Some("Bearer s3cret".to_owned())));
     assert_eq!(auth("{bearer: {use: missing}}"), Err("403 /do/0/c".to_owned()));
     assert_eq!(auth("{basic: {use: key}}"), Err("401 /do/0/c".to_owned()));
 }
 
 #[test]
 fn the_input_of_a_function() {
-    let input = |with: &str| match order(
-        &format!("do:\n- c: {{call: 'f:prod@default'{with}}}\n"),
-        r#"{"n":1}"#,
-    ) {
-        Ok(Call::Function { name, version, input }) => format!("{name} {version} {input}"),
-        other => panic!("{other:?}"),
-    };
+    let input =
+        |with: &str| match order(&format!("do:\n- c: {{call: 'f:prod@default'{with}}}\n"), r#"{"n":1}"#) {
+            Ok(Call::Function { name, version, input }) => format!("{name} {version} {input}"),
+            other => panic!("{other:?}"),
+        };
     assert_eq!(input(""), r#"f prod {"n":1}"#);
     assert_eq!(input(", with: {m: '${ .n + 1 }'}"), r#"f prod {"m":2}"#);
 }
@@ -131,11 +111,7 @@ fn the_input_of_a_function() {
 #[test]
 fn a_failing_with_is_the_outcome() {
     assert_eq!(
-        order(
-            "do:\n- c: {call: 'f:1@default', with: {m: '${ .n.x }'}}\n",
-            r#"{"n":1}"#
-        )
-        .unwrap_err(),
+        order("do:\n- c: {call: 'f:1@default', with: {m: '${ .n.x }'}}\n", r#"{"n":1}"#).unwrap_err(),
         "400 /do/0/c"
     );
 }

@@ -54,22 +54,12 @@ fn unwanted(run: &mut Run, step: &Move) {
         Move::Again(at) if !run.answered.is_empty() => {
             let (visit, attempt) = run.answered[at % run.answered.len()];
             let outcome = Outcome::Done(json("9"));
-            assert_eq!(
-                run.feed(Input::Outcome {
-                    visit,
-                    attempt,
-                    outcome
-                }),
-                Verdict::Stale
-            );
+            assert_eq!(run.feed(Input::Outcome { visit, attempt, outcome }), Verdict::Stale);
         }
         Move::Early(at) => {
             let now = run.now;
-            let due: Vec<_> = resume(&run.program, &run.x)
-                .due
-                .into_iter()
-                .filter(|due| due.at > now)
-                .collect();
+            let due: Vec<_> =
+                resume(&run.program, &run.x).due.into_iter().filter(|due| due.at > now).collect();
             if !due.is_empty() {
                 assert_eq!(run.feed(Input::Timer(due[at % due.len()])), Verdict::Stale);
             }
@@ -85,28 +75,16 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
             let call = calls[at % calls.len()];
             run.answered.push((call.visit, call.attempt));
             let outcome = Outcome::Done(json(&value.to_string()));
-            run.feed(Input::Outcome {
-                visit: call.visit,
-                attempt: call.attempt,
-                outcome,
-            });
+            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
         }
         Move::Fail(at) if !calls.is_empty() => {
             let call = calls[at % calls.len()];
             run.answered.push((call.visit, call.attempt));
             let outcome = Outcome::Failed(Fault::communication(503, "down"));
-            run.feed(Input::Outcome {
-                visit: call.visit,
-                attempt: call.attempt,
-                outcome,
-            });
+            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
         }
         Move::Stale(visit, attempt) => {
-            run.feed(Input::Outcome {
-                visit: *visit,
-                attempt: *attempt,
-                outcome: Outcome::Done(json("0")),
-            });
+            run.feed(Input::Outcome { visit: *visit, attempt: *attempt, outcome: Outcome::Done(json("0")) });
         }
         Move::Pass(millis) => {
             run.pass(i64::from(*millis));
@@ -121,11 +99,7 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
                 _ => None,
             });
             if let Some((visit, child)) = started {
-                let ended = if *well {
-                    Ended::Completed(json("1"))
-                } else {
-                    Ended::Cancelled
-                };
+                let ended = if *well { Ended::Completed(json("1")) } else { Ended::Cancelled };
                 run.feed(Input::ChildEnded { visit, child, ended });
             }
         }
@@ -133,11 +107,7 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
         Move::Suspend => drop(run.suspend()),
         Move::Resume => drop(run.resume()),
         Move::Retry(input, from) => {
-            let from = from.map(|at| {
-                run.program.tasks[at % run.program.tasks.len()]
-                    .reference
-                    .to_string()
-            });
+            let from = from.map(|at| run.program.tasks[at % run.program.tasks.len()].reference.to_string());
             run.retry(input.then_some("{\"again\":1}"), from.as_deref());
         }
         Move::Again(_) | Move::Early(_) => unwanted(run, step),
@@ -146,7 +116,6 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
     fn invariants_hold_on_every_walk(body in 0usize..BODIES.len(), moves in moves()) {
         let mut run = Run::start(BODIES[body], r#"{"k":true}"#);

@@ -25,23 +25,14 @@ fn count_is_retries_after_the_first_run() {
     let calls: Vec<u32> = run
         .effects
         .iter()
-        .filter_map(|e| {
-            if let Effect::Call { attempt, .. } = e {
-                Some(*attempt)
-            } else {
-                None
-            }
-        })
+        .filter_map(|e| if let Effect::Call { attempt, .. } = e { Some(*attempt) } else { None })
         .collect();
     assert_eq!(calls, [1, 2, 3]);
 }
 
 #[test]
 fn a_success_after_a_retry() {
-    let mut run = Run::start(
-        &body("{delay: PT2S, limit: {attempt: {count: 2}}}", HANDLER),
-        "{}",
-    );
+    let mut run = Run::start(&body("{delay: PT2S, limit: {attempt: {count: 2}}}", HANDLER), "{}");
     run.fail("c", 501).is(Status::Running);
     assert_eq!(
         run.x.waiting_for(&run.program)[0].what,
@@ -70,33 +61,20 @@ fn delays_follow_the_backoff() {
         for delay in expected {
             run.fail("c", 500);
             let due = resume(&run.program, &run.x).due;
-            assert_eq!(
-                due.iter().map(|due| due.at.0 - run.now.0).collect::<Vec<_>>(),
-                [*delay],
-                "{retry}"
-            );
+            assert_eq!(due.iter().map(|due| due.at.0 - run.now.0).collect::<Vec<_>>(), [*delay], "{retry}");
             run.pass(*delay);
         }
     };
     check("{delay: PT1S}", &[1000, 1000, 1000]);
     check("{delay: PT1S, backoff: {linear: {}}}", &[1000, 2000, 3000]);
-    check(
-        "{delay: PT1S, backoff: {exponential: {}}}",
-        &[1000, 2000, 4000, 8000],
-    );
-    check(
-        "{delay: PT40M, backoff: {exponential: {}}}",
-        &[2_400_000, 3_600_000, 3_600_000],
-    );
+    check("{delay: PT1S, backoff: {exponential: {}}}", &[1000, 2000, 4000, 8000]);
+    check("{delay: PT40M, backoff: {exponential: {}}}", &[2_400_000, 3_600_000, 3_600_000]);
 }
 
 #[test]
 fn jitter_lies_in_its_range_and_is_hashed() {
     let delay = || {
-        let mut run = Run::start(
-            &body("{delay: PT1S, jitter: {from: PT0.1S, to: PT0.5S}}", HANDLER),
-            "{}",
-        );
+        let mut run = Run::start(&body("{delay: PT1S, jitter: {from: PT0.1S, to: PT0.5S}}", HANDLER), "{}");
         run.fail("c", 500);
         resume(&run.program, &run.x).due[0].at.0 - run.now.0
     };
@@ -107,20 +85,13 @@ fn jitter_lies_in_its_range_and_is_hashed() {
 #[test]
 fn a_retry_beyond_the_budget_is_not_begun() {
     let mut run = Run::start(&body("{delay: PT2S, limit: {duration: PT5S}}", HANDLER), "{}");
-    run.fail("c", 501)
-        .pass(2000)
-        .fail("c", 502)
-        .pass(2000)
-        .fail("c", 503);
+    run.fail("c", 501).pass(2000).fail("c", 502).pass(2000).fail("c", 503);
     run.expect(r#"{"s":503}"#, "+W +t +c !c ~t +c !c ~t +c !c +h -h -t -W");
 }
 
 #[test]
 fn an_attempt_is_cut_off() {
-    let mut run = Run::start(
-        &body("{limit: {attempt: {count: 1, duration: PT3S}}}", HANDLER),
-        "{}",
-    );
+    let mut run = Run::start(&body("{limit: {attempt: {count: 1, duration: PT3S}}}", HANDLER), "{}");
     run.pass(3000);
     assert_eq!(run.x.open_calls().count(), 1);
     run.pass(2999).is(Status::Running);
@@ -143,10 +114,7 @@ fn counters_begin_anew_when_the_try_is_entered_again() {
     let body = "do:\n- f:\n    for: {in: '[1,2]'}\n    do:\n    - t:\n        try: [{c: {call: 'x:1@default'}}]\n        catch: {retry: {limit: {attempt: {count: 1}}}, do: [{h: {set: {s: '${ $error.status }'}}}]}\n";
     let mut run = Run::start(body, "{}");
     run.fail("c", 501).fail("c", 502).fail("c", 503).fail("c", 504);
-    run.expect(
-        r#"{"s":504}"#,
-        "+W +f +t +c !c ~t +c !c +h -h -t +t +c !c ~t +c !c +h -h -t -f -W",
-    );
+    run.expect(r#"{"s":504}"#, "+W +f +t +c !c ~t +c !c +h -h -t +t +c !c ~t +c !c +h -h -t -f -W");
 }
 
 #[test]
@@ -160,16 +128,7 @@ fn every_attempt_begins_with_the_first_task_and_the_input() {
         .filter(|e| e.kind == "task.started")
         .map(|e| e.input.as_ref().unwrap().to_string())
         .collect();
-    assert_eq!(
-        inputs,
-        [
-            r#"{"n":1}"#,
-            r#"{"n":1}"#,
-            r#"{"n":2}"#,
-            r#"{"n":1}"#,
-            r#"{"n":2}"#
-        ]
-    );
+    assert_eq!(inputs, [r#"{"n":1}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
 }
 
 #[test]

@@ -16,18 +16,8 @@ fn wait_gives_its_input() {
     run.pass(4999).is(Status::Waiting);
     run.pass(1);
     run.expect(r#"{"z":1}"#, "+W +w -w +z -z -W");
-    pure(
-        "do:\n- w: {wait: '${ .d }'}\n",
-        r#"{"d":"P1Y"}"#,
-        "400 expression /do/0/w",
-        "+W +w !w !W",
-    );
-    pure(
-        "do:\n- w: {wait: '${ .d }'}\n",
-        r#"{"d":"P400D"}"#,
-        "400 expression /do/0/w",
-        "+W +w !w !W",
-    );
+    pure("do:\n- w: {wait: '${ .d }'}\n", r#"{"d":"P1Y"}"#, "400 expression /do/0/w", "+W +w !w !W");
+    pure("do:\n- w: {wait: '${ .d }'}\n", r#"{"d":"P400D"}"#, "400 expression /do/0/w", "+W +w !w !W");
 }
 
 #[test]
@@ -39,15 +29,9 @@ fn early_and_foreign_timers_are_stale() {
     }
     run.now = due.at;
     for wrong in [
-        Due {
-            kind: TimerKind::Timeout,
-            ..due
-        },
+        Due { kind: TimerKind::Timeout, ..due },
         Due { visit: 9, ..due },
-        Due {
-            at: tidemill_dsl::ids::Time(due.at.0 - 1),
-            ..due
-        },
+        Due { at: tidemill_dsl::ids::Time(due.at.0 - 1), ..due },
     ] {
         assert_eq!(run.feed(Input::Timer(wrong)), Verdict::Stale, "{wrong:?}");
     }
@@ -62,10 +46,7 @@ fn a_task_timeout_is_caught_around_not_inside() {
         "{}",
     );
     run.pass(2000);
-    run.expect(
-        r#"{"e":[408,"/do/0/o/try/0/d"]}"#,
-        "+W +o +d +t +c xc xt !d +h -h -o -W",
-    );
+    run.expect(r#"{"e":[408,"/do/0/o/try/0/d"]}"#, "+W +o +d +t +c xc xt !d +h -h -o -W");
     assert!(resume(&run.program, &run.x).due.is_empty());
 }
 

@@ -107,10 +107,7 @@ fn begin(state: &mut State, create: &Create, counters: &mut Counters) -> Result<
     if let Some(key) = &create.key {
         let slot = (birth.namespace.clone(), birth.workflow.clone(), key.key.clone());
         if let Some((execution, body)) = state.start_keys.get(&slot) {
-            return Err(Refusal::KeyTaken {
-                execution: *execution,
-                same_body: *body == key.body,
-            });
+            return Err(Refusal::KeyTaken { execution: *execution, same_body: *body == key.body });
         }
         state.start_keys.put(slot, (birth.id, key.body));
     }
@@ -148,20 +145,13 @@ fn ingress(
 ) -> Result<(), Refusal> {
     for arrival in &part.arrivals {
         let event = &arrival.event;
-        let key: EventKey = (
-            part.namespace.clone(),
-            part.binding.clone(),
-            event.source.clone(),
-            event.id.clone(),
-        );
+        let key: EventKey =
+            (part.namespace.clone(), part.binding.clone(), event.source.clone(), event.id.clone());
         if part.seen
             && let Some(earlier) = latest(state, &key)
         {
             let mismatch = earlier.event.data != event.data;
-            out.arrivals.push(Accepted::Duplicate {
-                pos: earlier.pos,
-                mismatch,
-            });
+            out.arrivals.push(Accepted::Duplicate { pos: earlier.pos, mismatch });
             continue;
         }
         let pos = state.next();
@@ -177,11 +167,7 @@ fn ingress(
         follow(state, arrival, out, counters)?;
     }
     for checkpoint in &part.checkpoints {
-        let key = (
-            part.namespace.clone(),
-            checkpoint.source.clone(),
-            checkpoint.partition.clone(),
-        );
+        let key = (part.namespace.clone(), checkpoint.source.clone(), checkpoint.partition.clone());
         state.checkpoints.put(key, checkpoint.value.clone());
     }
     Ok(())
@@ -210,10 +196,7 @@ fn follow(
 pub(super) fn latest<'a>(state: &'a State, key: &EventKey) -> Option<&'a StoredEvent> {
     let days = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
     let positions = state.seen.range(days).map(|(_, pos)| pos);
-    positions
-        .filter_map(|pos| state.events.get(pos))
-        .map(|(_, event)| event)
-        .max_by_key(|event| event.pos)
+    positions.filter_map(|pos| state.events.get(pos)).map(|(_, event)| event).max_by_key(|event| event.pos)
 }
 
 /// Removes an execution's summary and all that hangs on it, except its log and its timers (an ended one has none).
@@ -222,12 +205,8 @@ pub(super) fn forget(state: &mut State, id: ExecutionId) {
         return;
     }
     state.states.delete(&id);
-    state
-        .start_keys
-        .delete_where(|_, (execution, _)| *execution == id);
-    state
-        .subscriptions
-        .delete_where(|(execution, _), _| *execution == id);
+    state.start_keys.delete_where(|_, (execution, _)| *execution == id);
+    state.subscriptions.delete_where(|(execution, _), _| *execution == id);
 }
 
 /// Whether a row keyed by a namespace belongs to it.

@@ -9,35 +9,16 @@ use crate::read::StoredDelivery;
 pub(super) fn enqueue(state: &mut State, delivery: &Delivery) -> u64 {
     let pos = state.next();
     let held = delivery.key.is_some() && of_key(state, delivery).next().is_some();
-    let key = DeliveryKey {
-        namespace: delivery.namespace.clone(),
-        trigger: delivery.trigger.clone(),
-        pos,
-    };
-    let state_now = if held {
-        DeliveryState::Blocked
-    } else {
-        DeliveryState::Ready
-    };
-    state.deliveries.put(
-        key,
-        StoredDelivery {
-            pos,
-            state: state_now,
-            delivery: delivery.clone(),
-        },
-    );
+    let key = DeliveryKey { namespace: delivery.namespace.clone(), trigger: delivery.trigger.clone(), pos };
+    let state_now = if held { DeliveryState::Blocked } else { DeliveryState::Ready };
+    state.deliveries.put(key, StoredDelivery { pos, state: state_now, delivery: delivery.clone() });
     pos
 }
 
 /// The deliveries of the trigger and order key of `like`, in order of position.
 fn of_key<'a>(state: &'a State, like: &'a Delivery) -> impl Iterator<Item = &'a DeliveryKey> {
     let same = |d: &Delivery| d.namespace == like.namespace && d.trigger == like.trigger && d.key == like.key;
-    state
-        .deliveries
-        .iter()
-        .filter(move |(_, d)| same(&d.delivery))
-        .map(|(key, _)| key)
+    state.deliveries.iter().filter(move |(_, d)| same(&d.delivery)).map(|(key, _)| key)
 }
 
 pub(super) fn bury(state: &mut State, letter: &DeadLetter) {
@@ -51,12 +32,7 @@ pub(super) fn buffer(state: &mut State, change: &BufferChange, out: &mut Committ
         BufferChange::Take(key) => turn(state, key, &[DeliveryState::Ready], DeliveryState::InFlight),
         BufferChange::Park(key) => turn(state, key, &[DeliveryState::InFlight], DeliveryState::Parked),
         BufferChange::Finish(key) => finish(state, key),
-        BufferChange::Again {
-            key,
-            not_before,
-            attempt,
-            execution,
-        } => {
+        BufferChange::Again { key, not_before, attempt, execution } => {
             let may = |s| matches!(s, DeliveryState::InFlight | DeliveryState::Parked);
             if state.deliveries.get(key).is_some_and(|d| may(d.state)) {
                 state.deliveries.change(key, |d| {
@@ -67,27 +43,12 @@ pub(super) fn buffer(state: &mut State, change: &BufferChange, out: &mut Committ
                 });
             }
         }
-        BufferChange::Bucket {
-            namespace,
-            trigger,
-            tokens,
-            at,
-        } => {
-            state
-                .buckets
-                .put((namespace.clone(), trigger.clone()), (*tokens, *at));
+        BufferChange::Bucket { namespace, trigger, tokens, at } => {
+            state.buckets.put((namespace.clone(), trigger.clone()), (*tokens, *at));
         }
         BufferChange::Dead(letter) => bury(state, letter),
-        BufferChange::DeadState {
-            namespace,
-            id,
-            state: now,
-        } => {
-            if state
-                .dead
-                .get(id)
-                .is_some_and(|letter| letter.namespace == *namespace)
-            {
+        BufferChange::DeadState { namespace, id, state: now } => {
+            if state.dead.get(id).is_some_and(|letter| letter.namespace == *namespace) {
                 state.dead.change(id, |letter| letter.state = *now);
             }
         }

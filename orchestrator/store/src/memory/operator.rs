@@ -17,29 +17,13 @@ pub(super) fn definition(state: &mut State, change: &DefinitionChange) {
                         && d.digest != new.digest
                 });
             }
-            let key = (
-                new.kind,
-                new.namespace.clone(),
-                new.name.clone(),
-                new.version.clone(),
-                new.digest,
-            );
+            let key = (new.kind, new.namespace.clone(), new.name.clone(), new.version.clone(), new.digest);
             state.definitions.put(key, new.clone());
         }
-        DefinitionChange::Delete {
-            kind,
-            namespace,
-            name,
-            version,
-        } => retire(state, *kind, |d| {
+        DefinitionChange::Delete { kind, namespace, name, version } => retire(state, *kind, |d| {
             same_name(d, namespace, name) && (version.is_empty() || d.version == *version)
         }),
-        DefinitionChange::Pause {
-            kind,
-            namespace,
-            name,
-            paused,
-        } => {
+        DefinitionChange::Pause { kind, namespace, name, paused } => {
             let keys: Vec<_> = state
                 .definitions
                 .iter()
@@ -64,10 +48,8 @@ fn retire(state: &mut State, kind: DefinitionKind, which: impl Fn(&Definition) -
         return;
     }
     let rows = state.definitions.iter();
-    let keys: Vec<_> = rows
-        .filter(|(_, d)| d.kind == kind && d.current && which(d))
-        .map(|(key, _)| key.clone())
-        .collect();
+    let keys: Vec<_> =
+        rows.filter(|(_, d)| d.kind == kind && d.current && which(d)).map(|(key, _)| key.clone()).collect();
     for key in keys {
         state.definitions.change(&key, |d| d.current = false);
     }
@@ -80,32 +62,16 @@ pub(super) fn operator(state: &mut State, change: &OperatorChange, out: &mut Com
             state.namespaces.put(namespace.clone(), (text.clone(), first));
         }
         OperatorChange::DropNamespace(namespace) => retention::drop_namespace(state, namespace),
-        OperatorChange::Secret {
-            namespace,
-            name,
-            sealed,
-            at,
-        } => {
+        OperatorChange::Secret { namespace, name, sealed, at } => {
             let key = (namespace.clone(), name.clone());
             put_or_delete(&mut state.secrets, key, sealed.clone().map(|bytes| (bytes, *at)));
         }
         OperatorChange::Work { id, body } => put_or_delete(&mut state.works, id.clone(), body.clone()),
-        OperatorChange::Checkpoint {
-            namespace,
-            checkpoint: c,
-        } => {
+        OperatorChange::Checkpoint { namespace, checkpoint: c } => {
             let key = (namespace.clone(), c.source.clone(), c.partition.clone());
-            put_or_delete(
-                &mut state.checkpoints,
-                key,
-                (!c.value.is_empty()).then(|| c.value.clone()),
-            );
+            put_or_delete(&mut state.checkpoints, key, (!c.value.is_empty()).then(|| c.value.clone()));
         }
-        OperatorChange::Retain {
-            executions,
-            events,
-            rows,
-        } => {
+        OperatorChange::Retain { executions, events, rows } => {
             out.more = retention::retain(state, *executions, *events, *rows);
         }
         OperatorChange::Meta { key, value } => state.meta.put(key.clone(), value.clone()),

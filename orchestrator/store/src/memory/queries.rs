@@ -23,10 +23,7 @@ pub(super) fn matches(query: &ExecutionQuery, row: &ExecutionRow) -> bool {
     row.namespace == query.namespace
         && query.workflow.as_ref().is_none_or(|w| *w == row.workflow)
         && (query.status.is_empty() || query.status.contains(&row.status))
-        && query
-            .trigger
-            .as_ref()
-            .is_none_or(|t| row.trigger.as_ref() == Some(t))
+        && query.trigger.as_ref().is_none_or(|t| row.trigger.as_ref() == Some(t))
         && query.tags.iter().all(|tag| row.tags.contains(tag))
         && query.since.is_none_or(|since| listed >= since)
         && query.until.is_none_or(|until| listed < until)
@@ -41,10 +38,7 @@ pub(super) fn unfinished(state: &State, row: &ExecutionRow) -> bool {
 }
 
 pub(super) fn without_result(row: &ExecutionRow) -> ExecutionRow {
-    ExecutionRow {
-        result: None,
-        ..row.clone()
-    }
+    ExecutionRow { result: None, ..row.clone() }
 }
 
 pub(super) fn buffers(state: &State) -> Vec<BufferRow> {
@@ -87,28 +81,16 @@ pub(super) fn event_page(state: &State, query: &EventQuery) -> Vec<StoredEvent> 
             && query.kind.as_ref().is_none_or(|kind| *kind == event.event.kind)
             && query.since.is_none_or(|since| event.accepted >= since)
             && query.until.is_none_or(|until| event.accepted < until)
-            && query.after.is_none_or(|after| {
-                if query.descending {
-                    event.pos < after
-                } else {
-                    event.pos > after
-                }
-            })
+            && query
+                .after
+                .is_none_or(|after| if query.descending { event.pos < after } else { event.pos > after })
     });
     let rows = rows.map(|(_, event)| event.clone());
-    if query.descending {
-        rows.rev().take(query.limit).collect()
-    } else {
-        rows.take(query.limit).collect()
-    }
+    if query.descending { rows.rev().take(query.limit).collect() } else { rows.take(query.limit).collect() }
 }
 
 pub(super) fn execution_page(state: &State, query: &ExecutionQuery) -> Vec<ExecutionRow> {
-    let mut rows: Vec<&ExecutionRow> = state
-        .executions
-        .values()
-        .filter(|row| matches(query, row))
-        .collect();
+    let mut rows: Vec<&ExecutionRow> = state.executions.values().filter(|row| matches(query, row)).collect();
     rows.sort_by_key(|row| (row.listed(), row.id));
     if !query.ascending {
         rows.reverse();
@@ -119,9 +101,5 @@ pub(super) fn execution_page(state: &State, query: &ExecutionQuery) -> Vec<Execu
             if query.ascending { key > after } else { key < after }
         })
     };
-    rows.into_iter()
-        .filter(|row| behind(row))
-        .take(query.limit)
-        .map(without_result)
-        .collect()
+    rows.into_iter().filter(|row| behind(row)).take(query.limit).map(without_result).collect()
 }

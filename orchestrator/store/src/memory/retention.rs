@@ -51,10 +51,7 @@ pub(super) fn retain(state: &mut State, executions: Time, events: Time, rows: u3
 }
 
 fn next_ended(state: &State, before: Time) -> Option<ExecutionId> {
-    let ended = state
-        .executions
-        .values()
-        .filter_map(|row| Some((row.ended?, row.id)));
+    let ended = state.executions.values().filter_map(|row| Some((row.ended?, row.id)));
     ended.filter(|(end, _)| *end < before).min().map(|(_, id)| id)
 }
 
@@ -64,14 +61,8 @@ fn next_event(state: &State, before: Time) -> Option<u64> {
 }
 
 fn next_letter(state: &State, before: Time) -> Option<u64> {
-    let settled = state
-        .dead
-        .values()
-        .filter(|letter| letter.state != DeadState::Open && letter.at < before);
-    settled
-        .map(|letter| (letter.at, letter.id))
-        .min()
-        .map(|(_, id)| id)
+    let settled = state.dead.values().filter(|letter| letter.state != DeadState::Open && letter.at < before);
+    settled.map(|letter| (letter.at, letter.id)).min().map(|(_, id)| id)
 }
 
 /// Removes the summary and at most `left` rows of the log; gives what is left of `left`.
@@ -91,21 +82,14 @@ fn remove_execution(state: &mut State, id: ExecutionId, left: u32) -> u32 {
 }
 
 fn positions(state: &State, id: ExecutionId) -> impl Iterator<Item = u64> {
-    state
-        .log_of
-        .range((id, 0)..=(id, u64::MAX))
-        .map(|((_, pos), ())| *pos)
+    state.log_of.range((id, 0)..=(id, u64::MAX)).map(|((_, pos), ())| *pos)
 }
 
 /// Removes a namespace with everything of it, in one go.
 pub(super) fn drop_namespace(state: &mut State, namespace: &Namespace) {
     let mine = within(namespace);
-    let ids: Vec<_> = state
-        .executions
-        .values()
-        .filter(|row| mine(&row.namespace))
-        .map(|row| row.id)
-        .collect();
+    let ids: Vec<_> =
+        state.executions.values().filter(|row| mine(&row.namespace)).map(|row| row.id).collect();
     for id in &ids {
         forget(state, *id);
         let rows: Vec<u64> = positions(state, *id).collect();

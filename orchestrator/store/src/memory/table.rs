@@ -14,10 +14,7 @@ pub(super) struct Table<K, V> {
 
 impl<K: Ord, V> Default for Table<K, V> {
     fn default() -> Table<K, V> {
-        Table {
-            rows: BTreeMap::new(),
-            replaced: Vec::new(),
-        }
+        Table { rows: BTreeMap::new(), replaced: Vec::new() }
     }
 }
 
@@ -61,12 +58,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 
     /// Removes every row for which `doomed` holds.
     pub(super) fn delete_where(&mut self, doomed: impl Fn(&K, &V) -> bool) {
-        let keys: Vec<K> = self
-            .rows
-            .iter()
-            .filter(|(k, v)| doomed(k, v))
-            .map(|(k, _)| k.clone())
-            .collect();
+        let keys: Vec<K> = self.rows.iter().filter(|(k, v)| doomed(k, v)).map(|(k, _)| k.clone()).collect();
         for key in keys {
             self.delete(&key);
         }

@@ -43,13 +43,7 @@ impl Read for MemoryStore {
     }
 
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>> {
-        self.read(|state| {
-            state
-                .executions
-                .get(&id)
-                .filter(|row| *row.namespace == *namespace)
-                .cloned()
-        })
+        self.read(|state| state.executions.get(&id).filter(|row| *row.namespace == *namespace).cloned())
     }
 
     fn executions(&self, query: &ExecutionQuery) -> ReadResult<Vec<ExecutionRow>> {
@@ -57,25 +51,13 @@ impl Read for MemoryStore {
     }
 
     fn count_executions(&self, query: &ExecutionQuery) -> ReadResult<u64> {
-        self.read(|state| {
-            state
-                .executions
-                .values()
-                .filter(|row| matches(query, row))
-                .count() as u64
-        })
+        self.read(|state| state.executions.values().filter(|row| matches(query, row)).count() as u64)
     }
 
     fn unfinished(&self, after: Option<ExecutionId>, limit: usize) -> ReadResult<Vec<ExecutionRow>> {
         self.read(|state| {
-            let rows = state
-                .executions
-                .values()
-                .filter(|row| after.is_none_or(|after| row.id > after));
-            rows.filter(|row| unfinished(state, row))
-                .take(limit)
-                .map(without_result)
-                .collect()
+            let rows = state.executions.values().filter(|row| after.is_none_or(|after| row.id > after));
+            rows.filter(|row| unfinished(state, row)).take(limit).map(without_result).collect()
         })
     }
 
@@ -99,31 +81,21 @@ impl Read for MemoryStore {
         let event = Some((binding.into(), source.into(), id.into()));
         self.read(|state| {
             let rows = state.executions.values();
-            rows.filter(|row| *row.namespace == *namespace && row.event == event)
-                .cloned()
-                .collect()
+            rows.filter(|row| *row.namespace == *namespace && row.event == event).cloned().collect()
         })
     }
 
     fn children(&self, parent: ExecutionId) -> ReadResult<Vec<ExecutionRow>> {
         self.read(|state| {
             let rows = state.executions.values();
-            rows.filter(|row| row.parent.is_some_and(|p| p.execution == parent))
-                .cloned()
-                .collect()
+            rows.filter(|row| row.parent.is_some_and(|p| p.execution == parent)).cloned().collect()
         })
     }
 
     fn due(&self, after: Option<Due>, until: Time, limit: usize) -> ReadResult<Vec<Due>> {
         self.read(|state| {
-            let rows = state
-                .due
-                .keys()
-                .filter(|due| after.is_none_or(|after| **due > after));
-            rows.take_while(|due| due.at <= until)
-                .take(limit)
-                .copied()
-                .collect()
+            let rows = state.due.keys().filter(|due| after.is_none_or(|after| **due > after));
+            rows.take_while(|due| due.at <= until).take(limit).copied().collect()
         })
     }
 
@@ -133,14 +105,7 @@ impl Read for MemoryStore {
 
     fn inbox(&self) -> ReadResult<Vec<InboxItem>> {
         self.read(|state| {
-            state
-                .inbox
-                .iter()
-                .map(|(key, body)| InboxItem {
-                    key: *key,
-                    body: body.clone(),
-                })
-                .collect()
+            state.inbox.iter().map(|(key, body)| InboxItem { key: *key, body: body.clone() }).collect()
         })
     }
 
@@ -171,20 +136,14 @@ impl Read for MemoryStore {
         limit: usize,
     ) -> ReadResult<Vec<(u64, Transition)>> {
         self.read(|state| {
-            let rows = state
-                .log
-                .iter()
-                .filter(|(pos, t)| **pos > after && t.execution == execution);
+            let rows = state.log.iter().filter(|(pos, t)| **pos > after && t.execution == execution);
             rows.take(limit).map(|(pos, t)| (*pos, t.clone())).collect()
         })
     }
 
     fn stream(&self, after: u64, lifecycle: bool, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
         self.read(|state| {
-            let rows = state
-                .log
-                .iter()
-                .filter(|(pos, t)| **pos > after && (!lifecycle || t.lifecycle));
+            let rows = state.log.iter().filter(|(pos, t)| **pos > after && (!lifecycle || t.lifecycle));
             rows.take(limit).map(|(pos, t)| (*pos, t.clone())).collect()
         })
     }
@@ -221,13 +180,7 @@ impl Read for MemoryStore {
     }
 
     fn delivery_of(&self, execution: ExecutionId) -> ReadResult<Option<StoredDelivery>> {
-        self.read(|state| {
-            state
-                .deliveries
-                .values()
-                .find(|d| d.delivery.execution == execution)
-                .cloned()
-        })
+        self.read(|state| state.deliveries.values().find(|d| d.delivery.execution == execution).cloned())
     }
 
     fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>> {
@@ -248,23 +201,12 @@ impl Read for MemoryStore {
     }
 
     fn dead_letter(&self, namespace: &str, id: u64) -> ReadResult<Option<DeadLetter>> {
-        self.read(|state| {
-            state
-                .dead
-                .get(&id)
-                .filter(|letter| *letter.namespace == *namespace)
-                .cloned()
-        })
+        self.read(|state| state.dead.get(&id).filter(|letter| *letter.namespace == *namespace).cloned())
     }
 
     fn definitions(&self) -> ReadResult<Vec<Definition>> {
         self.read(|state| {
-            state
-                .definitions
-                .values()
-                .filter(|d| d.current || pinned(state, d))
-                .cloned()
-                .collect()
+            state.definitions.values().filter(|d| d.current || pinned(state, d)).cloned().collect()
         })
     }
 
@@ -282,10 +224,8 @@ impl Read for MemoryStore {
 
     fn checkpoints(&self, namespace: &str, source: &str) -> ReadResult<Vec<Checkpoint>> {
         self.read(|state| {
-            let rows = state
-                .checkpoints
-                .iter()
-                .filter(|((ns, s, _), _)| **ns == *namespace && **s == *source);
+            let rows =
+                state.checkpoints.iter().filter(|((ns, s, _), _)| **ns == *namespace && **s == *source);
             rows.map(|((_, source, partition), value)| Checkpoint {
                 source: source.clone(),
                 partition: partition.clone(),
@@ -297,30 +237,19 @@ impl Read for MemoryStore {
 
     fn namespaces(&self) -> ReadResult<Vec<(Namespace, Arc<str>, Time)>> {
         self.read(|state| {
-            state
-                .namespaces
-                .iter()
-                .map(|(name, (text, at))| (name.clone(), text.clone(), *at))
-                .collect()
+            state.namespaces.iter().map(|(name, (text, at))| (name.clone(), text.clone(), *at)).collect()
         })
     }
 
     fn secrets(&self) -> ReadResult<Vec<SealedSecret>> {
         self.read(|state| {
             let rows = state.secrets.iter();
-            rows.map(|((ns, name), (bytes, at))| (ns.clone(), name.clone(), bytes.clone(), *at))
-                .collect()
+            rows.map(|((ns, name), (bytes, at))| (ns.clone(), name.clone(), bytes.clone(), *at)).collect()
         })
     }
 
     fn works(&self) -> ReadResult<Vec<(Arc<str>, Vec<u8>)>> {
-        self.read(|state| {
-            state
-                .works
-                .iter()
-                .map(|(id, body)| (id.clone(), body.clone()))
-                .collect()
-        })
+        self.read(|state| state.works.iter().map(|(id, body)| (id.clone(), body.clone())).collect())
     }
 
     fn meta(&self, key: &str) -> ReadResult<Option<Value>> {

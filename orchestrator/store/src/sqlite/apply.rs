@@ -44,9 +44,8 @@ impl Positions {
     /// As stored: the saved counters, or what the tables hold if that is more.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Positions> {
         let saved = |name: &str| {
-            let found = conn.query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| {
-                codec::number(row, 0)
-            });
+            let found = conn
+                .query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| codec::number(row, 0));
             found.optional().map(Option::unwrap_or_default)
         };
         Ok(Positions {
@@ -60,11 +59,9 @@ impl Positions {
     /// Saves the counters. Needed only where rows with positions were removed: else the tables tell.
     pub(super) fn save(self, conn: &Connection) -> rusqlite::Result<()> {
         let mut save = conn.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2)")?;
-        for (name, value) in [
-            ("pos", self.pos),
-            ("removed_log", self.removed_log),
-            ("removed_event", self.removed_event),
-        ] {
+        for (name, value) in
+            [("pos", self.pos), ("removed_log", self.removed_log), ("removed_event", self.removed_event)]
+        {
             save.execute(params![name, value as i64])?;
         }
         Ok(())
@@ -77,8 +74,7 @@ pub(super) fn last_pos(conn: &Connection) -> rusqlite::Result<u64> {
         ifnull((SELECT value FROM counter WHERE name = 'pos'), 0), ifnull((SELECT max(pos) FROM log), 0),
         ifnull((SELECT max(pos) FROM event), 0), ifnull((SELECT max(pos) FROM delivery), 0),
         ifnull((SELECT max(id) FROM dead_letter), 0))";
-    conn.prepare_cached(sql)?
-        .query_row([], |row| codec::number(row, 0))
+    conn.prepare_cached(sql)?.query_row([], |row| codec::number(row, 0))
 }
 
 /// What a transaction has written so far.
@@ -113,15 +109,7 @@ impl<'c> Applying<'c> {
             "UPDATE execution SET status = ?2, started = ?3, ended = ?4, listed = ifnull(?3, created), result = ?5
              WHERE id = ?1",
         )?;
-        Ok(Applying {
-            conn,
-            at,
-            seen,
-            tally: Tally::default(),
-            save: false,
-            log,
-            summary,
-        })
+        Ok(Applying { conn, at, seen, tally: Tally::default(), save: false, log, summary })
     }
 
     /// The next position.
@@ -187,10 +175,7 @@ impl<'c> Applying<'c> {
         for snapshot in &part.states {
             let sql = "INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4)";
             let (next, transitions) = (snapshot.next as i64, snapshot.transitions as i64);
-            self.run(
-                sql,
-                params![snapshot.execution.0, next, transitions, snapshot.body],
-            )?;
+            self.run(sql, params![snapshot.execution.0, next, transitions, snapshot.body])?;
             self.tally.bytes += snapshot.body.len() as u64;
         }
         self.due(&part.due)?;
@@ -234,9 +219,7 @@ impl<'c> Applying<'c> {
 
     fn summarise(&mut self, s: &Summary, result: Option<&[u8]>) -> rusqlite::Result<()> {
         let (started, ended) = (s.started.map(|t| t.0), s.ended.map(|t| t.0));
-        let changed = self
-            .summary
-            .execute(params![s.execution.0, s.status as u8, started, ended, result])?;
+        let changed = self.summary.execute(params![s.execution.0, s.status as u8, started, ended, result])?;
         self.tally.rows += changed as u64;
         Ok(())
     }
@@ -261,16 +244,7 @@ impl<'c> Applying<'c> {
         match change {
             SubscriptionChange::Add(s) => {
                 let sql = "INSERT OR REPLACE INTO subscription VALUES (?1, ?2, ?3, ?4, ?5)";
-                self.run(
-                    sql,
-                    params![
-                        s.execution.0,
-                        s.visit,
-                        &*s.namespace,
-                        s.kind.as_deref(),
-                        s.since.0
-                    ],
-                )?;
+                self.run(sql, params![s.execution.0, s.visit, &*s.namespace, s.kind.as_deref(), s.since.0])?;
             }
             SubscriptionChange::Remove(execution, visit) => {
                 self.run(
@@ -296,16 +270,8 @@ impl<'c> Applying<'c> {
         let (birth, summary) = (&*create.birth, &create.summary);
         if let Some(key) = &create.key {
             let sql = "INSERT OR IGNORE INTO start_key VALUES (?1, ?2, ?3, ?4, ?5)";
-            if self.run(
-                sql,
-                params![
-                    &*birth.namespace,
-                    &*birth.workflow,
-                    &*key.key,
-                    birth.id.0,
-                    key.body
-                ],
-            )? == 0
+            if self.run(sql, params![&*birth.namespace, &*birth.workflow, &*key.key, birth.id.0, key.body])?
+                == 0
             {
                 return Err(self.taken(create, key)?);
             }
@@ -358,13 +324,8 @@ impl<'c> Applying<'c> {
         let (execution, body): ([u8; 16], [u8; 32]) = self
             .conn
             .prepare_cached(sql)?
-            .query_row(params![ns, workflow, &*key.key], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+            .query_row(params![ns, workflow, &*key.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let same_body = body == key.body;
-        Ok(Stop::Refused(Refusal::KeyTaken {
-            execution: ExecutionId(execution),
-            same_body,
-        }))
+        Ok(Stop::Refused(Refusal::KeyTaken { execution: ExecutionId(execution), same_body }))
     }
 }

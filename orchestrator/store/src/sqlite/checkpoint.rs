@@ -57,13 +57,7 @@ impl Checkpointer {
         let thread = thread.spawn(move || move_bulk(&conn, &woken, &seen)).ok();
         let threshold = (total / SHARE).clamp(LEAST, MOST) / page_size;
         let frames = Arc::new(AtomicU64::new(0));
-        Ok(Checkpointer {
-            wake: Some(wake),
-            thread,
-            progress,
-            frames,
-            threshold,
-        })
+        Ok(Checkpointer { wake: Some(wake), thread, progress, frames, threshold })
     }
 
     /// Watches the commits of the writer's connection: each tells how many frames the log file has.
@@ -124,7 +118,5 @@ fn passive(conn: &Connection) -> rusqlite::Result<u64> {
 }
 
 fn run(conn: &Connection, sql: &str) -> rusqlite::Result<u64> {
-    conn.prepare_cached(sql)?
-        .query_row([], |row| row.get::<_, i64>(2))
-        .map(|frames| frames.max(0) as u64)
+    conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(2)).map(|frames| frames.max(0) as u64)
 }

@@ -158,11 +158,7 @@ pub(super) fn execution(row: &Row<'_>) -> rusqlite::Result<ExecutionRow> {
         _ => None,
     };
     let parent = match row.get::<_, Option<[u8; 16]>>(14)? {
-        Some(id) => Some(Parent {
-            execution: ExecutionId(id),
-            visit: row.get(15)?,
-            awaited: row.get(16)?,
-        }),
+        Some(id) => Some(Parent { execution: ExecutionId(id), visit: row.get(15)?, awaited: row.get(16)? }),
         None => None,
     };
     let result = match row.get_ref(18) {
@@ -211,15 +207,9 @@ pub(super) const DELIVERY: &str = "pos, ns, trigger, exec, state, okey, prio, at
 
 /// A row of `delivery`.
 pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
-    let states = [
-        DeliveryState::Ready,
-        DeliveryState::Blocked,
-        DeliveryState::Parked,
-        DeliveryState::InFlight,
-    ];
-    let state = states
-        .get(usize::from(row.get::<_, u8>(4)?))
-        .ok_or(FromSqlError::InvalidType)?;
+    let states =
+        [DeliveryState::Ready, DeliveryState::Blocked, DeliveryState::Parked, DeliveryState::InFlight];
+    let state = states.get(usize::from(row.get::<_, u8>(4)?)).ok_or(FromSqlError::InvalidType)?;
     Ok(StoredDelivery {
         pos: number(row, 0)?,
         state: *state,
@@ -274,9 +264,7 @@ pub(super) fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         key: maybe_text(row, 6)?,
         parked: row.get::<_, Option<i64>>(7)?.map(|n| n as u64),
         at: time(row, 8)?,
-        state: *states
-            .get(usize::from(row.get::<_, u8>(9)?))
-            .ok_or(FromSqlError::InvalidType)?,
+        state: *states.get(usize::from(row.get::<_, u8>(9)?)).ok_or(FromSqlError::InvalidType)?,
         attempts: attempts.ok_or_else(|| broken("a list of attempts"))?,
         event: Arc::new(read_event(row.get_ref(11)?.as_blob()?)?),
     })
@@ -296,9 +284,7 @@ pub(super) fn definition(row: &Row<'_>) -> rusqlite::Result<Definition> {
         DefinitionKind::Queue,
     ];
     Ok(Definition {
-        kind: *kinds
-            .get(usize::from(row.get::<_, u8>(0)?))
-            .ok_or(FromSqlError::InvalidType)?,
+        kind: *kinds.get(usize::from(row.get::<_, u8>(0)?)).ok_or(FromSqlError::InvalidType)?,
         namespace: text(row, 1)?,
         name: text(row, 2)?,
         version: text(row, 3)?,

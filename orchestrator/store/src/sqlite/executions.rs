@@ -14,18 +14,11 @@ use crate::read::{ExecutionQuery, ExecutionRow};
 
 /// A page of summaries.
 pub(super) fn page(conn: &Connection, query: &ExecutionQuery) -> rusqlite::Result<Vec<ExecutionRow>> {
-    let (order, behind) = if query.ascending {
-        ("ASC", ">")
-    } else {
-        ("DESC", "<")
-    };
+    let (order, behind) = if query.ascending { ("ASC", ">") } else { ("DESC", "<") };
     let mut bound = Vec::new();
     let after = query.after.map(|(at, id)| {
         let at = bind(&mut bound, Sql::Integer(at.0));
-        format!(
-            " AND (listed, id) {behind} ({at}, {})",
-            bind(&mut bound, Sql::Blob(id.0.to_vec()))
-        )
+        format!(" AND (listed, id) {behind} ({at}, {})", bind(&mut bound, Sql::Blob(id.0.to_vec())))
     });
     let after = after.unwrap_or_default();
     let parts: Vec<String> = selects(query, &mut bound)
@@ -38,10 +31,7 @@ pub(super) fn page(conn: &Connection, query: &ExecutionQuery) -> rusqlite::Resul
         })
         .collect();
     let limit = bind(&mut bound, Sql::Integer(query.limit as i64));
-    let sql = format!(
-        "{} ORDER BY listed {order}, id {order} LIMIT {limit}",
-        parts.join(" UNION ALL ")
-    );
+    let sql = format!("{} ORDER BY listed {order}, id {order} LIMIT {limit}", parts.join(" UNION ALL "));
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(bound), codec::execution)?;
     rows.collect()
@@ -55,8 +45,7 @@ pub(super) fn count(conn: &Connection, query: &ExecutionQuery) -> rusqlite::Resu
         .map(|(from, filter)| format!("(SELECT count(*) FROM {from} WHERE {filter})"))
         .collect();
     let sql = format!("SELECT {}", parts.join(" + "));
-    conn.prepare_cached(&sql)?
-        .query_row(params_from_iter(bound), |row| codec::number(row, 0))
+    conn.prepare_cached(&sql)?.query_row(params_from_iter(bound), |row| codec::number(row, 0))
 }
 
 fn bind(bound: &mut Vec<Sql>, value: Sql) -> String {
@@ -89,11 +78,8 @@ fn selects(query: &ExecutionQuery, bound: &mut Vec<Sql>) -> Vec<(String, String)
             " AND id IN (SELECT exec FROM tag WHERE ns = {ns} AND name = {name} AND value = {value})"
         );
     }
-    let statuses: Vec<Status> = if query.status.is_empty() {
-        Status::ALL.to_vec()
-    } else {
-        query.status.clone()
-    };
+    let statuses: Vec<Status> =
+        if query.status.is_empty() { Status::ALL.to_vec() } else { query.status.clone() };
     // Most executions end well: any other status is the narrower way in.
     let narrow = !query.status.is_empty() && !query.status.contains(&Status::Completed);
     let index = match query {
@@ -111,10 +97,7 @@ fn selects(query: &ExecutionQuery, bound: &mut Vec<Sql>) -> Vec<(String, String)
         return statuses.iter().map(each).collect();
     }
     if !query.status.is_empty() {
-        let list: Vec<String> = statuses
-            .iter()
-            .map(|status| (*status as u8).to_string())
-            .collect();
+        let list: Vec<String> = statuses.iter().map(|status| (*status as u8).to_string()).collect();
         let _ = write!(filter, " AND +status IN ({})", list.join(", "));
     }
     vec![(format!("execution INDEXED BY {index}"), filter)]

@@ -1,6 +1,7 @@
 //! Accepted events, their deliveries and dead letters, to rows.
 //!
-//! Owns the judgement of duplicates and the states of deliveries. Knows no rates and no clocks: the buffer's owner does.
+//! Owns the judgement of duplicates and the states of deliveries. Knows no rates and no clocks: the buffer's owner
+//! does.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -28,11 +29,7 @@ impl Applying<'_> {
     ) -> Result<(), Stop> {
         for arrival in &part.arrivals {
             let body = bodies.next().map_or(&[][..], Vec::as_slice);
-            let key = Key {
-                namespace: &part.namespace,
-                binding: &part.binding,
-                event: &arrival.event,
-            };
+            let key = Key { namespace: &part.namespace, binding: &part.binding, event: &arrival.event };
             if part.seen
                 && let Some(earlier) = self.seen.earlier(self.conn, &key)?
             {
@@ -53,10 +50,7 @@ impl Applying<'_> {
         let pos = self.next();
         let at = arrival.accepted.0;
         let sql = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.run(
-            sql,
-            params![pos, key.namespace, &*key.event.kind, key.binding, at, body],
-        )?;
+        self.run(sql, params![pos, key.namespace, &*key.event.kind, key.binding, at, body])?;
         self.seen.keep(self.conn, day(arrival.accepted), pos, key)?;
         self.at.block.add(self.conn, pos, arrival.accepted)?;
         self.tally.rows += 1;
@@ -92,26 +86,15 @@ impl Applying<'_> {
         let pos = self.next();
         let sql = "INSERT INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let (key, at) = (d.key.as_deref(), d.not_before.0);
-        let row = params![
-            pos,
-            &*d.namespace,
-            &*d.trigger,
-            d.execution.0,
-            state,
-            key,
-            d.priority,
-            d.attempt,
-            at
-        ];
+        let row =
+            params![pos, &*d.namespace, &*d.trigger, d.execution.0, state, key, d.priority, d.attempt, at];
         self.run(sql, row)?;
         Ok(pos as u64)
     }
 
     fn held(&self, namespace: &str, trigger: &str, key: &str) -> rusqlite::Result<bool> {
         let sql = "SELECT 1 FROM delivery WHERE ns = ?1 AND trigger = ?2 AND okey = ?3 LIMIT 1";
-        self.conn
-            .prepare_cached(sql)?
-            .exists(params![namespace, trigger, key])
+        self.conn.prepare_cached(sql)?.exists(params![namespace, trigger, key])
     }
 
     fn bury(&mut self, l: &DeadLetter) -> rusqlite::Result<()> {
@@ -142,23 +125,13 @@ impl Applying<'_> {
             BufferChange::Take(key) => self.turn(key, READY, IN_FLIGHT)?,
             BufferChange::Park(key) => self.turn(key, IN_FLIGHT, PARKED)?,
             BufferChange::Finish(key) => self.finish(key)?,
-            BufferChange::Again {
-                key,
-                not_before,
-                attempt,
-                execution,
-            } => {
+            BufferChange::Again { key, not_before, attempt, execution } => {
                 let sql = "UPDATE delivery SET state = 0, not_before = ?4, attempt = ?5, exec = ?6
                     WHERE pos = ?1 AND ns = ?2 AND trigger = ?3 AND state IN (2, 3)";
                 let (pos, ns, trigger) = (key.pos as i64, &*key.namespace, &*key.trigger);
                 self.run(sql, params![pos, ns, trigger, not_before.0, attempt, execution.0])?;
             }
-            BufferChange::Bucket {
-                namespace,
-                trigger,
-                tokens,
-                at,
-            } => {
+            BufferChange::Bucket { namespace, trigger, tokens, at } => {
                 let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3, ?4)";
                 self.run(sql, params![&**namespace, &**trigger, tokens, at.0])?;
             }
@@ -173,10 +146,7 @@ impl Applying<'_> {
 
     fn turn(&mut self, key: &DeliveryKey, from: u8, to: u8) -> rusqlite::Result<()> {
         let sql = "UPDATE delivery SET state = ?5 WHERE pos = ?1 AND ns = ?2 AND trigger = ?3 AND state = ?4";
-        self.run(
-            sql,
-            params![key.pos as i64, &*key.namespace, &*key.trigger, from, to],
-        )?;
+        self.run(sql, params![key.pos as i64, &*key.namespace, &*key.trigger, from, to])?;
         Ok(())
     }
 
@@ -186,9 +156,7 @@ impl Applying<'_> {
         let gone: Option<(u8, Option<String>)> = self
             .conn
             .prepare_cached(sql)?
-            .query_row(params![key.pos as i64, ns, trigger], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(params![key.pos as i64, ns, trigger], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((state, okey)) = gone else { return Ok(()) };
         self.tally.rows += 1;

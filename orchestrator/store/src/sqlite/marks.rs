@@ -23,11 +23,7 @@ impl Block {
         let sql = "SELECT count(*), ifnull(min(accepted), 0), ifnull(max(accepted), 0) FROM event
             WHERE pos > ifnull((SELECT max(pos) FROM mark), 0)";
         conn.query_row(sql, [], |row| {
-            Ok(Block {
-                count: row.get(0)?,
-                earliest: row.get(1)?,
-                latest: row.get(2)?,
-            })
+            Ok(Block { count: row.get(0)?, earliest: row.get(1)?, latest: row.get(2)? })
         })
     }
 
@@ -55,11 +51,7 @@ pub(super) fn bounds(
     since: Option<Time>,
     until: Option<Time>,
 ) -> rusqlite::Result<(i64, i64)> {
-    let one = |sql: &str, at: Time| {
-        conn.prepare_cached(sql)?
-            .query_row([at.0], |row| row.get(0))
-            .optional()
-    };
+    let one = |sql: &str, at: Time| conn.prepare_cached(sql)?.query_row([at.0], |row| row.get(0)).optional();
     let low = match since {
         Some(since) => {
             // The end of the block before the first that reaches the interval; all blocks, if none does.
@@ -87,8 +79,7 @@ fn open_ended(conn: &Connection, until: Time) -> rusqlite::Result<bool> {
 
 /// Forgets the marks of removed events.
 pub(super) fn forget(conn: &Connection, removed: u64) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM mark WHERE pos <= ?1")?
-        .execute([removed as i64])?;
+    conn.prepare_cached("DELETE FROM mark WHERE pos <= ?1")?.execute([removed as i64])?;
     Ok(())
 }
 
@@ -107,28 +98,17 @@ mod tests {
         let mut block = Block::default();
         let instant = |pos: i64| pos * 10 + if pos % 700 == 0 { 9000 } else { 0 } - (pos % 11) * 40;
         for pos in 1..=5000 {
-            conn.execute("INSERT INTO event VALUES (?1, ?2)", [pos, instant(pos)])
-                .unwrap();
+            conn.execute("INSERT INTO event VALUES (?1, ?2)", [pos, instant(pos)]).unwrap();
             block.add(&conn, pos, Time(instant(pos))).unwrap();
         }
         assert_eq!(block, Block::load(&conn).unwrap());
-        assert_eq!(
-            conn.query_row("SELECT count(*) FROM mark", [], |row| row.get::<_, i64>(0))
-                .unwrap(),
-            19
-        );
+        assert_eq!(conn.query_row("SELECT count(*) FROM mark", [], |row| row.get::<_, i64>(0)).unwrap(), 19);
         for at in (-500..60_000).step_by(97) {
             let (low, _) = bounds(&conn, Some(Time(at)), None).unwrap();
             assert!((1..=low).all(|pos| instant(pos) < at), "since {at}");
             let (_, high) = bounds(&conn, None, Some(Time(at))).unwrap();
-            assert!(
-                (1..=5000).filter(|pos| *pos > high).all(|pos| instant(pos) >= at),
-                "until {at}"
-            );
+            assert!((1..=5000).filter(|pos| *pos > high).all(|pos| instant(pos) >= at), "until {at}");
         }
-        assert_eq!(
-            bounds(&conn, Some(Time(25_000)), Some(Time(25_100))).unwrap(),
-            (2048, 2560)
-        );
+        assert_eq!(bounds(&conn, Some(Time(25_000)), Some(Time(25_100))).unwrap(), (2048, 2560));
     }
 }

@@ -14,25 +14,11 @@ impl Applying<'_> {
     pub(super) fn definition(&mut self, change: &DefinitionChange) -> rusqlite::Result<()> {
         match change {
             DefinitionChange::Put(new) => self.put(new),
-            DefinitionChange::Delete {
-                kind,
-                namespace,
-                name,
-                version,
-            } => {
+            DefinitionChange::Delete { kind, namespace, name, version } => {
                 let which = "kind = ?1 AND ns = ?2 AND name = ?3 AND (?4 = '' OR version = ?4)";
-                self.retire(
-                    *kind,
-                    which,
-                    params![*kind as u8, &**namespace, &**name, &**version],
-                )
+                self.retire(*kind, which, params![*kind as u8, &**namespace, &**name, &**version])
             }
-            DefinitionChange::Pause {
-                kind,
-                namespace,
-                name,
-                paused,
-            } => {
+            DefinitionChange::Pause { kind, namespace, name, paused } => {
                 let sql =
                     "UPDATE definition SET paused = ?4 WHERE kind = ?1 AND ns = ?2 AND name = ?3 AND current";
                 self.run(sql, params![*kind as u8, &**namespace, &**name, paused])?;
@@ -45,11 +31,7 @@ impl Applying<'_> {
         let kind = d.kind as u8;
         if d.current {
             let which = "kind = ?1 AND ns = ?2 AND name = ?3 AND version = ?4 AND digest <> ?5";
-            self.retire(
-                d.kind,
-                which,
-                params![kind, &*d.namespace, &*d.name, &*d.version, d.digest],
-            )?;
+            self.retire(d.kind, which, params![kind, &*d.namespace, &*d.name, &*d.version, d.digest])?;
         }
         let sql = "INSERT OR REPLACE INTO definition VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let row = params![
@@ -92,58 +74,35 @@ impl Applying<'_> {
                 self.run(sql, params![&**namespace, &**text, at.0])?;
             }
             OperatorChange::DropNamespace(namespace) => self.drop_namespace(namespace)?,
-            OperatorChange::Secret {
-                namespace,
-                name,
-                sealed: Some(sealed),
-                at,
-            } => {
-                let sql = "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)";
-                self.run(sql, params![&**namespace, &**name, sealed, at.0])?;
+            OperatorChange::Secret { namespace, name, sealed, at } => {
+                let (namespace, name) = (&**namespace, &**name);
+                match sealed {
+                    Some(sealed) => self.run(
+                        "INSERT OR REPLACE INTO secret VALUES (?1, ?2, ?3, ?4)",
+                        params![namespace, name, sealed, at.0],
+                    )?,
+                    None => self.run("DELETE FROM secret WHERE ns = ?1 AND name = ?2", [namespace, name])?,
+                };
             }
-            OperatorChange::Secret {
-                namespace,
-                name,
-                sealed: None,
-                ..
-            } => {
-                self.run(
-                    "DELETE FROM secret WHERE ns = ?1 AND name = ?2",
-                    params![&**namespace, &**name],
-                )?;
+            OperatorChange::Work { id, body } => {
+                match body {
+                    Some(body) => {
+                        self.run("INSERT OR REPLACE INTO work VALUES (?1, ?2)", params![&**id, body])?
+                    }
+                    None => self.run("DELETE FROM work WHERE id = ?1", [&**id])?,
+                };
             }
-            OperatorChange::Work { id, body: Some(body) } => {
-                self.run(
-                    "INSERT OR REPLACE INTO work VALUES (?1, ?2)",
-                    params![&**id, body],
-                )?;
-            }
-            OperatorChange::Work { id, body: None } => {
-                self.run("DELETE FROM work WHERE id = ?1", [&**id])?;
-            }
-            OperatorChange::Checkpoint {
-                namespace,
-                checkpoint: c,
-            } if c.value.is_empty() => {
+            OperatorChange::Checkpoint { namespace, checkpoint: c } if c.value.is_empty() => {
                 let sql = "DELETE FROM checkpoint WHERE ns = ?1 AND source = ?2 AND part = ?3";
                 self.run(sql, params![&**namespace, &*c.source, &*c.partition])?;
             }
-            OperatorChange::Checkpoint {
-                namespace,
-                checkpoint,
-            } => self.checkpoint(namespace, checkpoint)?,
-            OperatorChange::Retain {
-                executions,
-                events,
-                rows,
-            } => {
+            OperatorChange::Checkpoint { namespace, checkpoint } => self.checkpoint(namespace, checkpoint)?,
+            OperatorChange::Retain { executions, events, rows } => {
                 out.more = self.retain(*executions, *events, *rows)?;
             }
             OperatorChange::Meta { key, value } => {
-                self.run(
-                    "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
-                    params![&**key, value.to_json()],
-                )?;
+                let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+                self.run(sql, params![&**key, value.to_json()])?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The readers: a few read-only connections, opened when first needed.
 //!
-//! Owns how a read gets a connection and one consistent view. A reader never blocks the writer, nor the writer a reader.
+//! Owns how a read gets a connection and one consistent view. A reader never blocks the writer, nor the writer a
+//! reader.
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -32,11 +33,7 @@ struct Free {
 
 impl Pool {
     pub(super) fn new(path: PathBuf) -> Pool {
-        Pool {
-            path,
-            free: Mutex::default(),
-            returned: Condvar::new(),
-        }
+        Pool { path, free: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Reads within one transaction: one consistent view.
@@ -45,9 +42,7 @@ impl Pool {
         read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> ReadResult<T> {
         let mut conn = self.take()?;
-        let outcome = conn
-            .transaction_with_behavior(TransactionBehavior::Deferred)
-            .and_then(|tx| read(&tx));
+        let outcome = conn.transaction_with_behavior(TransactionBehavior::Deferred).and_then(|tx| read(&tx));
         self.give(outcome.is_ok().then_some(conn));
         outcome.map_err(|error| failed(&error))
     }
@@ -64,9 +59,7 @@ impl Pool {
             if free.open < READERS {
                 free.open += 1;
                 drop(free);
-                return open(&self.path)
-                    .inspect_err(|_| self.give(None))
-                    .map_err(|error| failed(&error));
+                return open(&self.path).inspect_err(|_| self.give(None)).map_err(|error| failed(&error));
             }
             free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
         }

@@ -28,22 +28,15 @@ impl Prepared {
         for part in &batch.parts {
             match part {
                 Part::Shard(part) => {
-                    ended.extend(
-                        part.summaries
-                            .iter()
-                            .map(|s| s.result.as_ref().map(codec::write_ended)),
-                    );
+                    ended.extend(part.summaries.iter().map(|s| s.result.as_ref().map(codec::write_ended)));
                     records += part.transitions.len() + part.summaries.len() + part.due.len();
                     bytes += part.transitions.iter().map(|t| t.body.len()).sum::<usize>();
                     bytes += part.states.iter().map(|s| s.body.len()).sum::<usize>();
                 }
                 Part::Ingress(part) => {
                     events.extend(part.arrivals.iter().map(|a| a.event.to_json()));
-                    records += part
-                        .arrivals
-                        .iter()
-                        .map(|a| 1 + a.starts.len() + a.deliveries.len())
-                        .sum::<usize>();
+                    records +=
+                        part.arrivals.iter().map(|a| 1 + a.starts.len() + a.deliveries.len()).sum::<usize>();
                 }
                 Part::Create(_) => records += 1,
                 Part::Inbox(items) => records += items.len(),
@@ -54,13 +47,6 @@ impl Prepared {
         }
         bytes +=
             events.iter().map(Vec::len).sum::<usize>() + ended.iter().flatten().map(Vec::len).sum::<usize>();
-        Prepared {
-            batch,
-            events,
-            ended,
-            records,
-            bytes,
-            done,
-        }
+        Prepared { batch, events, ended, records, bytes, done }
     }
 }

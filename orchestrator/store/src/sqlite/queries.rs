@@ -44,12 +44,7 @@ pub(super) fn snapshot(conn: &Connection, execution: ExecutionId) -> rusqlite::R
     let sql = "SELECT next, transitions, body FROM state WHERE exec = ?1";
     first(conn, sql, [execution.0], |row| {
         let (next, transitions) = (codec::number(row, 0)?, codec::number(row, 1)?);
-        Ok(StateSnapshot {
-            execution,
-            next,
-            transitions,
-            body: row.get(2)?,
-        })
+        Ok(StateSnapshot { execution, next, transitions, body: row.get(2)? })
     })
 }
 
@@ -81,10 +76,7 @@ pub(super) fn holder(conn: &Connection, execution: ExecutionId, sequence: u64) -
 
 pub(super) fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<StoredEvent>> {
     let (mut low, mut high) = marks::bounds(conn, query.since, query.until)?;
-    let (order, after) = (
-        if query.descending { "DESC" } else { "ASC" },
-        query.after.map(|pos| pos as i64),
-    );
+    let (order, after) = (if query.descending { "DESC" } else { "ASC" }, query.after.map(|pos| pos as i64));
     match after {
         Some(after) if query.descending => high = high.min(after - 1),
         Some(after) => low = low.max(after),
@@ -102,12 +94,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<
     let since = query.since.map_or(i64::MIN, |t| t.0);
     let until = query.until.map_or(i64::MAX, |t| t.0);
     let (namespace, kind, limit) = (&*query.namespace, query.kind.as_deref(), query.limit as i64);
-    all(
-        conn,
-        &sql,
-        params![namespace, kind, low, high, since, until, limit],
-        codec::event,
-    )
+    all(conn, &sql, params![namespace, kind, low, high, since, until, limit], codec::event)
 }
 
 pub(super) fn event(
@@ -120,20 +107,9 @@ pub(super) fn event(
     if days.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = seen::union(
-        &days,
-        "SELECT pos FROM seen_D WHERE ns = ?1 AND source = ?2 AND id = ?3",
-    );
-    let sql = format!(
-        "SELECT {} FROM event WHERE pos IN ({keys}) ORDER BY pos",
-        codec::EVENT
-    );
-    let found = all(
-        conn,
-        &sql,
-        params![namespace, KeyText::new(source), KeyText::new(id)],
-        codec::event,
-    )?;
+    let keys = seen::union(&days, "SELECT pos FROM seen_D WHERE ns = ?1 AND source = ?2 AND id = ?3");
+    let sql = format!("SELECT {} FROM event WHERE pos IN ({keys}) ORDER BY pos", codec::EVENT);
+    let found = all(conn, &sql, params![namespace, KeyText::new(source), KeyText::new(id)], codec::event)?;
     let latest: BTreeMap<Arc<str>, StoredEvent> = found.into_iter().map(|e| (e.binding.clone(), e)).collect();
     Ok(latest.into_values().collect())
 }
@@ -165,18 +141,8 @@ pub(super) fn dead_letters(conn: &Connection, query: &DeadQuery) -> rusqlite::Re
         codec::DEAD_LETTER
     );
     let before = query.before.map_or(i64::MAX, |id| id as i64);
-    let (trigger, cause, state) = (
-        query.trigger.as_deref(),
-        query.cause.as_deref(),
-        query.state.map(|s| s as u8),
-    );
-    let row = params![
-        &*query.namespace,
-        before,
-        trigger,
-        cause,
-        state,
-        query.limit as i64
-    ];
+    let (trigger, cause, state) =
+        (query.trigger.as_deref(), query.cause.as_deref(), query.state.map(|s| s as u8));
+    let row = params![&*query.namespace, before, trigger, cause, state, query.limit as i64];
     all(conn, &sql, row, codec::dead_letter)
 }

@@ -63,10 +63,7 @@ impl Applying<'_> {
         sql: &str,
         params: impl rusqlite::Params,
     ) -> rusqlite::Result<Option<T>> {
-        self.conn
-            .prepare_cached(sql)?
-            .query_row(params, |row| row.get(0))
-            .optional()
+        self.conn.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()
     }
 
     fn next_ended(&self, before: Time) -> rusqlite::Result<Option<[u8; 16]>> {
@@ -77,14 +74,9 @@ impl Applying<'_> {
 
     fn next_event(&self, before: Time) -> rusqlite::Result<Option<i64>> {
         let sql = "SELECT pos, accepted FROM event ORDER BY pos LIMIT 1";
-        let first = self
-            .conn
-            .prepare_cached(sql)?
-            .query_row([], |row| Ok((row.get(0)?, codec::time(row, 1)?)));
-        Ok(first
-            .optional()?
-            .filter(|(_, accepted)| *accepted < before)
-            .map(|(pos, _)| pos))
+        let first =
+            self.conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, codec::time(row, 1)?)));
+        Ok(first.optional()?.filter(|(_, accepted)| *accepted < before).map(|(pos, _)| pos))
     }
 
     fn next_letter(&self, before: Time) -> rusqlite::Result<Option<i64>> {
@@ -108,10 +100,7 @@ impl Applying<'_> {
             self.run("DELETE FROM log WHERE exec = ?1 AND pos <= ?2", params![id, last])?;
             self.at.removed_log = self.at.removed_log.max(last as u64);
         }
-        if self
-            .one::<i64>("SELECT pos FROM log WHERE exec = ?1 LIMIT 1", [id])?
-            .is_none()
-        {
+        if self.one::<i64>("SELECT pos FROM log WHERE exec = ?1 LIMIT 1", [id])?.is_none() {
             self.run("DELETE FROM removal WHERE exec = ?1", [id])?;
         }
         Ok(left - count)

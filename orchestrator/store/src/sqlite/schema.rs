@@ -101,15 +101,9 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
     let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let mut version: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > FORMAT {
-        return Err(OpenError::TooNew {
-            found: version,
-            known: FORMAT,
-        });
+        return Err(OpenError::TooNew { found: version, known: FORMAT });
     }
-    let empty = conn
-        .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))
-        .optional()?
-        .is_none();
+    let empty = conn.query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(())).optional()?.is_none();
     if application != APPLICATION_ID && !(empty && application == 0) {
         return Err(OpenError::Foreign);
     }
@@ -121,10 +115,7 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         let format = version.to_string().into_bytes();
         tx.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?1)", [format])?;
-        tx.execute(
-            "INSERT OR IGNORE INTO meta VALUES ('shards', ?1)",
-            [SHARDS.to_string().into_bytes()],
-        )?;
+        tx.execute("INSERT OR IGNORE INTO meta VALUES ('shards', ?1)", [SHARDS.to_string().into_bytes()])?;
         tx.commit()?;
     }
     Ok(())

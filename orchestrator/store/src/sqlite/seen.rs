@@ -30,10 +30,8 @@ impl SeenDays {
 
     fn new(mut days: Vec<i64>) -> SeenDays {
         days.sort_unstable();
-        let probe = union(
-            &days,
-            "SELECT pos FROM seen_D WHERE ns = ?1 AND source = ?2 AND id = ?3 AND binding = ?4",
-        );
+        let probe =
+            union(&days, "SELECT pos FROM seen_D WHERE ns = ?1 AND source = ?2 AND id = ?3 AND binding = ?4");
         SeenDays { days, probe }
     }
 
@@ -54,10 +52,7 @@ impl SeenDays {
         let mut rows = body.query([pos])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let earlier = codec::read_event(row.get_ref(0)?.as_blob()?)?;
-        Ok(Some(Accepted::Duplicate {
-            pos: pos as u64,
-            mismatch: earlier.data != key.event.data,
-        }))
+        Ok(Some(Accepted::Duplicate { pos: pos as u64, mismatch: earlier.data != key.event.data }))
     }
 
     /// Keeps a key under a day; a key of that day points to the latest event.
@@ -80,8 +75,7 @@ impl SeenDays {
         }
         let (source, id) = (KeyText::new(&key.event.source), KeyText::new(&key.event.id));
         let sql = format!("INSERT OR REPLACE INTO seen_{day} VALUES (?1, ?2, ?3, ?4, ?5)");
-        conn.prepare_cached(&sql)?
-            .execute(params![key.namespace, source, id, key.binding, pos])?;
+        conn.prepare_cached(&sql)?.execute(params![key.namespace, source, id, key.binding, pos])?;
         Ok(())
     }
 
@@ -117,9 +111,6 @@ pub(super) fn days(conn: &Connection) -> rusqlite::Result<Vec<i64>> {
 
 /// One statement for all days: `each` with `D` for the day.
 pub(super) fn union(days: &[i64], each: &str) -> String {
-    let parts: Vec<String> = days
-        .iter()
-        .map(|day| each.replace("seen_D", &format!("seen_{day}")))
-        .collect();
+    let parts: Vec<String> = days.iter().map(|day| each.replace("seen_D", &format!("seen_{day}"))).collect();
     parts.join(" UNION ALL ")
 }

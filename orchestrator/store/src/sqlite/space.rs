@@ -53,23 +53,10 @@ impl Space {
     /// Takes up the reserve file of a folder, without growing it.
     pub(super) fn open(folder: &Path) -> std::io::Result<Space> {
         let path = folder.join("reserve");
-        let reserve = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let reserve = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let held = reserve.metadata()?.len();
         let now = Instant::now();
-        let mut space = Space {
-            reserve,
-            held,
-            target: RESERVE,
-            free: 0,
-            total: 0,
-            looked: now,
-            doubt: None,
-        };
+        let mut space = Space { reserve, held, target: RESERVE, free: 0, total: 0, looked: now, doubt: None };
         space.look(now);
         let spare = space.free.saturating_sub(LOW + ROOM);
         if held == 0 && spare < RESERVE {
@@ -90,7 +77,8 @@ impl Space {
         self.total
     }
 
-    /// Looks again if the last look is old. Rebuilds the reserve where there is room. Tells whether new work is refused.
+    /// Looks again if the last look is old. Rebuilds the reserve where there is room. Tells whether new work is
+    /// refused.
     pub(super) fn low(&mut self) -> bool {
         let now = Instant::now();
         if now.duration_since(self.looked) >= FRESH {

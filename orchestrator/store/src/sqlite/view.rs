@@ -23,16 +23,12 @@ use crate::read::{
 
 impl Read for SqliteStore {
     fn log(&self, execution: ExecutionId) -> ReadResult<(Option<StateSnapshot>, Vec<Transition>)> {
-        let sql = format!(
-            "SELECT {} FROM log WHERE exec = ?1 ORDER BY pos LIMIT -1 OFFSET ?2",
-            codec::TRANSITION
-        );
+        let sql =
+            format!("SELECT {} FROM log WHERE exec = ?1 ORDER BY pos LIMIT -1 OFFSET ?2", codec::TRANSITION);
         self.read(|conn| {
             let snapshot = snapshot(conn, execution)?;
             let folded = snapshot.as_ref().map_or(0, |s| s.transitions as i64);
-            let rest = all(conn, &sql, params![execution.0, folded], |row| {
-                codec::transition(row, 0)
-            })?;
+            let rest = all(conn, &sql, params![execution.0, folded], |row| codec::transition(row, 0))?;
             Ok((snapshot, rest))
         })
     }
@@ -49,9 +45,7 @@ impl Read for SqliteStore {
         );
         self.read(|conn| {
             let from = holder(conn, execution, sequence)?;
-            all(conn, &sql, params![execution.0, from, limit as i64], |row| {
-                codec::transition(row, 0)
-            })
+            all(conn, &sql, params![execution.0, from, limit as i64], |row| codec::transition(row, 0))
         })
     }
 
@@ -70,10 +64,7 @@ impl Read for SqliteStore {
     }
 
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>> {
-        let sql = format!(
-            "SELECT {}, result FROM execution WHERE id = ?1 AND ns = ?2",
-            codec::EXECUTION
-        );
+        let sql = format!("SELECT {}, result FROM execution WHERE id = ?1 AND ns = ?2", codec::EXECUTION);
         self.read(|conn| first(conn, &sql, params![id.0, namespace], codec::execution))
     }
 
@@ -103,9 +94,7 @@ impl Read for SqliteStore {
     ) -> ReadResult<Option<(ExecutionId, [u8; 32])>> {
         let sql = "SELECT exec, body FROM start_key WHERE ns = ?1 AND workflow = ?2 AND key = ?3";
         self.read(|conn| {
-            first(conn, sql, params![namespace, workflow, key], |row| {
-                Ok((codec::id(row, 0)?, row.get(1)?))
-            })
+            first(conn, sql, params![namespace, workflow, key], |row| Ok((codec::id(row, 0)?, row.get(1)?)))
         })
     }
 
@@ -121,21 +110,11 @@ impl Read for SqliteStore {
              WHERE event = ?4 AND source = ?3 AND binding = ?2 AND ns = ?1 ORDER BY id",
             codec::EXECUTION
         );
-        self.read(|conn| {
-            all(
-                conn,
-                &sql,
-                params![namespace, binding, source, id],
-                codec::execution,
-            )
-        })
+        self.read(|conn| all(conn, &sql, params![namespace, binding, source, id], codec::execution))
     }
 
     fn children(&self, parent: ExecutionId) -> ReadResult<Vec<ExecutionRow>> {
-        let sql = format!(
-            "SELECT {}, result FROM execution WHERE parent = ?1 ORDER BY id",
-            codec::EXECUTION
-        );
+        let sql = format!("SELECT {}, result FROM execution WHERE parent = ?1 ORDER BY id", codec::EXECUTION);
         self.read(|conn| all(conn, &sql, [parent.0], codec::execution))
     }
 
@@ -145,14 +124,7 @@ impl Read for SqliteStore {
         let (at, exec, visit, kind) = after.map_or((i64::MIN, Vec::new(), 0, 0), |due| {
             (due.at.0, due.execution.0.to_vec(), due.visit, due.kind as u8)
         });
-        self.read(|conn| {
-            all(
-                conn,
-                sql,
-                params![at, exec, visit, kind, until.0, limit as i64],
-                due_row,
-            )
-        })
+        self.read(|conn| all(conn, sql, params![at, exec, visit, kind, until.0, limit as i64], due_row))
     }
 
     fn subscriptions(&self) -> ReadResult<Vec<Subscription>> {
@@ -174,15 +146,9 @@ impl Read for SqliteStore {
         let sql = "SELECT shard, exec, number, body FROM inbox ORDER BY shard, exec, number";
         self.read(|conn| {
             all(conn, sql, [], |row| {
-                let key = InboxKey {
-                    shard: Shard(row.get(0)?),
-                    from: codec::id(row, 1)?,
-                    number: row.get(2)?,
-                };
-                Ok(InboxItem {
-                    key,
-                    body: row.get(3)?,
-                })
+                let key =
+                    InboxKey { shard: Shard(row.get(0)?), from: codec::id(row, 1)?, number: row.get(2)? };
+                Ok(InboxItem { key, body: row.get(3)? })
             })
         })
     }
@@ -196,15 +162,9 @@ impl Read for SqliteStore {
     }
 
     fn stream(&self, after: u64, lifecycle: bool, limit: usize) -> ReadResult<Vec<(u64, Transition)>> {
-        let from = if lifecycle {
-            "log INDEXED BY log_life WHERE life = 1 AND"
-        } else {
-            "log NOT INDEXED WHERE"
-        };
-        let sql = format!(
-            "SELECT pos, {} FROM {from} pos > ?1 ORDER BY pos LIMIT ?2",
-            codec::TRANSITION
-        );
+        let from =
+            if lifecycle { "log INDEXED BY log_life WHERE life = 1 AND" } else { "log NOT INDEXED WHERE" };
+        let sql = format!("SELECT pos, {} FROM {from} pos > ?1 ORDER BY pos LIMIT ?2", codec::TRANSITION);
         let row = |row: &Row<'_>| Ok((codec::number(row, 0)?, codec::transition(row, 1)?));
         self.read(|conn| all(conn, &sql, [after as i64, limit as i64], row))
     }
@@ -239,19 +199,15 @@ impl Read for SqliteStore {
     }
 
     fn delivery_of(&self, execution: ExecutionId) -> ReadResult<Option<StoredDelivery>> {
-        let sql = format!(
-            "SELECT {} FROM delivery WHERE exec = ?1 ORDER BY ns, trigger, pos",
-            codec::DELIVERY
-        );
+        let sql =
+            format!("SELECT {} FROM delivery WHERE exec = ?1 ORDER BY ns, trigger, pos", codec::DELIVERY);
         self.read(|conn| first(conn, &sql, [execution.0], codec::delivery))
     }
 
     fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>> {
         let sql = "SELECT tokens, at FROM bucket WHERE ns = ?1 AND trigger = ?2";
         self.read(|conn| {
-            first(conn, sql, [namespace, trigger], |row| {
-                Ok((row.get(0)?, codec::time(row, 1)?))
-            })
+            first(conn, sql, [namespace, trigger], |row| Ok((row.get(0)?, codec::time(row, 1)?)))
         })
     }
 
@@ -260,10 +216,7 @@ impl Read for SqliteStore {
     }
 
     fn dead_letter(&self, namespace: &str, id: u64) -> ReadResult<Option<DeadLetter>> {
-        let sql = format!(
-            "SELECT {} FROM dead_letter WHERE id = ?1 AND ns = ?2",
-            codec::DEAD_LETTER
-        );
+        let sql = format!("SELECT {} FROM dead_letter WHERE id = ?1 AND ns = ?2", codec::DEAD_LETTER);
         self.read(|conn| first(conn, &sql, params![id as i64, namespace], codec::dead_letter))
     }
 
@@ -290,11 +243,7 @@ impl Read for SqliteStore {
         let sql = "SELECT source, part, value FROM checkpoint WHERE ns = ?1 AND source = ?2 ORDER BY part";
         let row = |row: &Row<'_>| {
             let (source, partition) = (codec::text(row, 0)?, codec::text(row, 1)?);
-            Ok(Checkpoint {
-                source,
-                partition,
-                value: codec::text(row, 2)?,
-            })
+            Ok(Checkpoint { source, partition, value: codec::text(row, 2)? })
         };
         self.read(|conn| all(conn, sql, [namespace, source], row))
     }
@@ -308,12 +257,7 @@ impl Read for SqliteStore {
     fn secrets(&self) -> ReadResult<Vec<SealedSecret>> {
         let sql = "SELECT ns, name, sealed, at FROM secret ORDER BY ns, name";
         let row = |row: &Row<'_>| {
-            Ok((
-                codec::text(row, 0)?,
-                codec::text(row, 1)?,
-                row.get(2)?,
-                codec::time(row, 3)?,
-            ))
+            Ok((codec::text(row, 0)?, codec::text(row, 1)?, row.get(2)?, codec::time(row, 3)?))
         };
         self.read(|conn| all(conn, sql, [], row))
     }
@@ -324,14 +268,8 @@ impl Read for SqliteStore {
     }
 
     fn meta(&self, key: &str) -> ReadResult<Option<Value>> {
-        let found: Option<Vec<u8>> = self.read(|conn| {
-            first(conn, "SELECT value FROM meta WHERE key = ?1", [key], |row| {
-                row.get(0)
-            })
-        })?;
-        found
-            .map(|json| Value::parse(&json))
-            .transpose()
-            .map_err(|e| crate::ReadError(e.to_string().into()))
+        let found: Option<Vec<u8>> =
+            self.read(|conn| first(conn, "SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)))?;
+        found.map(|json| Value::parse(&json)).transpose().map_err(|e| crate::ReadError(e.to_string().into()))
     }
 }

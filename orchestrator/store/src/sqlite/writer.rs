@@ -55,10 +55,7 @@ struct Queue {
 impl Shared {
     /// Nothing waits; `full` tells whether new work is refused from the start.
     pub(super) fn new(full: bool) -> Shared {
-        Shared {
-            full: AtomicBool::new(full),
-            ..Shared::default()
-        }
+        Shared { full: AtomicBool::new(full), ..Shared::default() }
     }
 
     /// Hands a batch over, or gives it back if the writer takes no more.
@@ -166,10 +163,7 @@ impl Writer {
                 return Some(VecDeque::new());
             }
             if shared.full() {
-                let waited = shared
-                    .filled
-                    .wait_timeout(queue, RETRY)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let waited = shared.filled.wait_timeout(queue, RETRY).unwrap_or_else(PoisonError::into_inner);
                 queue = waited.0;
                 self.look();
             } else {
@@ -249,10 +243,7 @@ impl Writer {
         let shared = self.shared.clone();
         let mut queue = shared.queue();
         if !queue.closing {
-            let waited = shared
-                .filled
-                .wait_timeout(queue, RETRY)
-                .unwrap_or_else(PoisonError::into_inner);
+            let waited = shared.filled.wait_timeout(queue, RETRY).unwrap_or_else(PoisonError::into_inner);
             queue = waited.0;
         }
         let waiting = std::mem::take(&mut queue.waiting);
@@ -293,11 +284,7 @@ impl Writer {
         let mut applying = Applying::new(conn, self.at, &mut self.seen)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for prepared in group {
-            let outcome = if careful {
-                guarded(&mut applying, prepared)
-            } else {
-                applying.batch(prepared)
-            };
+            let outcome = if careful { guarded(&mut applying, prepared) } else { applying.batch(prepared) };
             match outcome {
                 Ok(committed) => outcomes.push(Ok(committed)),
                 Err(Stop::Refused(refusal)) if careful => outcomes.push(Err(refusal)),
@@ -344,19 +331,15 @@ fn finish(group: VecDeque<Prepared>, mut outcome: impl FnMut(&Prepared) -> Outco
 
 /// Refuses what is new; gives back the rest.
 fn refuse_new(group: VecDeque<Prepared>) -> VecDeque<Prepared> {
-    let (new, running): (VecDeque<_>, VecDeque<_>) = group
-        .into_iter()
-        .partition(|prepared| prepared.batch.class == Class::New);
+    let (new, running): (VecDeque<_>, VecDeque<_>) =
+        group.into_iter().partition(|prepared| prepared.batch.class == Class::New);
     finish(new, |_| Err(Refusal::Full));
     running
 }
 
 fn retains(prepared: &Prepared) -> bool {
     let retains = |change: &OperatorChange| {
-        matches!(
-            change,
-            OperatorChange::Retain { .. } | OperatorChange::DropNamespace(_)
-        )
+        matches!(change, OperatorChange::Retain { .. } | OperatorChange::DropNamespace(_))
     };
     prepared.batch.parts.iter().any(|part| match part {
         Part::Operator(changes) => changes.iter().any(retains),

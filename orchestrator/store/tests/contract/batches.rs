@@ -18,33 +18,22 @@ pub(crate) const NOON: i64 = 1_764_000_000_000;
 pub(crate) const DAY: i64 = 86_400_000;
 
 pub(crate) fn sqlite(folder: &Path) -> SqliteStore {
-    SqliteStore::open(
-        folder.join("tidemill.db"),
-        tidemill_store::sqlite::Options::default(),
-    )
-    .unwrap()
+    SqliteStore::open(folder.join("tidemill.db"), tidemill_store::sqlite::Options::default()).unwrap()
 }
 
 /// Submits and waits for the completion.
 pub(crate) fn commit(store: &dyn Store, batch: Batch) -> Result<Committed, Refusal> {
     let (told, tell) = channel();
     store.submit(batch, Box::new(move |outcome| told.send(outcome).unwrap()));
-    tell.recv_timeout(Duration::from_mins(1))
-        .expect("every batch is completed")
+    tell.recv_timeout(Duration::from_mins(1)).expect("every batch is completed")
 }
 
 pub(crate) fn batch(parts: Vec<Part>) -> Batch {
-    Batch {
-        class: Class::New,
-        parts,
-    }
+    Batch { class: Class::New, parts }
 }
 
 pub(crate) fn running(parts: Vec<Part>) -> Batch {
-    Batch {
-        class: Class::Running,
-        parts,
-    }
+    Batch { class: Class::Running, parts }
 }
 
 pub(crate) fn at(offset: i64) -> Time {
@@ -109,13 +98,7 @@ pub(crate) fn summary(
         Status::Faulted => Some(Ended::Faulted(tidemill_dsl::fault::Fault::timeout("too slow"))),
         _ => None,
     };
-    Summary {
-        execution,
-        status,
-        started,
-        ended,
-        result,
-    }
+    Summary { execution, status, started, ended, result }
 }
 
 pub(crate) fn start(create: Create) -> Part {
@@ -143,24 +126,12 @@ pub(crate) fn event(source: &str, id: &str, kind: &str, data: i64) -> Arc<Event>
 }
 
 pub(crate) fn arrival(event: Arc<Event>, accepted: Time) -> Arrival {
-    Arrival {
-        event,
-        accepted,
-        starts: Vec::new(),
-        deliveries: Vec::new(),
-        dead: Vec::new(),
-    }
+    Arrival { event, accepted, starts: Vec::new(), deliveries: Vec::new(), dead: Vec::new() }
 }
 
 pub(crate) fn ingress(namespace: &str, binding: &str, seen: bool, arrivals: Vec<Arrival>) -> Part {
     let (namespace, binding) = (namespace.into(), binding.into());
-    Part::Ingress(IngressPart {
-        namespace,
-        binding,
-        arrivals,
-        seen,
-        checkpoints: Vec::new(),
-    })
+    Part::Ingress(IngressPart { namespace, binding, arrivals, seen, checkpoints: Vec::new() })
 }
 
 pub(crate) fn cause(trigger: &str, binding: &str, event: &Event) -> Cause {
@@ -203,9 +174,5 @@ pub(crate) fn definition(kind: DefinitionKind, name: &str, version: &str, digest
 }
 
 pub(crate) fn retain(executions: Time, events: Time, rows: u32) -> Batch {
-    running(vec![Part::Operator(vec![OperatorChange::Retain {
-        executions,
-        events,
-        rows,
-    }])])
+    running(vec![Part::Operator(vec![OperatorChange::Retain { executions, events, rows }])])
 }

@@ -9,10 +9,17 @@ use crate::batches::{batch, commit, create, id, running, shard, sqlite, start, t
 use crate::questions::assert_equal;
 use crate::stream::Source;
 
-/// Copies the files of an open store, as a killed process would leave them.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    for name in ["tidemill.db", "tidemill.db-wal"] {
-        std::fs::copy(from.join(name), to.join(name)).unwrap();
+/// Copies the files of an open store, as a killed process would leave them: the log file of one moment, and the
+/// database while that log file stood. A checkpoint may run meanwhile; if it cuts the log file off, the copy of the
+/// database is of another moment and is taken again.
+pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let log = || std::fs::read(from.join("tidemill.db-wal")).unwrap();
+    loop {
+        let before = log();
+        std::fs::copy(from.join("tidemill.db"), to.join("tidemill.db")).unwrap();
+        if log() == before {
+            return std::fs::write(to.join("tidemill.db-wal"), before).unwrap();
+        }
     }
 }
 
@@ -55,10 +62,7 @@ fn the_memory_store_loses_what_is_held() {
     for n in 2..5 {
         let told = told.clone();
         let one = batch(vec![start(create("default", "w", id(0, n)))]);
-        store.submit(
-            one,
-            Box::new(move |outcome| told.send(outcome.unwrap().pos).unwrap()),
-        );
+        store.submit(one, Box::new(move |outcome| told.send(outcome.unwrap().pos).unwrap()));
     }
     drop(told);
     assert_eq!((faults.held(), faults.release(1), faults.held()), (3, 1, 2));
@@ -66,12 +70,7 @@ fn the_memory_store_loses_what_is_held() {
     assert_eq!(tell.iter().collect::<Vec<_>>(), [2]);
     assert!(store.last_pos().is_err());
     assert_eq!(after.last_pos().unwrap(), 2);
-    assert_eq!(
-        commit(&after, batch(vec![start(create("default", "w", id(0, 3)))]))
-            .unwrap()
-            .pos,
-        3
-    );
+    assert_eq!(commit(&after, batch(vec![start(create("default", "w", id(0, 3)))])).unwrap().pos, 3);
 }
 
 #[test]
@@ -95,10 +94,7 @@ fn the_memory_store_fails_as_asked() {
     commit(&store, append()).unwrap();
     faults.space(Space::None);
     let (told, tell) = std::sync::mpsc::channel();
-    store.submit(
-        append(),
-        Box::new(move |outcome| told.send(outcome.is_ok()).unwrap()),
-    );
+    store.submit(append(), Box::new(move |outcome| told.send(outcome.is_ok()).unwrap()));
     assert!(tell.try_recv().is_err());
     faults.space(Space::Plenty);
     assert_eq!(tell.try_recv(), Ok(true));
@@ -112,16 +108,10 @@ fn a_completion_may_submit_again() {
     let (again, second) = (store.clone(), told.clone());
     let done = move |outcome: Result<tidemill_store::Committed, Refusal>| {
         let second_batch = batch(vec![start(create("default", "w", id(0, 2)))]);
-        again.submit(
-            second_batch,
-            Box::new(move |outcome| second.send(outcome.unwrap().pos).unwrap()),
-        );
+        again.submit(second_batch, Box::new(move |outcome| second.send(outcome.unwrap().pos).unwrap()));
         told.send(outcome.unwrap().pos).unwrap();
     };
-    store.submit(
-        batch(vec![start(create("default", "w", id(0, 1)))]),
-        Box::new(done),
-    );
+    store.submit(batch(vec![start(create("default", "w", id(0, 1)))]), Box::new(done));
     assert_eq!(tell.iter().take(2).collect::<Vec<_>>(), [1, 2]);
 }
 
@@ -133,16 +123,10 @@ fn a_folder_has_one_store() {
     assert!(matches!(second, Err(OpenError::Locked(locked)) if locked == folder.path()));
     store.close();
     sqlite(folder.path()).close();
-    let names = std::fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(
-        names,
-        ["lock", "reserve", "tidemill.db"],
-        "a closed store leaves no log behind"
-    );
+    assert_eq!(names, ["lock", "reserve", "tidemill.db"], "a closed store leaves no log behind");
 }
 
 #[test]
@@ -153,17 +137,11 @@ fn files_of_others_and_of_later_versions_are_left_alone() {
         if prepare.starts_with("PRAGMA user_version") {
             sqlite(folder.path()).close();
         }
-        rusqlite::Connection::open(&path)
-            .unwrap()
-            .execute_batch(prepare)
-            .unwrap();
+        rusqlite::Connection::open(&path).unwrap().execute_batch(prepare).unwrap();
         SqliteStore::open(path, Options::default()).map(|_| ())
     };
     assert!(matches!(open("CREATE TABLE t(x)"), Err(OpenError::Foreign)));
-    assert!(matches!(
-        open("PRAGMA application_id = 7"),
-        Err(OpenError::Foreign)
-    ));
+    assert!(matches!(open("PRAGMA application_id = 7"), Err(OpenError::Foreign)));
     let later = open("PRAGMA user_version = 99").unwrap_err();
     let text = "open the store: its format 99 is later than 1, the latest this version knows";
     assert_eq!(later.to_string(), text);

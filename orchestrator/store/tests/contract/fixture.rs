@@ -28,35 +28,16 @@ fn filling() -> Vec<Batch> {
     let mut first = born(create("default", "u", a), |birth| {
         birth.tags = vec![(text("n"), text("1"))];
     });
-    first.key = Some(StartKey {
-        key: text("1"),
-        body: [1; 32],
-    });
+    first.key = Some(StartKey { key: text("1"), body: [1; 32] });
     let child = born(create("default", "v", b), |birth| {
-        birth.parent = Some(Parent {
-            execution: a,
-            visit: 3,
-            awaited: true,
-        });
+        birth.parent = Some(Parent { execution: a, visit: 3, awaited: true });
     });
-    let due = |offset, kind| {
-        DueChange::Set(Due {
-            at: at(offset),
-            execution: a,
-            visit: 2,
-            kind,
-        })
-    };
+    let due = |offset, kind| DueChange::Set(Due { at: at(offset), execution: a, visit: 2, kind });
     let work = shard(|part| {
         part.epochs = vec![(Shard(5), 2)];
         part.transitions = (1..=6).map(|n| transition(a, "default", n + 1, 1)).collect();
         part.summaries = vec![summary(b, Status::Faulted, Some(at(1)), Some(at(9)))];
-        part.states = vec![StateSnapshot {
-            execution: a,
-            next: 5,
-            transitions: 4,
-            body: vec![1, 2, 3],
-        }];
+        part.states = vec![StateSnapshot { execution: a, next: 5, transitions: 4, body: vec![1, 2, 3] }];
         part.due = vec![due(100, TimerKind::Wait), due(200, TimerKind::Timeout)];
         part.subscriptions = vec![SubscriptionChange::Add(Subscription {
             execution: a,
@@ -66,25 +47,12 @@ fn filling() -> Vec<Batch> {
             since: at(0),
         })];
     });
-    let inbox = InboxItem {
-        key: InboxKey {
-            shard: Shard(5),
-            from: a,
-            number: 1,
-        },
-        body: vec![9],
-    };
-    let definitions = [
-        (DefinitionKind::Workflow, 1),
-        (DefinitionKind::Workflow, 2),
-        (DefinitionKind::Source, 3),
-    ];
+    let inbox = InboxItem { key: InboxKey { shard: Shard(5), from: a, number: 1 }, body: vec![9] };
+    let definitions =
+        [(DefinitionKind::Workflow, 1), (DefinitionKind::Workflow, 2), (DefinitionKind::Source, 3)];
     let definitions = definitions.map(|(kind, n)| DefinitionChange::Put(definition(kind, "u", "1.0.0", n)));
     vec![
-        batch(vec![
-            Part::Definitions(definitions.to_vec()),
-            Part::Operator(operator()),
-        ]),
+        batch(vec![Part::Definitions(definitions.to_vec()), Part::Operator(operator())]),
         batch(vec![start(first), start(child), start(create("default", "w", c))]),
         running(vec![work, Part::Inbox(vec![inbox])]),
         batch(events()),
@@ -99,25 +67,10 @@ fn filling() -> Vec<Batch> {
 fn operator() -> Vec<OperatorChange> {
     let namespace = text("default");
     vec![
-        OperatorChange::Namespace {
-            namespace: namespace.clone(),
-            text: text("kind: Namespace"),
-            at: at(0),
-        },
-        OperatorChange::Secret {
-            namespace,
-            name: text("a"),
-            sealed: Some(vec![1, 2]),
-            at: at(0),
-        },
-        OperatorChange::Work {
-            id: text("a"),
-            body: Some(vec![3]),
-        },
-        OperatorChange::Meta {
-            key: text("cursor"),
-            value: Value::from(7),
-        },
+        OperatorChange::Namespace { namespace: namespace.clone(), text: text("kind: Namespace"), at: at(0) },
+        OperatorChange::Secret { namespace, name: text("a"), sealed: Some(vec![1, 2]), at: at(0) },
+        OperatorChange::Work { id: text("a"), body: Some(vec![3]) },
+        OperatorChange::Meta { key: text("cursor"), value: Value::from(7) },
     ]
 }
 
@@ -150,23 +103,11 @@ fn events() -> Vec<Part> {
     let mut kafka = ingress("default", "kafka", false, many.collect());
     if let Part::Ingress(part) = &mut kafka {
         let (source, partition, value) = (text("s2"), text("topic/0"), text("17"));
-        part.checkpoints = vec![Checkpoint {
-            source,
-            partition,
-            value,
-        }];
+        part.checkpoints = vec![Checkpoint { source, partition, value }];
     }
-    let bucket = BufferChange::Bucket {
-        namespace: text("default"),
-        trigger: text("tr"),
-        tokens: 1.5,
-        at: at(2),
-    };
-    vec![
-        ingress("default", "b0", true, vec![buffered]),
-        kafka,
-        Part::Buffer(vec![bucket]),
-    ]
+    let bucket =
+        BufferChange::Bucket { namespace: text("default"), trigger: text("tr"), tokens: 1.5, at: at(2) };
+    vec![ingress("default", "b0", true, vec![buffered]), kafka, Part::Buffer(vec![bucket])]
 }
 
 fn fill(store: &dyn Store) {
@@ -196,14 +137,8 @@ fn the_fixture_of_format_1_opens_and_answers_as_ever() {
     }
     disk.close();
     let conn = rusqlite::Connection::open(folder.path().join("tidemill.db")).unwrap();
-    let mut tables = conn
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        .unwrap();
-    let tables: Vec<String> = tables
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let mut tables = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(tables.len() > 20, "{tables:?}");
     for table in tables {
         let filled = conn.query_row(&format!("SELECT 1 FROM {table} LIMIT 1"), [], |_| Ok(()));

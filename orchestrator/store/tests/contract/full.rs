@@ -21,10 +21,8 @@ impl Small {
     fn mount(megabytes: u32) -> Option<Small> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder.path())
-            .output();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
         match mount {
             Ok(output) if output.status.success() => Some(Small { folder }),
             other => {
@@ -41,11 +39,7 @@ impl Small {
     /// Writes until nothing is left.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
-        let mut file = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .unwrap();
+        let mut file = std::fs::File::options().append(true).create(true).open(&path).unwrap();
         for size in [1 << 20, 4096] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
@@ -80,18 +74,13 @@ fn a_full_disk_refuses_new_work_and_finishes_what_runs() {
     let new = |n| batch(vec![start(create("default", "w", id(i64::from(n), n)))]);
     commit(&store, new(1)).unwrap();
     let filler = disk.fill();
-    until("new work is refused", || {
-        commit(&store, new(2)) == Err(Refusal::Full)
-    });
+    until("new work is refused", || commit(&store, new(2)) == Err(Refusal::Full));
     assert!(store.full());
     for n in 2..12 {
         commit(&store, append(n, 100_000)).expect("running work uses the reserve");
     }
     assert_eq!(store.log(id(0, 1)).unwrap().1.len(), 10);
-    assert!(
-        store.execution("default", id(1, 1)).unwrap().is_some(),
-        "reads work"
-    );
+    assert!(store.execution("default", id(1, 1)).unwrap().is_some(), "reads work");
 
     let (told, tell) = channel();
     let mut submitted = 0u64;
@@ -103,21 +92,10 @@ fn a_full_disk_refuses_new_work_and_finishes_what_runs() {
         store.submit(append(100 + submitted, 1 << 20), Box::new(done));
         tell.recv_timeout(Duration::from_millis(500)).is_err()
     });
-    assert_eq!(
-        commit(&store, new(3)),
-        Err(Refusal::Full),
-        "refused at once while running work waits"
-    );
-    assert!(
-        store.execution("default", id(1, 1)).unwrap().is_some(),
-        "reads work"
-    );
+    assert_eq!(commit(&store, new(3)), Err(Refusal::Full), "refused at once while running work waits");
+    assert!(store.execution("default", id(1, 1)).unwrap().is_some(), "reads work");
     std::fs::remove_file(filler).unwrap();
-    assert_eq!(
-        tell.recv_timeout(Duration::from_secs(20)),
-        Ok(true),
-        "what waited is completed"
-    );
+    assert_eq!(tell.recv_timeout(Duration::from_secs(20)), Ok(true), "what waited is completed");
     until("new work is taken again", || commit(&store, new(4)).is_ok());
     until("the store says so", || !store.full());
     let ended = summary(id(1, 1), Status::Completed, Some(at(0)), Some(at(1)));
@@ -137,9 +115,7 @@ fn a_store_opens_reads_and_cancels_on_a_full_disk() {
             disk.fill();
         } else {
             let copy = tempfile::tempdir().unwrap();
-            for name in ["tidemill.db", "tidemill.db-wal"] {
-                std::fs::copy(disk.path().join(name), copy.path().join(name)).unwrap();
-            }
+            crate::crash::copy(disk.path(), copy.path());
             store.close();
             for name in ["tidemill.db", "tidemill.db-wal"] {
                 std::fs::copy(copy.path().join(name), disk.path().join(name)).unwrap();
@@ -148,20 +124,11 @@ fn a_store_opens_reads_and_cancels_on_a_full_disk() {
         }
         let store = sqlite(disk.path());
         assert!(store.full());
-        assert!(
-            store.execution("default", id(0, n)).unwrap().is_some(),
-            "reads work"
-        );
+        assert!(store.execution("default", id(0, n)).unwrap().is_some(), "reads work");
         assert_eq!(commit(&store, batch(vec![])), Err(Refusal::Full));
         let cancelled = summary(id(0, n), Status::Cancelled, None, Some(at(1)));
-        commit(
-            &store,
-            running(vec![shard(|part| part.summaries = vec![cancelled])]),
-        )
-        .expect("cancel works");
+        commit(&store, running(vec![shard(|part| part.summaries = vec![cancelled])])).expect("cancel works");
         std::fs::remove_file(filler).unwrap();
-        until("new work is taken again", || {
-            commit(&store, batch(vec![])).is_ok()
-        });
+        until("new work is taken again", || commit(&store, batch(vec![])).is_ok());
     }
 }

@@ -27,10 +27,9 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
     for id in ids {
         out.push(format!("log {:?}", store.log(*id)));
         let (sequence, limit) = (random.random_range(0..12), random.random_range(1..5));
-        out.push(format!(
-            "transitions {sequence} {limit} {:?}",
-            store.transitions(*id, sequence, limit)
-        ));
+        out.push(format!("transitions {sequence} {limit} {:?}", store.transitions(*id, sequence, limit)));
+        let after = random.random_range(0..200);
+        out.push(format!("rows {after} {limit} {:?}", store.log_rows(*id, after, limit)));
         out.push(format!("delivery of {id}: {:?}", store.delivery_of(*id)));
         out.push(format!("children of {id}: {:?}", store.children(*id)));
         for ns in NAMESPACES {
@@ -39,11 +38,7 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
     }
     for _ in 0..20 {
         let query = execution_query(&mut random, ids);
-        out.push(format!(
-            "{query:?} {:?} {:?}",
-            store.executions(&query),
-            store.count_executions(&query)
-        ));
+        out.push(format!("{query:?} {:?} {:?}", store.executions(&query), store.count_executions(&query)));
         let query = event_query(&mut random);
         out.push(format!("{query:?} {:?}", store.events(&query)));
         let query = dead_query(&mut random);
@@ -51,10 +46,7 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
         let after = pick(&mut random, ids);
         out.push(format!("unfinished {after:?} {:?}", store.unfinished(after, 7)));
         let (after, lifecycle) = (random.random_range(0..200), random.random());
-        out.push(format!(
-            "stream {after} {lifecycle} {:?}",
-            store.stream(after, lifecycle, 9)
-        ));
+        out.push(format!("stream {after} {lifecycle} {:?}", store.stream(after, lifecycle, 9)));
     }
     out
 }
@@ -64,40 +56,21 @@ fn whole(store: &dyn Read) -> Vec<String> {
         format!("due {:?}", store.due(None, at(SPAN), 1000)),
         format!("subscriptions {:?}", store.subscriptions()),
         format!("inbox {:?}", store.inbox()),
-        format!(
-            "positions {:?} {:?} {:?}",
-            store.last_pos(),
-            store.first_pos(),
-            store.first_event()
-        ),
+        format!("positions {:?} {:?} {:?}", store.last_pos(), store.first_pos(), store.first_event()),
         format!("buffers {:?}", store.buffers()),
         format!("definitions {:?}", store.definitions()),
         format!("namespaces {:?}", store.namespaces()),
         format!("secrets {:?}", store.secrets()),
         format!("works {:?}", store.works()),
-        format!(
-            "meta {:?} {:?} {:?}",
-            store.meta("cursor"),
-            store.meta("format"),
-            store.meta("none")
-        ),
+        format!("meta {:?} {:?} {:?}", store.meta("cursor"), store.meta("format"), store.meta("none")),
     ];
     for ns in NAMESPACES {
         for source in 0..3 {
-            out.push(format!(
-                "checkpoints {ns} {source} {:?}",
-                store.checkpoints(ns, &format!("s{source}"))
-            ));
+            out.push(format!("checkpoints {ns} {source} {:?}", store.checkpoints(ns, &format!("s{source}"))));
             for id in 0..6 {
                 let (source, id) = (format!("s{source}"), id.to_string());
-                out.push(format!(
-                    "event {ns} {source} {id} {:?}",
-                    store.event(ns, &source, &id)
-                ));
-                out.push(format!(
-                    "caused {ns} {source} {id} {:?}",
-                    store.caused_by(ns, "b0", &source, &id)
-                ));
+                out.push(format!("event {ns} {source} {id} {:?}", store.event(ns, &source, &id)));
+                out.push(format!("caused {ns} {source} {id} {:?}", store.caused_by(ns, "b0", &source, &id)));
             }
         }
         for workflow in WORKFLOWS {
@@ -114,12 +87,9 @@ fn whole(store: &dyn Read) -> Vec<String> {
         }
         for trigger in TRIGGERS {
             out.push(format!("bucket {ns} {trigger} {:?}", store.bucket(ns, trigger)));
-            for state in [
-                DeliveryState::Ready,
-                DeliveryState::Blocked,
-                DeliveryState::Parked,
-                DeliveryState::InFlight,
-            ] {
+            for state in
+                [DeliveryState::Ready, DeliveryState::Blocked, DeliveryState::Parked, DeliveryState::InFlight]
+            {
                 let query = DeliveryQuery {
                     namespace: text(ns),
                     trigger: text(trigger),
@@ -158,20 +128,12 @@ fn execution_query(random: &mut StdRng, ids: &[ExecutionId]) -> ExecutionQuery {
         namespace: text(NAMESPACES[random.random_range(0..NAMESPACES.len())]),
         workflow: pick(random, &WORKFLOWS).map(text),
         status: status.into_iter().collect(),
-        trigger: pick(random, &TRIGGERS)
-            .filter(|_| random.random_bool(0.5))
-            .map(text),
-        tags: if random.random_bool(0.2) {
-            vec![(text("n"), text("1"))]
-        } else {
-            Vec::new()
-        },
+        trigger: pick(random, &TRIGGERS).filter(|_| random.random_bool(0.5)).map(text),
+        tags: if random.random_bool(0.2) { vec![(text("n"), text("1"))] } else { Vec::new() },
         since: instant(random),
         until: instant(random),
         ascending: random.random(),
-        after: pick(random, ids)
-            .filter(|_| random.random_bool(0.4))
-            .map(|id| (id.time(), id)),
+        after: pick(random, ids).filter(|_| random.random_bool(0.4)).map(|id| (id.time(), id)),
         limit: random.random_range(0..12),
     }
 }

@@ -88,11 +88,7 @@ impl Source {
     pub(crate) fn next(&mut self) -> Batch {
         self.names.clear();
         let parts = (0..=self.below(3)).map(|_| self.part()).collect();
-        let class = if self.random.random() {
-            Class::New
-        } else {
-            Class::Running
-        };
+        let class = if self.random.random() { Class::New } else { Class::Running };
         Batch { class, parts }
     }
 
@@ -107,14 +103,7 @@ impl Source {
             }
             8 => {
                 self.named("inbox");
-                Part::Inbox(
-                    (0..3)
-                        .map(|_| InboxItem {
-                            key: self.inbox_key(),
-                            body: vec![1, 2],
-                        })
-                        .collect(),
-                )
+                Part::Inbox((0..3).map(|_| InboxItem { key: self.inbox_key(), body: vec![1, 2] }).collect())
             }
             9 => Part::Buffer((0..3).map(|_| self.buffer()).collect()),
             10 => Part::Definitions((0..2).map(|_| self.definition()).collect()),
@@ -124,11 +113,7 @@ impl Source {
 
     fn inbox_key(&mut self) -> InboxKey {
         let from = ExecutionId::new(at(0), [self.below(2) as u8; 10]);
-        InboxKey {
-            shard: Shard(self.below(3) as u16),
-            from,
-            number: self.below(3) as u32,
-        }
+        InboxKey { shard: Shard(self.below(3) as u16), from, number: self.below(3) as u32 }
     }
 
     fn create(&mut self) -> Create {
@@ -151,21 +136,14 @@ impl Source {
         create = born(create, |birth| {
             birth.digest = [digest; 32];
             birth.created = created;
-            birth.parent = parent.map(|execution| Parent {
-                execution,
-                visit: 3,
-                awaited: tagged,
-            });
+            birth.parent = parent.map(|execution| Parent { execution, visit: 3, awaited: tagged });
             if tagged {
                 birth.tags = vec![(text("n"), text("1")), (text("d"), text(&digest.to_string()))];
             }
         });
         if self.random.random_bool(0.15) {
             let key = text(&self.below(4).to_string());
-            create.key = Some(StartKey {
-                key,
-                body: [self.below(2) as u8; 32],
-            });
+            create.key = Some(StartKey { key, body: [self.below(2) as u8; 32] });
         }
         let status = self.one(&[Status::Pending, Status::Running, Status::Waiting]);
         let started = (status != Status::Pending).then_some(created);
@@ -176,9 +154,7 @@ impl Source {
     fn ingress(&mut self) -> Part {
         let (namespace, seen) = (self.one(&NAMESPACES), self.random.random_bool(0.7));
         let binding = if seen { self.one(&["", "b0"]) } else { "kafka" };
-        let arrivals = (0..=self.below(3))
-            .map(|_| self.arrival(namespace, binding))
-            .collect();
+        let arrivals = (0..=self.below(3)).map(|_| self.arrival(namespace, binding)).collect();
         self.named("ingress");
         let checkpoints = (0..self.below(2)).map(|_| self.checkpoint()).collect();
         Part::Ingress(IngressPart {
@@ -205,9 +181,7 @@ impl Source {
             start.first.namespace = text(namespace);
             if self.random.random() {
                 start.summary = summary(start.birth.id, Status::Pending, None, None);
-                arrival
-                    .deliveries
-                    .push(self.delivery(namespace, trigger, start.birth.id));
+                arrival.deliveries.push(self.delivery(namespace, trigger, start.birth.id));
             }
             arrival.starts.push(start);
         }
@@ -218,10 +192,8 @@ impl Source {
     }
 
     fn delivery(&mut self, namespace: &str, trigger: &str, execution: ExecutionId) -> Delivery {
-        let key = self
-            .random
-            .random_bool(0.6)
-            .then(|| text(self.random.random_range(0..3).to_string().as_str()));
+        let key =
+            self.random.random_bool(0.6).then(|| text(self.random.random_range(0..3).to_string().as_str()));
         Delivery {
             namespace: text(namespace),
             trigger: text(trigger),
@@ -246,22 +218,14 @@ impl Source {
             event: event("s1", "5", "t0", 1),
             key: None,
             parked: None,
-            attempts: vec![AttemptRecord {
-                execution,
-                at: at(self.now),
-                error,
-            }],
+            attempts: vec![AttemptRecord { execution, at: at(self.now), error }],
             at: at(self.now),
             state: DeadState::Open,
         }
     }
 
     fn checkpoint(&mut self) -> Checkpoint {
-        let value = if self.random.random_bool(0.2) {
-            String::new()
-        } else {
-            self.below(1000).to_string()
-        };
+        let value = if self.random.random_bool(0.2) { String::new() } else { self.below(1000).to_string() };
         Checkpoint {
             source: text(&format!("s{}", self.below(3))),
             partition: text(&self.below(2).to_string()),
@@ -287,11 +251,7 @@ impl Source {
             };
             let set = self.random.random_bool(0.6);
             self.named(if set { "due set" } else { "due clear" });
-            part.due.push(if set {
-                DueChange::Set(due)
-            } else {
-                DueChange::Clear(due)
-            });
+            part.due.push(if set { DueChange::Set(due) } else { DueChange::Clear(due) });
         }
         if self.random.random_bool(0.3) {
             part.subscriptions.push(self.subscription());
@@ -317,34 +277,16 @@ impl Source {
         *transitions += 1;
         let (next, transitions) = (*next, *transitions);
         let namespace = text(namespace);
-        part.transitions.push(Transition {
-            execution,
-            namespace,
-            first,
-            count,
-            time,
-            lifecycle,
-            body,
-        });
+        part.transitions.push(Transition { execution, namespace, first, count, time, lifecycle, body });
         self.named("transition");
         if self.random.random_bool(0.1) {
-            part.states.push(StateSnapshot {
-                execution,
-                next,
-                transitions,
-                body: vec![2; 9],
-            });
+            part.states.push(StateSnapshot { execution, next, transitions, body: vec![2; 9] });
             self.named("state");
         }
         if self.random.random_bool(0.4) {
             let status = self.one(&Status::ALL);
             let started = (status != Status::Pending).then_some(time);
-            part.summaries.push(summary(
-                execution,
-                status,
-                started,
-                status.ended().then_some(time),
-            ));
+            part.summaries.push(summary(execution, status, started, status.ended().then_some(time)));
             self.named("summary");
         }
     }
@@ -356,33 +298,15 @@ impl Source {
             return SubscriptionChange::Remove(execution, visit);
         }
         self.named("subscribe");
-        let namespace = text(
-            self.live
-                .get(&execution)
-                .map_or("default", |(namespace, ..)| namespace),
-        );
+        let namespace = text(self.live.get(&execution).map_or("default", |(namespace, ..)| namespace));
         let kind = self.random.random::<bool>().then(|| text("t0"));
-        SubscriptionChange::Add(Subscription {
-            execution,
-            namespace,
-            visit,
-            kind,
-            since: at(self.now),
-        })
+        SubscriptionChange::Add(Subscription { execution, namespace, visit, kind, since: at(self.now) })
     }
 
     fn buffer(&mut self) -> BufferChange {
-        let old = if self.deliveries.is_empty() {
-            0
-        } else {
-            self.below(self.deliveries.len())
-        };
+        let old = if self.deliveries.is_empty() { 0 } else { self.below(self.deliveries.len()) };
         let old = self.deliveries.get(old).cloned();
-        let key = old.unwrap_or(DeliveryKey {
-            namespace: text("default"),
-            trigger: text("tr"),
-            pos: 1,
-        });
+        let key = old.unwrap_or(DeliveryKey { namespace: text("default"), trigger: text("tr"), pos: 1 });
         let (namespace, trigger) = (self.one(&NAMESPACES), self.one(&TRIGGERS));
         let (name, change) = match self.below(10) {
             0..=1 => ("take", BufferChange::Take(key)),
@@ -390,48 +314,22 @@ impl Source {
             3 => ("park", BufferChange::Park(key)),
             4 => {
                 let execution = ExecutionId::new(self.time(), [9; 10]);
-                (
-                    "again",
-                    BufferChange::Again {
-                        key,
-                        not_before: at(self.now),
-                        attempt: 2,
-                        execution,
-                    },
-                )
+                ("again", BufferChange::Again { key, not_before: at(self.now), attempt: 2, execution })
             }
             5 => {
                 let (namespace, trigger) = (text(namespace), text(trigger));
                 let tokens = self.random.random_range(0.0..9.0);
-                (
-                    "bucket",
-                    BufferChange::Bucket {
-                        namespace,
-                        trigger,
-                        tokens,
-                        at: at(self.now),
-                    },
-                )
+                ("bucket", BufferChange::Bucket { namespace, trigger, tokens, at: at(self.now) })
             }
             6 => ("dead", BufferChange::Dead(Box::new(self.letter(namespace)))),
             7 => {
                 let id = self.random.random_range(0..=self.letters);
                 let state = self.one(&[DeadState::Open, DeadState::Redriven, DeadState::Purged]);
-                (
-                    "dead state",
-                    BufferChange::DeadState {
-                        namespace: text(namespace),
-                        id,
-                        state,
-                    },
-                )
+                ("dead state", BufferChange::DeadState { namespace: text(namespace), id, state })
             }
             _ => {
                 let execution = self.old_id().unwrap_or_default();
-                (
-                    "enqueue",
-                    BufferChange::Enqueue(self.delivery(namespace, trigger, execution)),
-                )
+                ("enqueue", BufferChange::Enqueue(self.delivery(namespace, trigger, execution)))
             }
         };
         self.named(name);
@@ -439,40 +337,18 @@ impl Source {
     }
 
     fn definition(&mut self) -> DefinitionChange {
-        let kind = self.one(&[
-            DefinitionKind::Workflow,
-            DefinitionKind::Source,
-            DefinitionKind::Function,
-        ]);
+        let kind = self.one(&[DefinitionKind::Workflow, DefinitionKind::Source, DefinitionKind::Function]);
         let (namespace, name) = (text(self.one(&NAMESPACES)), text(self.one(&WORKFLOWS)));
-        let version = if kind == DefinitionKind::Source {
-            ""
-        } else {
-            self.one(&["1.0.0", "2.0.0"])
-        };
+        let version = if kind == DefinitionKind::Source { "" } else { self.one(&["1.0.0", "2.0.0"]) };
         match self.below(6) {
             0 => {
                 self.named("delete");
-                let version = if self.random.random() {
-                    text("")
-                } else {
-                    text(version)
-                };
-                DefinitionChange::Delete {
-                    kind,
-                    namespace,
-                    name,
-                    version,
-                }
+                let version = if self.random.random() { text("") } else { text(version) };
+                DefinitionChange::Delete { kind, namespace, name, version }
             }
             1 => {
                 self.named("pause");
-                DefinitionChange::Pause {
-                    kind,
-                    namespace,
-                    name,
-                    paused: self.random.random(),
-                }
+                DefinitionChange::Pause { kind, namespace, name, paused: self.random.random() }
             }
             _ => {
                 self.named("put");
@@ -487,59 +363,21 @@ impl Source {
         let namespace = text(self.one(&NAMESPACES));
         let body = self.random.random_bool(0.7).then(|| vec![self.now as u8]);
         let (name, change) = match self.below(14) {
-            0..=1 => (
-                "namespace",
-                OperatorChange::Namespace {
-                    namespace,
-                    text: text("x"),
-                    at: at(self.now),
-                },
-            ),
+            0..=1 => {
+                ("namespace", OperatorChange::Namespace { namespace, text: text("x"), at: at(self.now) })
+            }
             2 if self.random.random_bool(0.2) => ("drop namespace", OperatorChange::DropNamespace(namespace)),
             2..=4 => {
                 let name = text(self.one(&["a", "b"]));
-                (
-                    "secret",
-                    OperatorChange::Secret {
-                        namespace,
-                        name,
-                        sealed: body,
-                        at: at(self.now),
-                    },
-                )
+                ("secret", OperatorChange::Secret { namespace, name, sealed: body, at: at(self.now) })
             }
-            5..=6 => (
-                "work",
-                OperatorChange::Work {
-                    id: text(self.one(&["a", "b"])),
-                    body,
-                },
-            ),
-            7..=8 => (
-                "checkpoint",
-                OperatorChange::Checkpoint {
-                    namespace,
-                    checkpoint: self.checkpoint(),
-                },
-            ),
-            9 => (
-                "meta",
-                OperatorChange::Meta {
-                    key: text("cursor"),
-                    value: Value::from(self.now),
-                },
-            ),
+            5..=6 => ("work", OperatorChange::Work { id: text(self.one(&["a", "b"])), body }),
+            7..=8 => ("checkpoint", OperatorChange::Checkpoint { namespace, checkpoint: self.checkpoint() }),
+            9 => ("meta", OperatorChange::Meta { key: text("cursor"), value: Value::from(self.now) }),
             _ => {
                 let before = at(self.now - DAY);
                 let rows = self.random.random_range(1..9);
-                (
-                    "retain",
-                    OperatorChange::Retain {
-                        executions: before,
-                        events: before,
-                        rows,
-                    },
-                )
+                ("retain", OperatorChange::Retain { executions: before, events: before, rows })
             }
         };
         self.named(name);
@@ -606,12 +444,9 @@ impl Source {
             }
         }
         for create in creates {
-            let namespace = NAMESPACES
-                .iter()
-                .find(|ns| create.birth.namespace.as_ref() == **ns)
-                .expect("one of ours");
-            self.live
-                .insert(create.birth.id, (namespace, create.first.first + 1, 1));
+            let namespace =
+                NAMESPACES.iter().find(|ns| create.birth.namespace.as_ref() == **ns).expect("one of ours");
+            self.live.insert(create.birth.id, (namespace, create.first.first + 1, 1));
         }
     }
 }
@@ -667,11 +502,7 @@ fn check(seed: u64, batches: u32) -> BTreeMap<&'static str, u32> {
     for n in 0..batches {
         let batch = source.next();
         let expected = commit(&memory, batch.clone());
-        assert_eq!(
-            commit(&disk, batch.clone()),
-            expected,
-            "batch {n} of seed {seed}: {batch:?}"
-        );
+        assert_eq!(commit(&disk, batch.clone()), expected, "batch {n} of seed {seed}: {batch:?}");
         source.learn(&batch, &expected);
         if n % 150 == 149 {
             drop(disk);

@@ -19,17 +19,12 @@ fn fifty_readers_see_what_was_completed_and_never_fail() {
         for reader in 0..50u64 {
             let (store, completed, stop) = (&store, &completed, &stop);
             scope.spawn(move || {
-                let query = ExecutionQuery {
-                    namespace: text("default"),
-                    limit: 20,
-                    ..ExecutionQuery::default()
-                };
+                let query =
+                    ExecutionQuery { namespace: text("default"), limit: 20, ..ExecutionQuery::default() };
                 while !stop.load(Ordering::Relaxed) {
                     let before = completed.load(Ordering::Acquire);
                     assert!(store.last_pos().unwrap() >= before);
-                    let rows = store
-                        .stream(before.saturating_sub(5), reader % 2 == 0, 10)
-                        .unwrap();
+                    let rows = store.stream(before.saturating_sub(5), reader % 2 == 0, 10).unwrap();
                     assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0));
                     store.executions(&query).unwrap();
                 }
@@ -37,15 +32,9 @@ fn fifty_readers_see_what_was_completed_and_never_fail() {
         }
         for n in 0..60i64 {
             let execution = id(n, 1);
-            let rows = (2..40)
-                .map(|first| transition(execution, "default", first, 1))
-                .collect();
+            let rows = (2..40).map(|first| transition(execution, "default", first, 1)).collect();
             let part = shard(|part| part.transitions = rows);
-            let out = commit(
-                &store,
-                batch(vec![start(create("default", "w", execution)), part]),
-            )
-            .unwrap();
+            let out = commit(&store, batch(vec![start(create("default", "w", execution)), part])).unwrap();
             completed.store(out.pos, Ordering::Release);
         }
         stop.store(true, Ordering::Relaxed);
@@ -76,19 +65,12 @@ fn batches_of_one_thread_commit_in_order() {
     });
     drop(told);
     let all: Vec<_> = tell.iter().collect();
-    assert!(
-        all.iter().map(|(_, _, pos)| *pos).eq(1..=800),
-        "completions come in the order of commit"
-    );
+    assert!(all.iter().map(|(_, _, pos)| *pos).eq(1..=800), "completions come in the order of commit");
     for lane in 0..4 {
         let mine = all.iter().filter(|(l, _, _)| *l == lane).map(|(_, n, _)| *n);
         assert!(mine.eq(1..=200));
     }
-    assert!(
-        store.counters().commits < 800,
-        "waiting batches share a commit: {:?}",
-        store.counters()
-    );
+    assert!(store.counters().commits < 800, "waiting batches share a commit: {:?}", store.counters());
 }
 
 #[test]
@@ -99,9 +81,7 @@ fn the_file_shrinks_after_retention() {
     let size = || std::fs::metadata(&path).unwrap().len();
     for n in 0..40i64 {
         let execution = id(n, 1);
-        let mut rows: Vec<_> = (2..50)
-            .map(|first| transition(execution, "default", first, 1))
-            .collect();
+        let mut rows: Vec<_> = (2..50).map(|first| transition(execution, "default", first, 1)).collect();
         for row in &mut rows {
             row.body = vec![b'x'; 4096];
         }
@@ -109,11 +89,7 @@ fn the_file_shrinks_after_retention() {
             part.transitions = rows;
             part.summaries = vec![summary(execution, Status::Completed, Some(at(n)), Some(at(n)))];
         });
-        commit(
-            &store,
-            batch(vec![start(create("default", "w", execution)), part]),
-        )
-        .unwrap();
+        commit(&store, batch(vec![start(create("default", "w", execution)), part])).unwrap();
     }
     while commit(&store, retain(at(1000), at(0), 200)).unwrap().more {}
     assert_eq!(store.last_pos().unwrap(), 40 * 49);

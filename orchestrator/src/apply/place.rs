@@ -1,0 +1,188 @@
+//! Putting a checked document into the draft of a namespace: what changes, and into which version.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tidemill_dsl::ids::Namespace;
+use tidemill_dsl::manifest::{self, Manifest};
+use tidemill_dsl::program::Program;
+use tidemill_dsl::value::Value;
+use tidemill_store::{Definition, DefinitionChange, DefinitionKind};
+
+use super::{Applied, Change, Document, Read, Request, kind_of, word};
+use crate::catalog::{ManifestEntry, Mode, Space, WorkflowEntry, lowered_text};
+use crate::error::Error;
+use crate::rooms::Rooms;
+
+/// Puts a document into the draft and notes the change, if any.
+pub(super) fn place(
+    rooms: &Rooms,
+    request: &Request<'_>,
+    document: &Document,
+    draft: &mut Space,
+    changes: &mut Vec<DefinitionChange>,
+) -> Result<Applied, Error> {
+    match &document.read {
+        Read::Workflow(program) => place_workflow(rooms, request, (document, program), draft, changes),
+        Read::Manifest(manifest) => match kind_of(manifest) {
+            Some(kind) => place_manifest(rooms, request, (document, manifest, kind), draft, changes),
+            None => {
+                let Manifest::Namespace(_) = &**manifest else {
+                    let detail =
+                        format!("apply a {}: this release does not take it in apply", manifest.kind());
+                    return Err(Error::bad("kind-unsupported", detail));
+                };
+                draft.text = document.text.clone();
+                Ok(applied(manifest.kind(), manifest.name().clone(), None, Change::Updated, [0; 32]))
+            }
+        },
+    }
+}
+
+/// The value of a Secret manifest: in place, from the server's environment, or from a file the server reads.
+pub(super) fn secret_value(secret: &manifest::SecretManifest) -> Result<Value, Error> {
+    let name = &secret.meta.name;
+    let as_value =
+        |text: String| Value::parse(text.trim().as_bytes()).unwrap_or_else(|_| Value::text(text.trim_end()));
+    match &secret.origin {
+        manifest::SecretOrigin::Value(value) => Ok(value.clone()),
+        manifest::SecretOrigin::Env(variable) => {
+            crate::config::variable(variable).map(as_value).ok_or_else(|| {
+                let detail =
+                    format!("read secret `{name}`: the server has no environment variable `{variable}`");
+                Error::Unprocessable { code: "secret-absent", detail }
+            })
+        }
+        manifest::SecretOrigin::File(path) => std::fs::read_to_string(&**path).map(as_value).map_err(|e| {
+            let detail = format!("read secret `{name}` from `{path}`: {e}");
+            Error::Unprocessable { code: "secret-absent", detail }
+        }),
+    }
+}
+
+pub(super) fn applied(
+    kind: &'static str,
+    name: Arc<str>,
+    version: Option<Arc<str>>,
+    change: Change,
+    digest: [u8; 32],
+) -> Applied {
+    Applied { kind, name, version, change, digest }
+}
+
+fn if_match(request: &Request<'_>, current: Option<[u8; 32]>) -> Result<(), Error> {
+    match request.matching {
+        Some(wanted) if current != Some(wanted) => {
+            Err(Error::conflict("etag", "the definition has changed since it was read (If-Match)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn place_workflow(
+    rooms: &Rooms,
+    request: &Request<'_>,
+    (document, program): (&Document, &Arc<Program>),
+    draft: &mut Space,
+    changes: &mut Vec<DefinitionChange>,
+) -> Result<Applied, Error> {
+    let about = &program.document;
+    let current = draft.workflow(&about.name, Some(&about.version)).cloned();
+    if_match(request, current.as_ref().map(|c| c.program.digest))?;
+    let change = match &current {
+        Some(c) if c.program.digest == program.digest => Change::Unchanged,
+        Some(_) if rooms.catalog.mode == Mode::Serve => {
+            let detail = format!(
+                "version {} of workflow `{}` exists with another text; give the changed text a new version",
+                about.version, about.name
+            );
+            return Err(Error::conflict("version-exists", detail));
+        }
+        Some(_) => Change::Updated,
+        None => Change::Created,
+    };
+    if change != Change::Unchanged {
+        let definition = Definition {
+            kind: DefinitionKind::Workflow,
+            namespace: request.namespace.clone(),
+            name: about.name.clone(),
+            version: about.version.clone(),
+            text: document.text.clone(),
+            digest: program.digest,
+            generation: current.map_or(1, |c| c.definition.generation + 1),
+            at: (rooms.clock)(),
+            current: true,
+            paused: false,
+        };
+        changes.push(DefinitionChange::Put(definition.clone()));
+        draft.put_workflow(WorkflowEntry { definition: Arc::new(definition), program: program.clone() });
+    }
+    Ok(applied("Workflow", about.name.clone(), Some(about.version.clone()), change, program.digest))
+}
+
+fn place_manifest(
+    rooms: &Rooms,
+    request: &Request<'_>,
+    (document, manifest, kind): (&Document, &Manifest, DefinitionKind),
+    draft: &mut Space,
+    changes: &mut Vec<DefinitionChange>,
+) -> Result<Applied, Error> {
+    let name = manifest.name().clone();
+    let digest: [u8; 32] = Sha256::digest(manifest.to_value().to_json()).into();
+    let current = draft.manifest(kind, &name).cloned();
+    if_match(request, current.as_ref().map(|c| c.definition.digest))?;
+    let change = match &current {
+        Some(c) if c.definition.digest == digest => Change::Unchanged,
+        Some(_) => Change::Updated,
+        None => Change::Created,
+    };
+    let number = |c: &ManifestEntry| c.definition.version.parse::<u32>().unwrap_or(0);
+    let version: Arc<str> = match (kind, change, &current) {
+        (DefinitionKind::Function, Change::Unchanged, Some(c)) => c.definition.version.clone(),
+        (DefinitionKind::Function, _, Some(c)) => (number(c) + 1).to_string().into(),
+        (DefinitionKind::Function, _, None) => "1".into(),
+        _ => "".into(),
+    };
+    if change != Change::Unchanged {
+        let definition = Definition {
+            kind,
+            namespace: request.namespace.clone(),
+            name: name.clone(),
+            version: version.clone(),
+            text: document.text.clone(),
+            digest,
+            generation: current.as_ref().map_or(1, |c| c.definition.generation + 1),
+            at: (rooms.clock)(),
+            current: true,
+            paused: current.as_ref().is_some_and(|c| c.definition.paused),
+        };
+        if let Manifest::Trigger(trigger) = manifest {
+            changes.extend(lowered(rooms, request.namespace, trigger));
+        }
+        changes.push(DefinitionChange::Put(definition.clone()));
+        draft.put_manifest(ManifestEntry {
+            definition: Arc::new(definition),
+            manifest: Arc::new(manifest.clone()),
+        });
+    }
+    let version = Some(version).filter(|v| !v.is_empty());
+    Ok(applied(word(kind), name, version, change, digest))
+}
+
+/// The one-task workflow of a function target is stored, not current, so that its executions find their revision.
+fn lowered(rooms: &Rooms, namespace: &Namespace, trigger: &manifest::Trigger) -> Option<DefinitionChange> {
+    let text = lowered_text(namespace, trigger)?;
+    let program = tidemill_dsl::workflow::check(&text).program?;
+    Some(DefinitionChange::Put(Definition {
+        kind: DefinitionKind::Workflow,
+        namespace: namespace.clone(),
+        name: program.document.name.clone(),
+        version: program.document.version.clone(),
+        text: text.into(),
+        digest: program.digest,
+        generation: 1,
+        at: (rooms.clock)(),
+        current: false,
+        paused: false,
+    }))
+}

@@ -1,0 +1,353 @@
+//! The words for what the service holds: workflows, executions, triggers, sources, events, dead letters, secrets.
+//!
+//! Owns names and forms only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `workflow`.
+#[derive(Debug, Subcommand)]
+pub enum WorkflowVerb {
+    /// List workflows.
+    List,
+    /// Show a definition as it was sent.
+    Show {
+        /// Name.
+        name: String,
+        /// Version [default: the highest].
+        #[arg(long)]
+        version: Option<String>,
+    },
+    /// Start an execution.
+    Start(StartArgs),
+    /// Remove a workflow, all its versions or one.
+    Delete {
+        /// Name.
+        name: String,
+        /// Version [default: all].
+        #[arg(long)]
+        version: Option<String>,
+    },
+}
+
+/// `workflow start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Name.
+    pub name: String,
+    /// Version [default: the highest].
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Input: JSON, or @FILE, or - for standard input [default: {}].
+    #[arg(long, short, value_name = "JSON")]
+    pub input: Option<String>,
+    /// A tag, as often as needed.
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub tag: Vec<String>,
+    /// Equal keys start one execution.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Wait for its end: exit code 8 if it faulted.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `execution`.
+#[derive(Debug, Subcommand)]
+pub enum ExecutionVerb {
+    /// List executions, newest first.
+    List(ExecutionListArgs),
+    /// Show an execution.
+    Show {
+        /// Execution id.
+        id: String,
+        /// Wait for its end, at most this long (for example 30s).
+        #[arg(long, value_name = "DURATION")]
+        wait: Option<String>,
+    },
+    /// Show what an execution did, entry by entry.
+    History {
+        /// Execution id.
+        id: String,
+    },
+    /// Tell what an execution waits for.
+    Why {
+        /// Execution id.
+        id: String,
+    },
+    /// Follow an execution to its end: exit code 8 if it faulted.
+    Watch {
+        /// Execution id.
+        id: String,
+    },
+    /// End an execution now. Asks first.
+    Cancel(ReasonArgs),
+    /// Hold an execution.
+    Suspend(ReasonArgs),
+    /// Let a suspended execution go on.
+    Resume(ReasonArgs),
+    /// Let a faulted execution go on from the failed task.
+    Retry(RetryArgs),
+}
+
+/// `execution list`.
+#[derive(Debug, Args)]
+pub struct ExecutionListArgs {
+    /// Only of this workflow.
+    #[arg(long)]
+    pub workflow: Option<String>,
+    /// Only with this status: pending, running, waiting, suspended, cancelled, faulted, completed.
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only begun by this trigger.
+    #[arg(long)]
+    pub trigger: Option<String>,
+    /// Only with this tag.
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub tag: Option<String>,
+    /// Only started at or after this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only started before this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Order, as the API takes it.
+    #[arg(long, value_name = "ORDER")]
+    pub order_by: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+}
+
+/// A verb for one execution.
+#[derive(Debug, Args)]
+pub struct ReasonArgs {
+    /// Execution id.
+    pub id: String,
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `execution retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// Execution id.
+    pub id: String,
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Replaces the raw input of the task it begins with: JSON, or @FILE, or - for standard input.
+    #[arg(long, short, value_name = "JSON")]
+    pub input: Option<String>,
+    /// The task to begin with, by reference, for example /do/2/charge.
+    #[arg(long, value_name = "REFERENCE")]
+    pub from_task: Option<String>,
+}
+
+/// `trigger`.
+#[derive(Debug, Subcommand)]
+pub enum TriggerVerb {
+    /// List triggers.
+    List,
+    /// Show a trigger.
+    Show {
+        /// Name.
+        name: String,
+    },
+    /// Judge an event against a trigger, clause by clause; nothing is started.
+    Test {
+        /// Name.
+        name: String,
+        /// The CloudEvent as JSON; - is standard input.
+        #[arg(value_name = "FILE")]
+        event: PathBuf,
+    },
+    /// Stop a trigger from firing.
+    Pause {
+        /// Name.
+        name: String,
+    },
+    /// Let a trigger fire again.
+    Resume {
+        /// Name.
+        name: String,
+    },
+    /// Remove a trigger. Asks first.
+    Delete {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `source`.
+#[derive(Debug, Subcommand)]
+pub enum SourceVerb {
+    /// List sources.
+    List,
+    /// Show a source.
+    Show {
+        /// Name.
+        name: String,
+    },
+    /// Stop a source from taking events.
+    Pause {
+        /// Name.
+        name: String,
+    },
+    /// Let a source take events again.
+    Resume {
+        /// Name.
+        name: String,
+    },
+    /// Tell when a cron source fires next.
+    Next {
+        /// Name.
+        name: String,
+        /// How many times.
+        #[arg(long, default_value_t = 5)]
+        count: usize,
+    },
+    /// Remove a source. Asks first.
+    Delete {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `function`.
+#[derive(Debug, Subcommand)]
+pub enum FunctionVerb {
+    /// List functions.
+    List,
+    /// Show a function.
+    Show {
+        /// Name.
+        name: String,
+    },
+    /// List the running instances of a function.
+    Instances {
+        /// Name.
+        name: String,
+    },
+}
+
+/// `dead-letter`.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterVerb {
+    /// List dead letters.
+    List {
+        /// Only of this trigger.
+        #[arg(long)]
+        trigger: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show a dead letter: event, attempts, executions.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Put dead letters back to their triggers.
+    Redrive(RedriveArgs),
+    /// Remove dead letters for good. Asks first.
+    Purge(FilterArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Ids; without any, all that the options leave.
+    pub ids: Vec<String>,
+    /// Only of this trigger.
+    #[arg(long)]
+    pub trigger: Option<String>,
+    /// Only with this cause.
+    #[arg(long)]
+    pub cause: Option<String>,
+    /// Only since this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only before this instant (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// `dead-letter redrive`.
+#[derive(Debug, Args)]
+pub struct RedriveArgs {
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How fast, for example 10/s.
+    #[arg(long)]
+    pub rate: Option<String>,
+    /// Only count.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `buffer`.
+#[derive(Debug, Subcommand)]
+pub enum BufferVerb {
+    /// List buffers: depth, oldest age, rate, forecast.
+    List,
+    /// Show the buffer of a trigger.
+    Show {
+        /// Trigger.
+        trigger: String,
+    },
+}
+
+/// `event`.
+#[derive(Debug, Subcommand)]
+pub enum EventVerb {
+    /// List events, newest first.
+    List {
+        /// Only of this type.
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+        /// Only since this instant (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show an event.
+    Show {
+        /// CloudEvents source.
+        source: String,
+        /// CloudEvents id.
+        id: String,
+    },
+    /// Tell why an event fired its triggers or not, clause by clause.
+    Trace {
+        /// CloudEvents source.
+        source: String,
+        /// CloudEvents id.
+        id: String,
+    },
+}
+
+/// `secret`.
+#[derive(Debug, Subcommand)]
+pub enum SecretVerb {
+    /// Write a secret. The value is read from standard input, or from a file; JSON, or else text.
+    Set {
+        /// Name.
+        name: String,
+        /// File to read the value from; - is standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        from: PathBuf,
+    },
+    /// List the names of secrets and when they were written.
+    List,
+    /// Remove a secret. Asks first.
+    Delete {
+        /// Name.
+        name: String,
+    },
+}
