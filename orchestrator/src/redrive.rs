@@ -62,7 +62,7 @@ impl Batches {
         for (id, body) in works.iter().filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body))) {
             match serde_json::from_slice::<Record>(body) {
                 Ok(record) => {
-                    batches.keep(Record { steps: steps.remove(id).unwrap_or_default().into(), ..record })
+                    batches.keep(Record { steps: steps.remove(id).unwrap_or_default().into(), ..record });
                 }
                 Err(error) => tracing::error!(%error, %id, "a stored batch cannot be read; it is left alone"),
             }
