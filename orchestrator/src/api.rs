@@ -21,6 +21,7 @@ pub mod probes;
 pub mod query;
 pub mod route;
 pub mod routes;
+mod rows;
 pub mod secrets;
 pub mod server;
 pub mod status;

@@ -44,13 +44,11 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    match tokio::time::timeout(BODY_TIME, collect(body, limit)).await {
-        Ok(result) => result,
-        Err(_) => {
-            let detail = format!("the body did not come within {} s (limit body-time)", BODY_TIME.as_secs());
-            Err(Problem::new(408, "body-time", detail))
-        }
-    }
+    let Ok(result) = tokio::time::timeout(BODY_TIME, collect(body, limit)).await else {
+        let detail = format!("the body did not come within {} s (limit body-time)", BODY_TIME.as_secs());
+        return Err(Problem::new(408, "body-time", detail));
+    };
+    result
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {

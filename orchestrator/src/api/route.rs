@@ -244,6 +244,12 @@ pub(super) fn list<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     RefOr::T(object.into())
 }
 
+/// The schema of one type or another.
+pub(super) fn either<A: ToSchema, B: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    let either = utoipa::openapi::schema::OneOfBuilder::new().item(of::<A>(schemas)).item(of::<B>(schemas));
+    RefOr::T(either.build().into())
+}
+
 /// Any JSON value.
 pub(super) fn anything(_: &mut Schemas) -> RefOr<Schema> {
     <serde_json::Value as PartialSchema>::schema()

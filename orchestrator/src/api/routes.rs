@@ -5,22 +5,26 @@
 use tidemill_store::DefinitionKind as Kind;
 
 use super::batches::{BatchBody, BatchRequest};
-use super::body::{MAX_BODY, MAX_DOCUMENT};
 use super::buffers::BufferBody;
 use super::dead_letters::{DeadLetterBody, RedriveBody, Touched};
-use super::definitions::{Instance, Resource, SeekBody};
+use super::definitions::{Instance, SeekBody};
 use super::documents::{ApplyBody, LintBody};
 use super::events::{Listed, ReplayBody, Taken};
 use super::executions::{Execution, ExecutionEntry, HistoryEntry, RetryBody, VerbBody};
 use super::namespaces::NamespaceBody;
 use super::probes::Ready;
 use super::route::{
-    Body, Class, Permission, Route, Scope, any, anything, bare, delete, get, json, list, media, of, post, put,
+    Body, Class, Permission, Route, Scope, any, anything, delete, either, get, json, list, media, of, post,
+    put,
+};
+use super::rows::{
+    BATCH, DOCUMENT, DRY, EXECUTION, GONE, LARGE, PAGED, WRITTEN, document, documents_of, hold, remove, verb,
+    write,
 };
 use super::secrets::SecretBody;
 use super::trace::Trace;
 use super::trials::{BackTest, TestBody, Verdict};
-use super::workflows::{Graph, Workflow, WorkflowEntryBody, Written};
+use super::workflows::{Graph, Workflow, WorkflowEntryBody};
 use super::{
     batches, buffers, dead_letters, definitions, documents, events, executions, hooks, namespaces, probes,
     secrets, stream, trace, trials, workflows,
@@ -34,11 +38,21 @@ macro_rules! run {
     };
 }
 
-const PAGED: &[&str] = &["pageSize", "pageToken"];
-const DRY: &[&str] = &["dryRun"];
-const DOCUMENT: Body = Body::Read(MAX_DOCUMENT);
-const SMALL: Body = Body::Read(MAX_DOCUMENT);
-const LARGE: Body = Body::Read(MAX_BODY);
+/// A page of a list within a namespace.
+macro_rules! paged {
+    ($path:literal, $summary:literal, $function:path, $entry:ty) => {
+        get(concat!("/v1/namespaces/{ns}", $path), $summary, run!($function))
+            .query(PAGED)
+            .gives(&[json(200, list::<$entry>)])
+    };
+}
+
+/// One thing within a namespace.
+macro_rules! shown {
+    ($path:literal, $summary:literal, $function:path, $body:ty) => {
+        get(concat!("/v1/namespaces/{ns}", $path), $summary, run!($function)).gives(&[json(200, of::<$body>)])
+    };
+}
 
 /// Every route.
 pub static ROUTES: &[Route] = &[
@@ -76,7 +90,7 @@ pub static ROUTES: &[Route] = &[
         .needs(Permission::Admin)
         .over(Scope::FreeNamespace)
         .query(DRY)
-        .gives(&[bare(204)]),
+        .gives(GONE),
     post("/v1/namespaces/{ns}/apply", "Apply a set of documents, all or nothing", run!(documents::apply))
         .needs(Permission::Editor)
         .class(Class::FrontDoor)
@@ -84,23 +98,21 @@ pub static ROUTES: &[Route] = &[
         .body(LARGE)
         .gives(&[json(200, of::<ApplyBody>)]),
     // Workflows and executions.
-    get("/v1/namespaces/{ns}/workflows", "List workflows", run!(workflows::list))
-        .query(PAGED)
-        .gives(&[json(200, list::<WorkflowEntryBody>)]),
+    paged!("/workflows", "List workflows", workflows::list, WorkflowEntryBody),
     get("/v1/namespaces/{ns}/workflows/{name}", "Show a workflow, or its text as sent", run!(workflows::get))
         .query(&["version"])
         .gives(&[json(200, of::<Workflow>)]),
     put("/v1/namespaces/{ns}/workflows/{name}", "Write a workflow version", run!(workflows::put))
         .query(DRY)
         .body(DOCUMENT)
-        .gives(&[json(200, of::<Written>), json(201, of::<Written>)]),
+        .gives(WRITTEN),
     delete(
         "/v1/namespaces/{ns}/workflows/{name}",
         "Remove a version, or all of them",
         run!(workflows::delete),
     )
     .query(&["version", "dryRun"])
-    .gives(&[bare(204)]),
+    .gives(GONE),
     get(
         "/v1/namespaces/{ns}/workflows/{name}/graph",
         "The tasks and what follows what",
@@ -130,26 +142,16 @@ pub static ROUTES: &[Route] = &[
         .gives(&[json(200, list::<ExecutionEntry>)]),
     get("/v1/namespaces/{ns}/executions/{id}", "Show an execution", run!(executions::show))
         .query(&["wait"])
-        .gives(&[json(200, of::<Execution<'static>>)]),
-    get("/v1/namespaces/{ns}/executions/{id}/history", "What happened, in order", run!(executions::history))
-        .query(PAGED)
-        .gives(&[json(200, list::<HistoryEntry>)]),
-    post("/v1/namespaces/{ns}/executions/{id}/cancel", "End it now", run!(executions::cancel))
-        .body(SMALL)
-        .takes(of::<VerbBody>)
-        .gives(&[json(200, of::<Execution<'static>>)]),
-    post("/v1/namespaces/{ns}/executions/{id}/suspend", "Hold it", run!(executions::suspend))
-        .body(SMALL)
-        .takes(of::<VerbBody>)
-        .gives(&[json(200, of::<Execution<'static>>)]),
-    post("/v1/namespaces/{ns}/executions/{id}/resume", "Let it go on", run!(executions::resume))
-        .body(SMALL)
-        .takes(of::<VerbBody>)
-        .gives(&[json(200, of::<Execution<'static>>)]),
-    post("/v1/namespaces/{ns}/executions/{id}/retry", "Go on from the failed task", run!(executions::retry))
-        .body(LARGE)
-        .takes(of::<RetryBody>)
-        .gives(&[json(200, of::<Execution<'static>>)]),
+        .gives(EXECUTION),
+    paged!("/executions/{id}/history", "What happened, in order", executions::history, HistoryEntry),
+    verb("/v1/namespaces/{ns}/executions/{id}/cancel", "End it now", run!(executions::cancel))
+        .takes(of::<VerbBody>),
+    verb("/v1/namespaces/{ns}/executions/{id}/suspend", "Hold it", run!(executions::suspend))
+        .takes(of::<VerbBody>),
+    verb("/v1/namespaces/{ns}/executions/{id}/resume", "Let it go on", run!(executions::resume))
+        .takes(of::<VerbBody>),
+    verb("/v1/namespaces/{ns}/executions/{id}/retry", "Go on from the failed task", run!(executions::retry))
+        .takes(of::<RetryBody>),
     // Events.
     post("/v1/namespaces/{ns}/events", "Post CloudEvents: binary, structured or batch", run!(events::post))
         .class(Class::FrontDoor)
@@ -161,7 +163,7 @@ pub static ROUTES: &[Route] = &[
         .gives(&[json(200, list::<Listed>)]),
     post("/v1/namespaces/{ns}/events/replay", "Stored events to one trigger once more", run!(events::replay))
         .query(DRY)
-        .body(SMALL)
+        .body(DOCUMENT)
         .takes(of::<ReplayBody>)
         .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
     get("/v1/namespaces/{ns}/events/{source}/{event}", "The event itself", run!(events::get))
@@ -171,160 +173,116 @@ pub static ROUTES: &[Route] = &[
         .query(&["binding"])
         .gives(&[json(200, of::<Trace>)]),
     // Definitions.
-    get("/v1/namespaces/{ns}/sources", "List sources", run!(definitions::list, Kind::Source))
-        .query(PAGED)
-        .gives(&[json(200, list::<Resource>)]),
-    get("/v1/namespaces/{ns}/sources/{name}", "Show a source", run!(definitions::get, Kind::Source))
-        .gives(&[json(200, of::<Resource>)]),
-    put("/v1/namespaces/{ns}/sources/{name}", "Write a source", run!(definitions::put, Kind::Source))
-        .query(DRY)
-        .body(DOCUMENT)
-        .gives(&[json(200, of::<Written>), json(201, of::<Written>)]),
-    delete("/v1/namespaces/{ns}/sources/{name}", "Remove a source", run!(definitions::delete, Kind::Source))
-        .query(DRY)
-        .gives(&[bare(204)]),
-    post("/v1/namespaces/{ns}/sources/{name}/pause", "Hold a source", run!(definitions::pause, Kind::Source))
-        .body(SMALL)
-        .gives(&[json(200, of::<Resource>)]),
-    post(
+    documents_of("/v1/namespaces/{ns}/sources", "List sources", run!(definitions::list, Kind::Source)),
+    document("/v1/namespaces/{ns}/sources/{name}", "Show a source", run!(definitions::get, Kind::Source)),
+    write("/v1/namespaces/{ns}/sources/{name}", "Write a source", run!(definitions::put, Kind::Source)),
+    remove("/v1/namespaces/{ns}/sources/{name}", "Remove a source", run!(definitions::delete, Kind::Source)),
+    hold("/v1/namespaces/{ns}/sources/{name}/pause", "Hold a source", run!(definitions::pause, Kind::Source)),
+    hold(
         "/v1/namespaces/{ns}/sources/{name}/resume",
         "Let a source go on",
         run!(definitions::resume, Kind::Source),
-    )
-    .body(SMALL)
-    .gives(&[json(200, of::<Resource>)]),
-    post(
+    ),
+    hold(
         "/v1/namespaces/{ns}/sources/{name}/seek",
         "Set the position to resume from",
         run!(definitions::seek),
     )
-    .body(SMALL)
-    .takes(of::<SeekBody>)
-    .gives(&[json(200, of::<Resource>)]),
-    get("/v1/namespaces/{ns}/triggers", "List triggers", run!(definitions::list, Kind::Trigger))
-        .query(PAGED)
-        .gives(&[json(200, list::<Resource>)]),
-    get("/v1/namespaces/{ns}/triggers/{name}", "Show a trigger", run!(definitions::get, Kind::Trigger))
-        .gives(&[json(200, of::<Resource>)]),
-    put("/v1/namespaces/{ns}/triggers/{name}", "Write a trigger", run!(definitions::put, Kind::Trigger))
-        .query(DRY)
-        .body(DOCUMENT)
-        .gives(&[json(200, of::<Written>), json(201, of::<Written>)]),
-    delete(
+    .takes(of::<SeekBody>),
+    documents_of("/v1/namespaces/{ns}/triggers", "List triggers", run!(definitions::list, Kind::Trigger)),
+    document("/v1/namespaces/{ns}/triggers/{name}", "Show a trigger", run!(definitions::get, Kind::Trigger)),
+    write("/v1/namespaces/{ns}/triggers/{name}", "Write a trigger", run!(definitions::put, Kind::Trigger)),
+    remove(
         "/v1/namespaces/{ns}/triggers/{name}",
         "Remove a trigger",
         run!(definitions::delete, Kind::Trigger),
-    )
-    .query(DRY)
-    .gives(&[bare(204)]),
-    post(
+    ),
+    hold(
         "/v1/namespaces/{ns}/triggers/{name}/pause",
         "Hold a trigger",
         run!(definitions::pause, Kind::Trigger),
-    )
-    .body(SMALL)
-    .gives(&[json(200, of::<Resource>)]),
-    post(
+    ),
+    hold(
         "/v1/namespaces/{ns}/triggers/{name}/resume",
         "Let a trigger go on",
         run!(definitions::resume, Kind::Trigger),
-    )
-    .body(SMALL)
-    .gives(&[json(200, of::<Resource>)]),
+    ),
     post("/v1/namespaces/{ns}/triggers/{name}/test", "Judge an event, or back-test", run!(trials::test))
         .needs(Permission::Viewer)
         .body(LARGE)
         .takes(of::<TestBody>)
-        .gives(&[json(200, of::<Verdict>)]),
+        .gives(&[json(200, either::<Verdict, BackTest>)]),
     post("/v1/namespaces/{ns}/trigger-tests", "Judge an event by a trigger not stored", run!(trials::draft))
         .needs(Permission::Viewer)
         .body(LARGE)
         .takes(of::<TestBody>)
-        .gives(&[json(200, of::<BackTest>)]),
-    get("/v1/namespaces/{ns}/functions", "List functions", run!(definitions::list, Kind::Function))
-        .query(PAGED)
-        .gives(&[json(200, list::<Resource>)]),
-    get("/v1/namespaces/{ns}/functions/{name}", "Show a function", run!(definitions::get, Kind::Function))
-        .query(&["version"])
-        .gives(&[json(200, of::<Resource>)]),
-    put("/v1/namespaces/{ns}/functions/{name}", "Publish a function", run!(definitions::put, Kind::Function))
-        .query(DRY)
-        .body(DOCUMENT)
-        .gives(&[json(200, of::<Written>), json(201, of::<Written>)]),
-    delete(
+        .gives(&[json(200, either::<Verdict, BackTest>)]),
+    documents_of("/v1/namespaces/{ns}/functions", "List functions", run!(definitions::list, Kind::Function)),
+    document(
+        "/v1/namespaces/{ns}/functions/{name}",
+        "Show a function",
+        run!(definitions::get, Kind::Function),
+    )
+    .query(&["version"]),
+    write(
+        "/v1/namespaces/{ns}/functions/{name}",
+        "Publish a function",
+        run!(definitions::put, Kind::Function),
+    ),
+    remove(
         "/v1/namespaces/{ns}/functions/{name}",
         "Remove a function",
         run!(definitions::delete, Kind::Function),
-    )
-    .query(DRY)
-    .gives(&[bare(204)]),
+    ),
     get(
         "/v1/namespaces/{ns}/functions/{name}/instances",
         "Processes that run it",
         run!(definitions::instances),
     )
     .gives(&[json(200, list::<Instance>)]),
-    get("/v1/namespaces/{ns}/connections", "List connections", run!(definitions::list, Kind::Connection))
-        .query(PAGED)
-        .gives(&[json(200, list::<Resource>)]),
-    get(
+    documents_of(
+        "/v1/namespaces/{ns}/connections",
+        "List connections",
+        run!(definitions::list, Kind::Connection),
+    ),
+    document(
         "/v1/namespaces/{ns}/connections/{name}",
         "Show a connection",
         run!(definitions::get, Kind::Connection),
-    )
-    .gives(&[json(200, of::<Resource>)]),
-    put(
+    ),
+    write(
         "/v1/namespaces/{ns}/connections/{name}",
         "Write a connection",
         run!(definitions::put, Kind::Connection),
-    )
-    .query(DRY)
-    .body(DOCUMENT)
-    .gives(&[json(200, of::<Written>), json(201, of::<Written>)]),
-    delete(
+    ),
+    remove(
         "/v1/namespaces/{ns}/connections/{name}",
         "Remove a connection",
         run!(definitions::delete, Kind::Connection),
-    )
-    .query(DRY)
-    .gives(&[bare(204)]),
-    get("/v1/namespaces/{ns}/queues", "List queues", run!(definitions::list, Kind::Queue))
-        .query(PAGED)
-        .gives(&[json(200, list::<Resource>)]),
-    get("/v1/namespaces/{ns}/queues/{name}", "Show a queue", run!(definitions::get, Kind::Queue))
-        .gives(&[json(200, of::<Resource>)]),
-    put("/v1/namespaces/{ns}/queues/{name}", "Write a queue", run!(definitions::put, Kind::Queue))
-        .query(DRY)
-        .body(DOCUMENT)
-        .gives(&[json(200, of::<Written>), json(201, of::<Written>)]),
-    delete("/v1/namespaces/{ns}/queues/{name}", "Remove a queue", run!(definitions::delete, Kind::Queue))
-        .query(DRY)
-        .gives(&[bare(204)]),
+    ),
+    documents_of("/v1/namespaces/{ns}/queues", "List queues", run!(definitions::list, Kind::Queue)),
+    document("/v1/namespaces/{ns}/queues/{name}", "Show a queue", run!(definitions::get, Kind::Queue)),
+    write("/v1/namespaces/{ns}/queues/{name}", "Write a queue", run!(definitions::put, Kind::Queue)),
+    remove("/v1/namespaces/{ns}/queues/{name}", "Remove a queue", run!(definitions::delete, Kind::Queue)),
     // Secrets.
-    get("/v1/namespaces/{ns}/secrets", "List names and update times", run!(secrets::list))
-        .query(PAGED)
-        .gives(&[json(200, list::<SecretBody>)]),
+    paged!("/secrets", "List names and update times", secrets::list, SecretBody),
     put("/v1/namespaces/{ns}/secrets/{name}", "Write a secret", run!(secrets::put))
         .needs(Permission::SecretAdmin)
         .query(DRY)
-        .body(SMALL)
+        .body(DOCUMENT)
         .takes(anything)
-        .gives(&[bare(204)]),
+        .gives(GONE),
     delete("/v1/namespaces/{ns}/secrets/{name}", "Remove a secret", run!(secrets::delete))
         .needs(Permission::SecretAdmin)
         .query(DRY)
-        .gives(&[bare(204)]),
+        .gives(GONE),
     // Delivery.
-    get("/v1/namespaces/{ns}/buffers", "List buffers", run!(buffers::list))
-        .query(PAGED)
-        .gives(&[json(200, list::<BufferBody>)]),
-    get("/v1/namespaces/{ns}/buffers/{name}", "Show a trigger's buffer", run!(buffers::get))
-        .gives(&[json(200, of::<BufferBody>)]),
+    paged!("/buffers", "List buffers", buffers::list, BufferBody),
+    shown!("/buffers/{name}", "Show a trigger's buffer", buffers::get, BufferBody),
     get("/v1/namespaces/{ns}/dead-letters", "List dead letters", run!(dead_letters::list))
         .query(&["id", "trigger", "cause", "state", "since", "until", "pageSize", "pageToken"])
         .gives(&[json(200, list::<DeadLetterBody>)]),
-    get("/v1/namespaces/{ns}/dead-letters/{id}", "Show a dead letter", run!(dead_letters::get))
-        .gives(&[json(200, of::<DeadLetterBody>)]),
+    shown!("/dead-letters/{id}", "Show a dead letter", dead_letters::get, DeadLetterBody),
     delete("/v1/namespaces/{ns}/dead-letters", "Drop dead letters", run!(dead_letters::purge))
         .needs(Permission::Operator)
         .query(&["id", "trigger", "cause", "since", "until", "dryRun"])
@@ -334,25 +292,19 @@ pub static ROUTES: &[Route] = &[
         .body(LARGE)
         .takes(of::<RedriveBody>)
         .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
-    get("/v1/namespaces/{ns}/batches", "List batches", run!(batches::list))
-        .query(PAGED)
-        .gives(&[json(200, list::<BatchBody>)]),
+    paged!("/batches", "List batches", batches::list, BatchBody),
     post("/v1/namespaces/{ns}/batches", "Cancel, retry or redrive in bulk", run!(batches::begin))
         .query(DRY)
         .body(LARGE)
         .takes(of::<BatchRequest>)
         .gives(&[json(202, of::<BatchBody>), json(200, of::<Touched>)]),
-    get("/v1/namespaces/{ns}/batches/{id}", "Show a batch", run!(batches::get))
-        .gives(&[json(200, of::<BatchBody>)]),
-    post("/v1/namespaces/{ns}/batches/{id}/pause", "Hold a batch", run!(batches::turn, State::Paused))
-        .body(SMALL)
-        .gives(&[json(200, of::<BatchBody>)]),
-    post("/v1/namespaces/{ns}/batches/{id}/resume", "Let a batch go on", run!(batches::turn, State::Running))
-        .body(SMALL)
-        .gives(&[json(200, of::<BatchBody>)]),
-    post("/v1/namespaces/{ns}/batches/{id}/cancel", "End a batch", run!(batches::turn, State::Cancelled))
-        .body(SMALL)
-        .gives(&[json(200, of::<BatchBody>)]),
+    shown!("/batches/{id}", "Show a batch", batches::get, BatchBody),
+    hold("/v1/namespaces/{ns}/batches/{id}/pause", "Hold a batch", run!(batches::turn, State::Paused))
+        .gives(BATCH),
+    hold("/v1/namespaces/{ns}/batches/{id}/resume", "Let a batch go on", run!(batches::turn, State::Running))
+        .gives(BATCH),
+    hold("/v1/namespaces/{ns}/batches/{id}/cancel", "End a batch", run!(batches::turn, State::Cancelled))
+        .gives(BATCH),
     get("/v1/namespaces/{ns}/stream", "What happens, live (server-sent events)", run!(stream::open))
         .query(&["topics"])
         .gives(&[media(200, "text/event-stream")]),
