@@ -488,7 +488,8 @@ pub async fn submit(rooms: &Rooms, batch: Batch) -> Result<tidemill_store::Commi
             let _ = tx.send(result);
         }),
     );
-    let committed = rx.await.map_err(|_| Error::Unavailable("write: the store is closed".into()))??;
+    let result = rx.await.map_err(|_| Error::Unavailable("write: the store is closed".into()))?;
+    let committed = result.map_err(Error::from)?;
     rooms.stream.committed(committed.pos);
     Ok(committed)
 }

@@ -69,6 +69,7 @@ impl Hall {
             waiters: Waiters::default(),
             secrets,
             stream: Stream::default(),
+            broken: tokio_util::sync::CancellationToken::new(),
         });
         let mut hall = Hall {
             rooms: rooms.clone(),
