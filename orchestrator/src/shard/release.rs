@@ -57,8 +57,7 @@ impl Driver {
                     rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
                 // Decisions were taken on what is not durable: memory is worth nothing any more.
-                Err(refusal) if refusal != Refusal::Closed => rooms.broke(&refusal),
-                Err(_) => {}
+                Err(refusal) => rooms.broke(&refusal),
             }),
         );
     }
