@@ -41,7 +41,8 @@ fn free_port() -> SocketAddr {
 impl Server {
     /// Starts `serve` on a data folder and waits until it is ready.
     pub async fn start(dir: &Path, environment: &[(&str, &str)]) -> Server {
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let environment: Vec<(String, String)> =
+            environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let binary = binary();
         let (address, metrics) = (free_port(), free_port());
         let child = spawn(&binary, dir, (address, metrics), &environment);
@@ -118,12 +119,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(
-    binary: &Path,
-    dir: &Path,
-    at: (SocketAddr, SocketAddr),
-    environment: &Vec<(String, String)>,
-) -> Child {
+fn spawn(binary: &Path, dir: &Path, at: (SocketAddr, SocketAddr), environment: &[(String, String)]) -> Child {
     std::fs::create_dir_all(dir).expect("a data folder");
     let log = std::fs::OpenOptions::new()
         .create(true)

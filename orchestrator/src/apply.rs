@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sha2::Digest;
 use tidemill_dsl::diagnostic::{Diagnostic, Severity, Span};
 use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::{self, Manifest, Overlap};

@@ -303,7 +303,7 @@ fn plan(
             let envelope = event.to_value();
             for trigger in fired {
                 own.triggers.push(trigger.name.clone());
-                fire(space, &trigger, &envelope, &mut arrival, &mut own, (namespace, binding));
+                fire(space, (&trigger, &envelope), &mut arrival, &mut own, (namespace, binding));
             }
         }
         arrivals.push(arrival);
@@ -315,8 +315,7 @@ fn plan(
 
 fn fire(
     space: &Space,
-    trigger: &TriggerEntry,
-    envelope: &Value,
+    (trigger, envelope): (&TriggerEntry, &Value),
     arrival: &mut Arrival,
     planned: &mut PlannedEvent,
     (namespace, binding): (&Namespace, &Arc<str>),
