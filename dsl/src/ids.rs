@@ -13,6 +13,7 @@ pub struct Time(pub i64);
 
 impl Time {
     /// This instant plus a duration, saturating at the end of time.
+    #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Time {
         Time(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }

@@ -44,10 +44,12 @@ impl Answer {
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut out = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in headers {
-        out.push_str(&format!("{name}: {value}\r\n"));
+        for part in [name, ": ", value, "\r\n"] {
+            out.push_str(part);
+        }
     }
-    out.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-    let mut out = out.into_bytes();
+    let length = format!("content-length: {}\r\n\r\n", body.len());
+    let mut out = (out + &length).into_bytes();
     out.extend_from_slice(body);
     out
 }

@@ -41,7 +41,8 @@ fn free_port() -> SocketAddr {
 impl Server {
     /// Starts `serve` on a data folder and waits until it is ready.
     pub async fn start(dir: &Path, environment: &[(&str, &str)]) -> Server {
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let environment: Vec<(String, String)> =
+            environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let binary = binary();
         let (address, metrics) = (free_port(), free_port());
         let child = spawn(&binary, dir, (address, metrics), &environment);
@@ -87,8 +88,23 @@ impl Server {
 
     /// SIGTERM; gives the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
+        self.ask_to_end();
+        self.wait()
+    }
+
+    /// SIGTERM, without waiting for the end.
+    pub fn ask_to_end(&self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+    }
+
+    /// Waits for its end; gives the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().ok().and_then(|s| s.code())
+    }
+
+    /// How it ended, if it has ended.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Process id.
@@ -118,12 +134,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(
-    binary: &Path,
-    dir: &Path,
-    at: (SocketAddr, SocketAddr),
-    environment: &Vec<(String, String)>,
-) -> Child {
+fn spawn(binary: &Path, dir: &Path, at: (SocketAddr, SocketAddr), environment: &[(String, String)]) -> Child {
     std::fs::create_dir_all(dir).expect("a data folder");
     let log = std::fs::OpenOptions::new()
         .create(true)

@@ -3,6 +3,11 @@
 //! The real binary on a real disk; load from many connections; kills are counted off acknowledgements, so they fall
 //! into commits, checkpoints, recovery and retention alike.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy sees only functions marked as tests"
+)]
+
 mod kill {
     use std::collections::{BTreeMap, BTreeSet};
     use std::net::SocketAddr;

@@ -23,8 +23,8 @@ const PRODUCT: &[&str] = &[
 ];
 /// Folders whose code decides purely: no IO, no clock, no randomness, no threads.
 const PURE: &[&str] = &["dsl/src/", "orchestrator/engine/src/"];
-/// Folders that talk to the outside: a line there may read the clock if it says why it must.
-const OUTSIDE: &[&str] = &["connectors/src/", "workers/src/"];
+/// Folders that talk to the outside, the disk too: a line there may read the clock if it says why it must.
+const OUTSIDE: &[&str] = &["connectors/src/", "workers/src/", "orchestrator/store/src/"];
 
 /// What no pure crate may name.
 const IMPURE: &[&str] = &[
@@ -48,8 +48,12 @@ const ENVIRONMENT: &[&str] = &["env::var(", "env::var_os(", "env::vars(", "env::
 /// Queues without a limit.
 const UNBOUNDED: &[&str] =
     &["unbounded_channel", "mpsc::unbounded", "channel::unbounded", "mpsc::channel()", "mpsc::channel::<"];
-/// The mark of a line in a connector or worker that must read the clock.
+/// The mark of a line in a connector, worker or store that must read the clock.
 const CLOCK_MARK: &str = "// tidy: clock";
+/// The mark of a line in a pure crate that names a type of `std::net` for an address as text; nothing is connected.
+const ADDRESS_MARK: &str = "// tidy: address type";
+/// The types such a line may name.
+const ADDRESSES: &[&str] = &["std::net::IpAddr", "std::net::Ipv4Addr", "std::net::Ipv6Addr"];
 /// The mark of a line in a pure crate that names a hash map which is only looked things up in, never walked.
 const LOOKUP_MARK: &str = "// tidy: lookup only";
 
@@ -129,7 +133,9 @@ fn judge_rust(path: &str, text: &str) -> Vec<String> {
     }
     complaints.extend(named(&code, UNBOUNDED, "makes a queue without a limit", |_| false));
     if is_in(PURE) {
-        complaints.extend(named(&code, IMPURE, "does not belong in a pure crate", |_| false));
+        let is_address =
+            |line: &str| line.contains(ADDRESS_MARK) && ADDRESSES.iter().any(|kind| names(line, kind));
+        complaints.extend(named(&code, IMPURE, "does not belong in a pure crate", is_address));
         complaints.extend(named(
             &code,
             HASH_ORDERED,
@@ -219,10 +225,14 @@ fn too_long(code: &str) -> Vec<String> {
         complaints.push(format!(": has {count} lines without its tests, more than {FILE_LINES}: split it"));
     }
     let mut open: Option<(usize, usize, &str)> = None;
+    let mut has_body = false;
     for (number, line) in (1..).zip(code.lines()) {
         let indent = line.len() - line.trim_start().len();
+        let end = without_comment(line).trim_end();
         if let Some((start, at, name)) = open {
-            if line.starts_with(&format!("{:at$}}}", "")) && indent == at {
+            if !has_body && end.ends_with(';') {
+                open = None; // a signature over several lines, without a body
+            } else if line.starts_with(&format!("{:at$}}}", "")) && indent == at {
                 let length = number - start + 1;
                 if length > FUNCTION_LINES {
                     complaints.push(format!(
@@ -232,10 +242,12 @@ fn too_long(code: &str) -> Vec<String> {
                 open = None;
             }
         } else if let Some(name) = function_name(line)
-            && !without_comment(line).trim_end().ends_with(['}', ';'])
+            && !end.ends_with(['}', ';'])
         {
             open = Some((number, indent, name));
+            has_body = false;
         }
+        has_body |= open.is_some() && end.ends_with('{');
     }
     complaints
 }
@@ -283,9 +295,12 @@ fn foreign_crates(manifest: &str, allowed: &[&str]) -> Vec<String> {
     found
 }
 
-/// Files that hold nothing but tests.
+/// Files that hold nothing but tests and what they share.
 fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
+    path.contains("/tests/")
+        || path.ends_with("/tests.rs")
+        || path.ends_with("/testing.rs")
+        || path.ends_with("_tests.rs")
 }
 
 fn root() -> PathBuf {
@@ -359,6 +374,8 @@ fn clock_reads() {
     check("orchestrator/src/clock.rs", "let a = Instant::now();", &[]);
     check("workers/src/a.rs", "let a = tokio::time::Instant::now();", &[said]);
     check("workers/src/a.rs", "let a = Instant::now(); // tidy: clock, a deadline", &[]);
+    check("orchestrator/store/src/a.rs", "let a = Instant::now(); // tidy: clock, pacing", &[]);
+    check("connectors/src/testing.rs", "let a = Instant::now();", &[]);
     check("workers/src/a.rs", "// Instant::now() is not called here", &[]);
     check(
         "workers/src/a.rs",
@@ -412,6 +429,10 @@ fn purity() {
     );
     check("dsl/src/a.rs", "let a = operand::new(); // no tokio here", &[]);
     check("dsl/src/a.rs", "a: HashMap<K, V>, // tidy: lookup only", &[]);
+    check("dsl/src/a.rs", "use std::net::IpAddr; // tidy: address type", &[]);
+    let said = ":2: `std::net` does not belong in a pure crate";
+    check("dsl/src/a.rs", "use std::net::IpAddr;", &[said]);
+    check("dsl/src/a.rs", "use std::net::TcpStream; // tidy: address type", &[said]);
     check("orchestrator/store/src/a.rs", "std::fs::read(x)", &[]);
 }
 
@@ -439,6 +460,8 @@ fn lengths() {
         &format!("fn s() -> u8;\npub async fn a<T>(\n    b: T,\n) {{\n{}}}\n", body(98)),
         &[":3: fn a has 102 lines, more than 100: split it"],
     );
+    let signatures = "    fn a(&self)\n    -> u8;\n    fn b(\n        &self,\n    ) -> u8;\n".repeat(40);
+    check("dsl/src/a.rs", &format!("trait T {{\n{signatures}}}\n"), &[]);
     let lines = |count: usize| "use a;\n".repeat(count);
     check("integration-tests/xtask/src/a.rs", &lines(FILE_LINES - 1), &[]);
     check(

@@ -282,7 +282,7 @@ impl Catalog {
             match parse(&definition) {
                 Some(Parsed::Workflow(program)) => space.put_workflow(WorkflowEntry { definition, program }),
                 Some(Parsed::Manifest(manifest)) => {
-                    space.put_manifest(ManifestEntry { definition, manifest })
+                    space.put_manifest(ManifestEntry { definition, manifest });
                 }
                 None => tracing::error!(
                     kind = ?definition.kind, name = %definition.name, version = %definition.version,

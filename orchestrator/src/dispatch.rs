@@ -23,6 +23,9 @@ use crate::lanes::{Input, Lanes};
 use crate::rooms::Rooms;
 use crate::secrets::Secrets;
 
+/// Functions by name, each with its versions and their digests.
+type Published = HashMap<(Namespace, Arc<str>), Vec<(u32, [u8; 32])>>;
+
 /// Calls of the outside.
 pub struct Dispatch {
     /// Published functions.
@@ -33,7 +36,7 @@ pub struct Dispatch {
     process_dir: Option<PathBuf>,
     path: String,
     /// Digest of every published version.
-    published: Mutex<HashMap<(Namespace, Arc<str>), Vec<(u32, [u8; 32])>>>,
+    published: Mutex<Published>,
 }
 
 /// The secrets as the workers see them.

@@ -17,7 +17,7 @@ use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
 /// Longest wait a caller may ask for (limit `http-wait`).
-pub const MAX_WAIT: Duration = Duration::from_secs(60);
+pub const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Transitions read at once for a history.
 const PAGE: usize = 1000;
 

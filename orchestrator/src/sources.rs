@@ -1,6 +1,7 @@
 //! The supervisor of sources: each enabled source of a kind that runs has one task; it is started again with back-off
 //! and jitter, stopped when paused, changed or deleted. Knows no protocol.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ use crate::ingress::Offer;
 use crate::rooms::Rooms;
 
 /// First and longest delay before a failed source is started again.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
 /// How a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,9 +219,9 @@ impl Sources {
             keep
         });
         for (key, entry) in wanted {
-            if !running.contains_key(&key) {
-                let source = self.launch(rooms, &key, &entry);
-                running.insert(key, source);
+            if let Entry::Vacant(vacant) = running.entry(key) {
+                let source = self.launch(rooms, vacant.key(), &entry);
+                vacant.insert(source);
             }
         }
     }
@@ -398,7 +399,8 @@ impl connectors::Ingress for Door {
                 dedupe: arrivals.dedupe,
                 patient: true,
             };
-            let receipts = self.rooms.ingress.accept(&self.rooms, offer).await.map_err(refused)?;
+            let receipts =
+                self.rooms.ingress.accept(&self.rooms, offer).await.map_err(|error| refused(&error))?;
             let duplicates = receipts.iter().filter(|r| r.duplicate).count();
             let receipt = Receipt { accepted: receipts.len() - duplicates, duplicates };
             self.gauge.counted(&receipt);
@@ -407,6 +409,6 @@ impl connectors::Ingress for Door {
     }
 }
 
-fn refused(error: Error) -> Refused {
+fn refused(error: &Error) -> Refused {
     Refused::Busy(error.to_string().into())
 }

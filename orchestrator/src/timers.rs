@@ -14,7 +14,7 @@ use crate::lanes::Input;
 use crate::rooms::Rooms;
 
 /// How far ahead rows are read into memory.
-const HORIZON: Duration = Duration::from_secs(60);
+const HORIZON: Duration = Duration::from_mins(1);
 /// Rows read at once.
 const PAGE: usize = 4096;
 

@@ -1,5 +1,10 @@
 //! The hall over the memory store: an event and a start walk door to door.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy sees only functions marked as tests"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

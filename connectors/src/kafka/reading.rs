@@ -141,7 +141,7 @@ impl<'a> Reading<'a> {
         self.watch.saved(positions.clone());
         self.watch.well();
         self.untold.extend(positions);
-        self.tell_at.get_or_insert_with(|| Instant::now() + COMMIT);
+        self.tell_at.get_or_insert_with(|| Instant::now() + COMMIT); // tidy: clock, when to commit next
         if std::mem::take(&mut self.paused) {
             self.each_assigned(Consumer::resume)?;
         }
@@ -175,7 +175,7 @@ impl<'a> Reading<'a> {
             Err(poison) => self.context.health.poison(&poison.to_string()),
         }
         if self.gathered.is_full() {
-            self.full_since.get_or_insert_with(Instant::now);
+            self.full_since.get_or_insert_with(Instant::now); // tidy: clock, how long it is full
             // Partitions that were assigned while others are paused.
             if self.paused {
                 self.pause()?;

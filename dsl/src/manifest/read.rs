@@ -189,7 +189,7 @@ pub(super) fn address(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, tail) = rest.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
+            host.parse::<std::net::Ipv6Addr>().ok()?; // tidy: address type
             (host, tail.strip_prefix(':').or(if tail.is_empty() { Some("-") } else { None })?)
         }
         None => text.rsplit_once(':').unwrap_or((text, "-")),

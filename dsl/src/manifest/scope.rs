@@ -2,7 +2,7 @@
 //!
 //! Owns quotas, retention, egress entries and role names as types. Enforces nothing.
 
-use std::net::IpAddr;
+use std::net::IpAddr; // tidy: address type
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Documents read, and documents refused.
+
 use super::*;
 
 fn value(text: &str) -> Value {

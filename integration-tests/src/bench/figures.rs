@@ -43,8 +43,7 @@ impl Reading {
 /// Prints one round.
 pub(super) fn print(
     name: &str,
-    unit: &str,
-    units: u64,
+    (units, unit): (u64, &str),
     latencies: &mut [Duration],
     before: &Reading,
     after: &Reading,

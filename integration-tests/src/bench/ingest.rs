@@ -24,7 +24,7 @@ pub(super) async fn run(options: &Options) {
             flood(server.address, batch, connections, options.round(), "round").await;
         let after = Reading::take(&server, &options.dir).await;
         let name = format!("I1 batches of {batch}, C={connections}");
-        print(&name, "event", events, &mut latencies, &before, &after);
+        print(&name, (events, "event"), &mut latencies, &before, &after);
     }
 }
 

@@ -90,7 +90,7 @@ async fn measured(options: &Options, server: &Server, name: &str, workflow: &str
     for latency in &mut latencies {
         *latency /= if connections == 1 { 10 } else { 1 };
     }
-    print(name, "step", runs * 10, &mut latencies, &before, &after);
+    print(name, (runs * 10, "step"), &mut latencies, &before, &after);
     rate
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn open_loop(options: &Options) {
         let before = Reading::take(&server, &options.dir).await;
         let (done, mut latencies) = paced(server.address, &bytes, rate, options.round()).await;
         let after = Reading::take(&server, &options.dir).await;
-        print(&format!("W6 one task at {rate}/s"), "run", done, &mut latencies, &before, &after);
+        print(&format!("W6 one task at {rate}/s"), (done, "run"), &mut latencies, &before, &after);
         if done < rate * options.seconds * 9 / 10 {
             println!("{:28} saturated", "");
             break;

@@ -26,14 +26,13 @@ pub(super) fn place(
         Read::Workflow(program) => place_workflow(rooms, request, (document, program), draft, changes),
         Read::Manifest(manifest) => match kind_of(manifest) {
             Some(kind) => place_manifest(rooms, request, (document, manifest, kind), draft, changes),
-            None => {
-                let Manifest::Namespace(_) = &**manifest else {
-                    let detail =
-                        format!("apply a {}: this release does not take it in apply", manifest.kind());
-                    return Err(Error::bad("kind-unsupported", detail));
-                };
+            None if matches!(**manifest, Manifest::Namespace(_)) => {
                 draft.text = document.text.clone();
                 Ok(applied(manifest.kind(), manifest.name().clone(), None, Change::Updated, [0; 32]))
+            }
+            None => {
+                let detail = format!("apply a {}: this release does not take it in apply", manifest.kind());
+                Err(Error::bad("kind-unsupported", detail))
             }
         },
     }

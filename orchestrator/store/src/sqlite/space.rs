@@ -55,7 +55,7 @@ impl Space {
         let path = folder.join("reserve");
         let reserve = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let held = reserve.metadata()?.len();
-        let now = Instant::now();
+        let now = Instant::now(); // tidy: clock, pacing
         let mut space = Space { reserve, held, target: RESERVE, free: 0, total: 0, looked: now, doubt: None };
         space.look(now);
         let spare = space.free.saturating_sub(LOW + ROOM);
@@ -80,7 +80,7 @@ impl Space {
     /// Looks again if the last look is old. Rebuilds the reserve where there is room. Tells whether new work is
     /// refused.
     pub(super) fn low(&mut self) -> bool {
-        let now = Instant::now();
+        let now = Instant::now(); // tidy: clock, pacing
         if now.duration_since(self.looked) >= FRESH {
             self.look(now);
         }
@@ -101,7 +101,7 @@ impl Space {
 
     /// The database found no space, whatever the file system says.
     pub(super) fn refuted(&mut self) {
-        let now = Instant::now();
+        let now = Instant::now(); // tidy: clock, pacing
         self.doubt = Some(now);
         self.look(now);
         if self.held > LAST {
@@ -129,6 +129,6 @@ impl Space {
             Err(_) if size > self.held => drop(ftruncate(&self.reserve, self.held)),
             Err(_) => {}
         }
-        self.look(Instant::now());
+        self.look(Instant::now()); // tidy: clock, pacing
     }
 }

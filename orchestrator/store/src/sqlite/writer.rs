@@ -306,7 +306,7 @@ impl Writer {
             at.save(conn)?;
         }
         drop(applying);
-        let start = Instant::now();
+        let start = Instant::now(); // tidy: clock, how long a commit takes
         conn.prepare_cached("COMMIT")?.execute([])?;
         self.at = at;
         let applied = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
