@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::keys::KEYS;
 use super::layers::{ConfigError, Layers, Mistake, Origin, Setting};
 use super::places::Places;
-use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS};
+use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS, RETAIN_EVERY};
 use crate::catalog::Mode;
 
 /// What the settings are read for; some defaults follow from it.
@@ -69,6 +69,7 @@ fn shown(config: &Config, path: &str) -> Value {
         "lanes" => Value::from(config.lanes),
         "retention.executions" => Value::from(human(config.retain_executions)),
         "retention.events" => Value::from(human(config.retain_events)),
+        "retention.every" => Value::from(human(config.retain_every)),
         "egress.allow" => Value::from(config.egress_allow.clone()),
         "egress.rewrite" => {
             config.egress_rewrite.iter().map(|(host, url)| (host.clone(), Value::from(masked(url)))).collect()
@@ -126,6 +127,7 @@ impl Reading<'_> {
                 .unwrap_or(base.retain_executions),
             retain_events: self.duration("retention.events", MIN_RETAIN_EVENTS, Duration::MAX)
                 .unwrap_or(base.retain_events),
+            retain_every: self.duration("retention.every", RETAIN_EVERY.0, RETAIN_EVERY.1).unwrap_or(base.retain_every),
             egress_allow: self.allow(),
             egress_loopback: local,
             process_dir: match purpose {
