@@ -2,6 +2,8 @@
 //!
 //! Each test starts the real binary on a folder of its own. Heavy ones are named `heavy_*` and run alone.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 #[path = "e2e/buffer.rs"]
 mod buffer;
 #[path = "e2e/disk.rs"]

@@ -333,7 +333,7 @@ impl Owner {
             // Everything waiting is blocked or not due yet: look again soon enough for a retry's instant.
             return Ok(Duration::from_millis(200));
         }
-        self.take(ready, rate_of(trigger), now).await?;
+        self.take(ready, now).await?;
         Ok(Duration::ZERO)
     }
 
@@ -361,7 +361,7 @@ impl Owner {
     }
 
     /// Ready -> in flight, with the tokens paid, in one commit; then the executions begin.
-    async fn take(&mut self, ready: Vec<StoredDelivery>, rate: Option<(f64, f64)>, now: Time) -> Result<(), Error> {
+    async fn take(&mut self, ready: Vec<StoredDelivery>, now: Time) -> Result<(), Error> {
         let mut changes: Vec<BufferChange> = ready.iter().map(|d| BufferChange::Take(self.key(d.pos))).collect();
         let mut paid = self.bucket;
         if let Some(bucket) = &mut paid {
@@ -374,9 +374,6 @@ impl Owner {
             });
         }
         submit(&self.rooms, Batch { class: Class::Running, parts: vec![Part::Buffer(changes)] }).await?;
-        if let (Some(bucket), Some(rate)) = (&mut paid, rate) {
-            bucket.pay_late(ready.len() as f64, rate, (self.rooms.clock)());
-        }
         self.bucket = paid;
         self.buffer.waiting.fetch_sub(ready.len() as u64, Ordering::Relaxed);
         self.buffer.in_flight.fetch_add(ready.len() as u64, Ordering::Relaxed);

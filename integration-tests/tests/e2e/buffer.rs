@@ -31,7 +31,11 @@ async fn heavy_full_buffers_over_a_kill() {
     let folder = folder();
     let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
     let triggers: String = ["reject", "divert", "wait"].map(trigger).concat();
-    apply(&server, &format!("{}{WORKFLOW}{triggers}", responder.function("held"))).await;
+    apply(
+        &server,
+        &format!("{}{WORKFLOW}{triggers}", responder.function("held")),
+    )
+    .await;
     responder.hold();
     let mut expected: BTreeMap<String, usize> = BTreeMap::new();
     for kind in ["reject", "divert", "wait"] {
@@ -51,9 +55,19 @@ async fn heavy_full_buffers_over_a_kill() {
             let began = Instant::now();
             let answer = offer(&server, kind, "refused", 429).await;
             assert_eq!(answer.json()["code"], "buffer-full");
-            assert!(answer.header("retry-after").is_some_and(|v| v.parse::<u64>().is_ok_and(|n| n > 0)), "{}", answer.head);
+            assert!(
+                answer
+                    .header("retry-after")
+                    .is_some_and(|v| v.parse::<u64>().is_ok_and(|n| n > 0)),
+                "{}",
+                answer.head
+            );
             let took = began.elapsed();
-            assert_eq!(kind == "wait", took > Duration::from_millis(900), "{kind} answered after {took:?}");
+            assert_eq!(
+                kind == "wait",
+                took > Duration::from_millis(900),
+                "{kind} answered after {took:?}"
+            );
         }
         offer(&server, "divert", &format!("diverted{round}"), 202).await;
         let letters = all(&server, "/dead-letters", "&trigger=divert").await;
@@ -65,7 +79,10 @@ async fn heavy_full_buffers_over_a_kill() {
         }
     }
     responder.release();
-    until("the buffers drain", Duration::from_secs(30), async || crate::support::open(&server).await == 0).await;
+    until("the buffers drain", Duration::from_secs(30), async || {
+        crate::support::open(&server).await == 0
+    })
+    .await;
     // What was refused left nothing behind: it is no duplicate now.
     for kind in ["reject", "wait"] {
         let answer = offer(&server, kind, "refused", 202).await;
@@ -74,26 +91,60 @@ async fn heavy_full_buffers_over_a_kill() {
     }
     let headers = [("content-type", "application/json")];
     let body = br#"{"filter": {"cause": "buffer-full"}}"#;
-    let answer = server.client().call("POST", &format!("{BASE}/dead-letters/redrive"), &headers, body).await.unwrap();
+    let answer = server
+        .client()
+        .call("POST", &format!("{BASE}/dead-letters/redrive"), &headers, body)
+        .await
+        .unwrap();
     assert_eq!(answer.status, 202);
     *expected.get_mut("divert").unwrap() += 2;
     for (kind, count) in expected {
         until("each has run", Duration::from_secs(30), async || {
-            all(&server, "/executions", &format!("&trigger={kind}&status=completed")).await.len() == count
+            all(
+                &server,
+                "/executions",
+                &format!("&trigger={kind}&status=completed"),
+            )
+            .await
+            .len()
+                == count
         })
         .await;
         let executions = all(&server, "/executions", &format!("&trigger={kind}")).await;
-        let events: std::collections::BTreeSet<&str> =
-            executions.iter().map(|e| e["tags"]["event"].as_str().unwrap()).collect();
-        assert_eq!((executions.len(), events.len()), (count, count), "{kind}: each event has one execution");
+        let events: std::collections::BTreeSet<&str> = executions
+            .iter()
+            .map(|e| e["tags"]["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (executions.len(), events.len()),
+            (count, count),
+            "{kind}: each event has one execution"
+        );
         let buffer = get(&server, &format!("/buffers/{kind}")).await;
-        assert_eq!((&buffer["depth"], &buffer["inFlight"]), (&0.into(), &0.into()), "{buffer}");
+        assert_eq!(
+            (&buffer["depth"], &buffer["inFlight"]),
+            (&0.into(), &0.into()),
+            "{buffer}"
+        );
     }
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }
 
 async fn offer(server: &Server, kind: &str, id: &str, expected: u16) -> Answer {
-    let answer = event(&mut server.client(), &format!("full.{kind}"), &format!("{kind}-{id}"), "s", 0).await.unwrap();
-    assert_eq!(answer.status, expected, "{kind} {id}: {}", String::from_utf8_lossy(&answer.body));
+    let answer = event(
+        &mut server.client(),
+        &format!("full.{kind}"),
+        &format!("{kind}-{id}"),
+        "s",
+        0,
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        answer.status,
+        expected,
+        "{kind} {id}: {}",
+        String::from_utf8_lossy(&answer.body)
+    );
     answer
 }

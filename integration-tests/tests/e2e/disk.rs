@@ -16,7 +16,9 @@ use tidemill_integration_tests::probe;
 use tidemill_integration_tests::server::Server;
 
 use crate::responder::Responder;
-use crate::support::{self, BASE, LOOPBACK, all, apply, event, get, open, post, refused_for_space, start, until};
+use crate::support::{
+    self, BASE, LOOPBACK, all, apply, event, get, open, post, refused_for_space, start, until,
+};
 
 /// Size of the file system.
 const SIZE: &str = "256M";
@@ -78,7 +80,10 @@ impl Disk {
                 run("mkfs.ext4", &["-q", "-m", "0", image_path])?;
                 run("mount", &["-o", "loop", image_path, mount_path])?;
             }
-            _ => run("mount", &["-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs", mount_path])?,
+            _ => run(
+                "mount",
+                &["-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs", mount_path],
+            )?,
         }
         Ok(Disk { at, _image: image })
     }
@@ -97,12 +102,20 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = Command::new(program).args(arguments).env("PATH", path).output();
     let output = output.map_err(|e| format!("cannot run {program}: {e}"))?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
 }
 
 /// Fills a file until there is no space left.
 fn fill(path: &Path) {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap();
     for size in [1 << 20, 4096, 512] {
         let block = vec![7u8; size];
         while file.write(&block).is_ok_and(|n| n > 0) {}
@@ -140,7 +153,7 @@ async fn work(load: Arc<Load>, address: SocketAddr) {
             _ => event(&mut client, "disk.shaved", &key, "s", 2000).await,
         };
         match answer {
-            Ok(answer) if answer.status == 202 && n % 3 == 0 => {
+            Ok(answer) if answer.status == 202 && n.is_multiple_of(3) => {
                 let id = answer.json()["id"].as_str().unwrap_or_default().to_owned();
                 load.starts.lock().unwrap().insert(key, id);
             }
@@ -191,25 +204,43 @@ async fn full(kind: &str) {
         let workflow = if n < HELD { "outside" } else { "reserved" };
         let answer = start(&mut client, workflow, &key, "{}").await.unwrap();
         assert_eq!(answer.status, 202);
-        load.starts.lock().unwrap().insert(key, answer.json()["id"].as_str().unwrap().to_owned());
+        load.starts
+            .lock()
+            .unwrap()
+            .insert(key, answer.json()["id"].as_str().unwrap().to_owned());
     }
     until("the calls are in flight", Duration::from_secs(30), async || {
         responder.calls() >= HELD && reserved.calls() >= ANSWERED
     })
     .await;
-    let tasks: Vec<_> = (0..16).map(|_| tokio::spawn(work(load.clone(), server.address))).collect();
-    until("load is acknowledged", Duration::from_secs(60), async || load.acknowledged() > HELD + 300).await;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(work(load.clone(), server.address)))
+        .collect();
+    until("load is acknowledged", Duration::from_secs(60), async || {
+        load.acknowledged() > HELD + 300
+    })
+    .await;
 
     let filler = disk.at.join("filler");
     fill(&filler);
-    until("new work is refused", Duration::from_secs(30), async || load.refused.load(Ordering::Relaxed) > 50).await;
+    until("new work is refused", Duration::from_secs(30), async || {
+        load.refused.load(Ordering::Relaxed) > 50
+    })
+    .await;
     let mut cancelled = BTreeSet::new();
     while_full(&mut server, &load, &mut cancelled).await;
     // The reserve is there for outcomes.
     reserved.release();
-    until("calls end while the disk is full", Duration::from_secs(20), async || {
-        all(&server, "/executions", "&workflow=reserved&status=completed").await.len() == ANSWERED
-    })
+    until(
+        "calls end while the disk is full",
+        Duration::from_secs(20),
+        async || {
+            all(&server, "/executions", "&workflow=reserved&status=completed")
+                .await
+                .len()
+                == ANSWERED
+        },
+    )
     .await;
     flat(&server, &load).await;
     // Whoever fills the disk takes what the server gives up meanwhile, too.
@@ -225,13 +256,21 @@ async fn full(kind: &str) {
 
     std::fs::remove_file(&filler).unwrap();
     let before = load.acknowledged();
-    until("new work is accepted again", Duration::from_secs(20), async || load.acknowledged() > before + 50).await;
+    until(
+        "new work is accepted again",
+        Duration::from_secs(20),
+        async || load.acknowledged() > before + 50,
+    )
+    .await;
     load.over.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await.unwrap();
     }
     responder.release();
-    until("everything ends", Duration::from_secs(120), async || open(&server).await == 0).await;
+    until("everything ends", Duration::from_secs(120), async || {
+        open(&server).await == 0
+    })
+    .await;
     check(&server, &load, &cancelled).await;
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }
@@ -240,41 +279,107 @@ async fn full(kind: &str) {
 async fn while_full(server: &mut Server, load: &Load, cancelled: &mut BTreeSet<String>) {
     let mut client = server.client();
     let answer = start(&mut client, "inside", "while-full", "{}").await;
-    let answer = answer.unwrap_or_else(|e| panic!("a start: {e}; ended {:?}; {}", server.ended(), server.log()));
-    assert!(refused_for_space(&answer), "a start: {} {}", answer.head, String::from_utf8_lossy(&answer.body));
-    let answer = event(&mut client, "disk.direct", "while-full", "s", 10).await.unwrap();
-    assert!(refused_for_space(&answer), "an event: {} {}", answer.head, String::from_utf8_lossy(&answer.body));
+    let answer =
+        answer.unwrap_or_else(|e| panic!("a start: {e}; ended {:?}; {}", server.ended(), server.log()));
+    assert!(
+        refused_for_space(&answer),
+        "a start: {} {}",
+        answer.head,
+        String::from_utf8_lossy(&answer.body)
+    );
+    let answer = event(&mut client, "disk.direct", "while-full", "s", 10)
+        .await
+        .unwrap();
+    assert!(
+        refused_for_space(&answer),
+        "an event: {} {}",
+        answer.head,
+        String::from_utf8_lossy(&answer.body)
+    );
     let answer = support::try_apply(server, &SET.replace("1.0.0", "1.0.1")).await;
-    assert!(refused_for_space(&answer), "an apply: {} {}", answer.head, String::from_utf8_lossy(&answer.body));
-    for path in ["/livez", &format!("{BASE}/workflows/inside"), &format!("{BASE}/buffers"), &format!("{BASE}/events")] {
+    assert!(
+        refused_for_space(&answer),
+        "an apply: {} {}",
+        answer.head,
+        String::from_utf8_lossy(&answer.body)
+    );
+    for path in [
+        "/livez",
+        &format!("{BASE}/workflows/inside"),
+        &format!("{BASE}/buffers"),
+        &format!("{BASE}/events"),
+    ] {
         let answer = client.call("GET", path, &[], b"").await;
-        let answer = answer.unwrap_or_else(|e| panic!("{path}: {e}; ended {:?}; {}", server.ended(), server.log()));
-        assert_eq!(answer.status, 200, "{path} while full: {}", String::from_utf8_lossy(&answer.body));
+        let answer =
+            answer.unwrap_or_else(|e| panic!("{path}: {e}; ended {:?}; {}", server.ended(), server.log()));
+        assert_eq!(
+            answer.status,
+            200,
+            "{path} while full: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
     }
-    let running = get(server, "/executions?workflow=outside&status=running&pageSize=1000").await;
+    let running = get(
+        server,
+        "/executions?workflow=outside&status=running&pageSize=1000",
+    )
+    .await;
     let running = running["items"].as_array().unwrap();
-    assert_eq!(running.len() + cancelled.len(), HELD, "calls in flight are listed");
+    assert_eq!(
+        running.len() + cancelled.len(),
+        HELD,
+        "calls in flight are listed"
+    );
     for (n, execution) in running.iter().take(3).enumerate() {
         let id = execution["id"].as_str().unwrap();
-        assert!(!get(server, &format!("/executions/{id}/history")).await["items"].as_array().unwrap().is_empty());
+        assert!(
+            !get(server, &format!("/executions/{id}/history")).await["items"]
+                .as_array()
+                .unwrap()
+                .is_empty()
+        );
         if n > 0 {
             continue;
         }
         let answer = post(server, &format!("/executions/{id}/cancel")).await;
-        assert!((200..300).contains(&answer.status), "cancel: {}", String::from_utf8_lossy(&answer.body));
-        assert_eq!(get(server, &format!("/executions/{id}")).await["status"], "cancelled");
+        assert!(
+            (200..300).contains(&answer.status),
+            "cancel: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        assert_eq!(
+            get(server, &format!("/executions/{id}")).await["status"],
+            "cancelled"
+        );
         cancelled.insert(id.to_owned());
     }
-    assert_eq!(*load.odd.lock().unwrap(), [""; 0], "answers that are neither 202 nor a refusal for want of space");
+    assert_eq!(
+        *load.odd.lock().unwrap(),
+        [""; 0],
+        "answers that are neither 202 nor a refusal for want of space"
+    );
 }
 
 /// Memory stays where it is while thousands are refused.
 async fn flat(server: &Server, load: &Load) {
-    let (before, resident) = (load.refused.load(Ordering::Relaxed), probe::resident(server.pid()));
-    until("refusals", Duration::from_secs(60), async || load.refused.load(Ordering::Relaxed) > before + 3000).await;
+    let (before, resident) = (
+        load.refused.load(Ordering::Relaxed),
+        probe::resident(server.pid()),
+    );
+    until("refusals", Duration::from_secs(60), async || {
+        load.refused.load(Ordering::Relaxed) > before + 3000
+    })
+    .await;
     let now = probe::resident(server.pid());
-    eprintln!("resident while full: {} -> {} MiB over 3000 refusals", resident >> 20, now >> 20);
-    assert!(now < resident + GAIN, "memory grows while the disk is full: {resident} -> {now}");
+    eprintln!(
+        "resident while full: {} -> {} MiB over 3000 refusals",
+        resident >> 20,
+        now >> 20
+    );
+    assert!(
+        now < resident + GAIN,
+        "memory grows while the disk is full: {resident} -> {now}"
+    );
 }
 
 async fn check(server: &Server, load: &Load, cancelled: &BTreeSet<String>) {
@@ -288,10 +393,23 @@ async fn check(server: &Server, load: &Load, cancelled: &BTreeSet<String>) {
         status.insert(id, execution["status"].as_str().unwrap().to_owned());
     }
     let (starts, events) = (load.starts.lock().unwrap(), load.events.lock().unwrap());
-    eprintln!("{} starts, {} events acknowledged, {} refused", starts.len(), events.len(), load.refused.load(Ordering::Relaxed));
+    eprintln!(
+        "{} starts, {} events acknowledged, {} refused",
+        starts.len(),
+        events.len(),
+        load.refused.load(Ordering::Relaxed)
+    );
     for (key, id) in starts.iter() {
-        let expected = if cancelled.contains(id) { "cancelled" } else { "completed" };
-        assert_eq!(status.get(id).map(String::as_str), Some(expected), "acknowledged start {key} = {id}");
+        let expected = if cancelled.contains(id) {
+            "cancelled"
+        } else {
+            "completed"
+        };
+        assert_eq!(
+            status.get(id).map(String::as_str),
+            Some(expected),
+            "acknowledged start {key} = {id}"
+        );
     }
     for event in events.iter() {
         assert_eq!(fired.get(event), Some(&1), "acknowledged event {event}");

@@ -18,9 +18,14 @@ const PARTITIONS: i32 = 3;
 
 /// The broker; none if there is none, which is told.
 fn broker(test: &str) -> Option<String> {
-    let broker = std::env::var("TIDEMILL_TEST_KAFKA").ok().filter(|address| !address.is_empty());
+    let broker = std::env::var("TIDEMILL_TEST_KAFKA")
+        .ok()
+        .filter(|address| !address.is_empty());
     if broker.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "TIDEMILL_TEST_KAFKA=host:port is not set");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "TIDEMILL_TEST_KAFKA=host:port is not set"
+        );
         eprintln!("SKIPPED kafka: {test}: TIDEMILL_TEST_KAFKA=host:port is not set");
     }
     broker
@@ -28,9 +33,15 @@ fn broker(test: &str) -> Option<String> {
 
 /// A topic of its own.
 async fn topic(broker: &str, name: &str) -> String {
-    let topic = format!("e2e-{name}-{}-{}", std::process::id(), jiff::Timestamp::now().as_millisecond());
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let topic = format!(
+        "e2e-{name}-{}-{}",
+        std::process::id(),
+        jiff::Timestamp::now().as_millisecond()
+    );
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .create()
+        .unwrap();
     let wanted = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
     for made in admin.create_topics([&wanted], &options).await.unwrap() {
@@ -51,7 +62,11 @@ async fn produce(broker: &str, topic: &str, numbers: std::ops::Range<usize>) {
     for n in numbers {
         let (key, value) = (format!("key{}", n % 31), format!(r#"{{"n":{n}}}"#));
         let record = FutureRecord::to(topic).key(&key).payload(&value);
-        sent.push(producer.send_result(record).unwrap_or_else(|(error, _)| panic!("cannot produce: {error}")));
+        sent.push(
+            producer
+                .send_result(record)
+                .unwrap_or_else(|(error, _)| panic!("cannot produce: {error}")),
+        );
     }
     for delivery in sent {
         delivery.await.unwrap().unwrap();
@@ -87,14 +102,19 @@ async fn status(server: &Server) -> Value {
 /// Records up to the saved positions.
 fn taken(status: &Value) -> i64 {
     let positions = status["position"].as_object().into_iter().flatten();
-    positions.map(|(_, next)| next.as_str().unwrap().parse::<i64>().unwrap()).sum()
+    positions
+        .map(|(_, next)| next.as_str().unwrap().parse::<i64>().unwrap())
+        .sum()
 }
 
 /// Each record has one execution, and the saved positions are the ends of the partitions.
 async fn check(server: &Server, count: usize) {
     let executions = all(server, "/executions", "&trigger=taken").await;
     let tags = |name: &str| -> BTreeSet<String> {
-        executions.iter().map(|e| e["tags"][name].as_str().unwrap().to_owned()).collect()
+        executions
+            .iter()
+            .map(|e| e["tags"][name].as_str().unwrap().to_owned())
+            .collect()
     };
     let numbers: BTreeSet<String> = (0..count).map(|n| n.to_string()).collect();
     assert_eq!(tags("n"), numbers, "a record has no execution");
@@ -103,20 +123,33 @@ async fn check(server: &Server, count: usize) {
     assert!(executions.iter().all(|e| e["status"] == "completed"));
     let status = status(server).await;
     assert_eq!(taken(&status), count as i64, "{status}");
-    assert_eq!(status["position"].as_object().unwrap().len(), PARTITIONS as usize, "{status}");
+    assert_eq!(
+        status["position"].as_object().unwrap().len(),
+        PARTITIONS as usize,
+        "{status}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_each_record_once_over_kills() {
     const COUNT: usize = 3000;
     const ROUNDS: usize = 5;
-    let Some(broker) = broker("each record once over kills") else { return };
+    let Some(broker) = broker("each record once over kills") else {
+        return;
+    };
     let topic = topic(&broker, "once").await;
     let responder = Responder::start();
     let folder = folder();
     let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
-    apply(&server, &format!("{}{}", responder.function("held"), set(&broker, &topic, ""))).await;
-    until("the source runs", Duration::from_secs(60), async || status(&server).await["state"] == "running").await;
+    apply(
+        &server,
+        &format!("{}{}", responder.function("held"), set(&broker, &topic, "")),
+    )
+    .await;
+    until("the source runs", Duration::from_secs(60), async || {
+        status(&server).await["state"] == "running"
+    })
+    .await;
     let mut at_kills = Vec::new();
     for round in 0..ROUNDS {
         let part = COUNT / ROUNDS;
@@ -126,7 +159,10 @@ async fn heavy_each_record_once_over_kills() {
         });
         // The kill falls into the reading of this part, each time somewhere else.
         let least = (round * part + part * round / 8 + 1) as i64;
-        until("records are read", Duration::from_secs(60), async || taken(&status(&server).await) >= least).await;
+        until("records are read", Duration::from_secs(60), async || {
+            taken(&status(&server).await) >= least
+        })
+        .await;
         server.kill();
         producing.await.unwrap();
         server.restart().await;
@@ -150,35 +186,58 @@ async fn heavy_each_record_once_over_kills() {
     .await;
     check(&server, COUNT + 1).await;
     let status = status(&server).await;
-    assert_eq!((&status["eventsAccepted"], &status["duplicates"]), (&1.into(), &0.into()), "{status}");
+    assert_eq!(
+        (&status["eventsAccepted"], &status["duplicates"]),
+        (&1.into(), &0.into()),
+        "{status}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_a_full_buffer_pauses_the_source() {
     const COUNT: usize = 1500;
     const CAPACITY: usize = 20;
-    let Some(broker) = broker("a full buffer pauses the source") else { return };
+    let Some(broker) = broker("a full buffer pauses the source") else {
+        return;
+    };
     let topic = topic(&broker, "full").await;
     let responder = Responder::start();
     responder.hold();
     let folder = folder();
     let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
     let buffer = format!("  buffer: {{concurrency: 1, capacity: {CAPACITY}, whenFull: wait}}");
-    apply(&server, &format!("{}{}", responder.function("held"), set(&broker, &topic, &buffer))).await;
-    until("the source runs", Duration::from_secs(60), async || status(&server).await["state"] == "running").await;
+    apply(
+        &server,
+        &format!("{}{}", responder.function("held"), set(&broker, &topic, &buffer)),
+    )
+    .await;
+    until("the source runs", Duration::from_secs(60), async || {
+        status(&server).await["state"] == "running"
+    })
+    .await;
     // A first record is let out and held; what follows waits in the buffer, then in the topic.
     produce(&broker, &topic, 0..1).await;
-    until("the first is in flight", Duration::from_secs(30), async || responder.calls() == 1).await;
+    until("the first is in flight", Duration::from_secs(30), async || {
+        responder.calls() == 1
+    })
+    .await;
     produce(&broker, &topic, 1..COUNT).await;
     let mut held = 0;
     for _ in 0..2 {
-        until("the source is held and lags", Duration::from_secs(60), async || {
-            let (status, depth) = (status(&server).await, depth(&server).await);
-            status["lagRecords"].as_u64().unwrap_or(0) > 0 && depth > 0 && depth + 1 == taken(&status)
-        })
+        until(
+            "the source is held and lags",
+            Duration::from_secs(60),
+            async || {
+                let (status, depth) = (status(&server).await, depth(&server).await);
+                status["lagRecords"].as_u64().unwrap_or(0) > 0 && depth > 0 && depth + 1 == taken(&status)
+            },
+        )
         .await;
         let status = status(&server).await;
-        assert!(held == 0 || held == taken(&status), "it read on over a kill though nothing was let out: {status}");
+        assert!(
+            held == 0 || held == taken(&status),
+            "it read on over a kill though nothing was let out: {status}"
+        );
         held = taken(&status);
         assert!(held < COUNT as i64, "nothing was held: {status}");
         server.kill();

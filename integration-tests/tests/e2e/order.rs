@@ -39,17 +39,29 @@ async fn heavy_order_over_a_kill() {
     let mut client = server.client();
     for n in 0..PER_KEY {
         for key in 0..KEYS {
-            event_taken(&mut client, "order.event", &format!("k{key}-{n:03}"), &format!("k{key}")).await;
+            event_taken(
+                &mut client,
+                "order.event",
+                &format!("k{key}-{n:03}"),
+                &format!("k{key}"),
+            )
+            .await;
         }
         if n < 3 {
             event_taken(&mut client, "order.event", &format!("bad-{n:03}"), "bad").await;
         }
     }
-    until("some have ended", Duration::from_secs(30), async || completed(&server).await.len() > 20).await;
+    until("some have ended", Duration::from_secs(30), async || {
+        completed(&server).await.len() > 20
+    })
+    .await;
     server.kill();
     server.restart().await;
     let all_good = KEYS * PER_KEY;
-    until("the good keys end", Duration::from_secs(60), async || completed(&server).await.len() >= all_good).await;
+    until("the good keys end", Duration::from_secs(60), async || {
+        completed(&server).await.len() >= all_good
+    })
+    .await;
 
     until("the bad key is parked", Duration::from_secs(30), async || {
         get(&server, "/buffers/ordered").await["parked"] == 1
@@ -59,23 +71,42 @@ async fn heavy_order_over_a_kill() {
     server.kill();
     server.restart().await;
     let buffer = get(&server, "/buffers/ordered").await;
-    assert_eq!((&buffer["parked"], &buffer["depth"], &buffer["inFlight"]), (&1.into(), &2.into(), &0.into()), "{buffer}");
+    assert_eq!(
+        (&buffer["parked"], &buffer["depth"], &buffer["inFlight"]),
+        (&1.into(), &2.into(), &0.into()),
+        "{buffer}"
+    );
     assert_eq!(completed(&server).await.len(), all_good);
     let letters = all(&server, "/dead-letters", "").await;
     assert_eq!(letters.len(), 1, "{letters:?}");
     let letter = &letters[0];
-    assert_eq!((&letter["orderKey"], &letter["event"]["id"]), (&"bad".into(), &"bad-000".into()), "{letter}");
+    assert_eq!(
+        (&letter["orderKey"], &letter["event"]["id"]),
+        (&"bad".into(), &"bad-000".into()),
+        "{letter}"
+    );
     assert_eq!(letter["attempts"].as_array().unwrap().len(), 2, "{letter}");
 
     responder.fail(&[]);
     let body = br#"{"filter": {"trigger": "ordered"}}"#;
     let headers = [("content-type", "application/json")];
-    let answer = server.client().call("POST", &format!("{BASE}/dead-letters/redrive"), &headers, body).await.unwrap();
+    let answer = server
+        .client()
+        .call("POST", &format!("{BASE}/dead-letters/redrive"), &headers, body)
+        .await
+        .unwrap();
     assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
     let batch = answer.header("location").unwrap().to_owned();
-    until("the key goes on", Duration::from_secs(30), async || completed(&server).await.len() == all_good + 3).await;
+    until("the key goes on", Duration::from_secs(30), async || {
+        completed(&server).await.len() == all_good + 3
+    })
+    .await;
     until("the batch ends", Duration::from_secs(10), async || {
-        server.client().get(&batch).await.is_ok_and(|(status, body)| status == 200 && body["state"] == "completed")
+        server
+            .client()
+            .get(&batch)
+            .await
+            .is_ok_and(|(status, body)| status == 200 && body["state"] == "completed")
     })
     .await;
     assert!(all(&server, "/dead-letters", "").await.is_empty());
@@ -93,7 +124,9 @@ async fn check(server: &Server) {
     for execution in completed(server).await {
         let tag = |name: &str| execution["tags"][name].as_str().unwrap().to_owned();
         let times = (millis(&execution["startedAt"]), millis(&execution["endedAt"]));
-        keys.entry(tag("key")).or_default().push((tag("event"), times.0, times.1));
+        keys.entry(tag("key"))
+            .or_default()
+            .push((tag("event"), times.0, times.1));
     }
     assert_eq!(keys.len(), KEYS + 1);
     for (key, mut list) in keys {
@@ -102,7 +135,12 @@ async fn check(server: &Server) {
         assert_eq!(list.len(), expected, "each event of {key} completed once");
         for pair in list.windows(2) {
             let (before, after) = (&pair[0], &pair[1]);
-            assert!(after.1 >= before.2, "{} of {key} began before {} had ended: {pair:?}", after.0, before.0);
+            assert!(
+                after.1 >= before.2,
+                "{} of {key} began before {} had ended: {pair:?}",
+                after.0,
+                before.0
+            );
         }
     }
 }

@@ -25,11 +25,18 @@ struct State {
 impl Responder {
     /// Starts it, answering at once; it lives as long as the process.
     pub(crate) fn start() -> Responder {
-        let state = Arc::new(State { open: watch::channel(true).0, calls: Mutex::default(), failing: Mutex::default() });
+        let state = Arc::new(State {
+            open: watch::channel(true).0,
+            calls: Mutex::default(),
+            failing: Mutex::default(),
+        });
         let (tx, rx) = std::sync::mpsc::channel();
         let own = state.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tx.send(listener.local_addr().unwrap()).unwrap();
@@ -38,7 +45,10 @@ impl Responder {
                 }
             });
         });
-        Responder { address: rx.recv().unwrap(), state }
+        Responder {
+            address: rx.recv().unwrap(),
+            state,
+        }
     }
 
     /// Holds the calls that come.
@@ -85,15 +95,32 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         };
         let text = String::from_utf8_lossy(&bytes[..used]).into_owned();
         bytes.drain(..used);
-        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-        let fails = state.failing.lock().unwrap().iter().any(|word| body.contains(word.as_str()));
+        let body = text
+            .split_once("\r\n\r\n")
+            .map_or("", |(_, body)| body)
+            .to_owned();
+        let fails = state
+            .failing
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|word| body.contains(word.as_str()));
         state.calls.lock().unwrap().push(body);
         if state.open.subscribe().wait_for(|open| *open).await.is_err() {
             return;
         }
-        let status = if fails { "500 Internal Server Error" } else { "200 OK" };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n");
-        if stream.write_all(format!("{head}{{\"ok\":true}}").as_bytes()).await.is_err() {
+        let status = if fails {
+            "500 Internal Server Error"
+        } else {
+            "200 OK"
+        };
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n");
+        if stream
+            .write_all(format!("{head}{{\"ok\":true}}").as_bytes())
+            .await
+            .is_err()
+        {
             return;
         }
     }

@@ -69,7 +69,12 @@ async fn judge(load: Arc<Load>, address: std::net::SocketAddr) {
             if let Ok((status, body)) = answer
                 && at.elapsed() < KEPT
             {
-                assert_eq!(status, 200, "{id} is gone {:?} after its start: {body}", at.elapsed());
+                assert_eq!(
+                    status,
+                    200,
+                    "{id} is gone {:?} after its start: {body}",
+                    at.elapsed()
+                );
                 load.judged.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -85,18 +90,34 @@ fn file_size(server: &Server) -> u64 {
 async fn heavy_retention_under_kills() {
     let folder = folder();
     let kept = format!("{}s", KEPT.as_secs());
-    let settings = [("TIDEMILL_RETENTION__EXECUTIONS", &*kept), ("TIDEMILL_RETENTION__EVERY", "1s")];
+    let settings = [
+        ("TIDEMILL_RETENTION__EXECUTIONS", &*kept),
+        ("TIDEMILL_RETENTION__EVERY", "1s"),
+    ];
     let mut server = Server::start(folder.path(), &settings).await;
     apply(&server, SET).await;
-    let long = start(&mut server.client(), "long", "long", "{}").await.unwrap().json()["id"].as_str().unwrap().to_owned();
+    let long = start(&mut server.client(), "long", "long", "{}")
+        .await
+        .unwrap()
+        .json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let load = Arc::new(Load::default());
-    let tasks: Vec<_> = (0..8).map(|_| tokio::spawn(work(load.clone(), server.address))).collect();
-    let judges: Vec<_> = (0..2).map(|_| tokio::spawn(judge(load.clone(), server.address))).collect();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(work(load.clone(), server.address)))
+        .collect();
+    let judges: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(judge(load.clone(), server.address)))
+        .collect();
     let count = || load.begun.lock().unwrap().len();
     let mut largest = 0;
     for round in 1..=6 {
         let next = round * TOTAL / 6;
-        until("load is acknowledged", Duration::from_secs(120), async || count() >= next).await;
+        until("load is acknowledged", Duration::from_secs(120), async || {
+            count() >= next
+        })
+        .await;
         largest = largest.max(file_size(&server));
         // Removal runs every second of this load; the kill falls where it falls.
         server.kill();
@@ -113,13 +134,27 @@ async fn heavy_retention_under_kills() {
         all(&server, "/executions", "").await.len() == 1
     })
     .await;
-    assert_eq!(get(&server, &format!("/executions/{long}")).await["status"], "waiting");
+    assert_eq!(
+        get(&server, &format!("/executions/{long}")).await["status"],
+        "waiting"
+    );
     // The file gives its pages back while it runs.
-    until("the file shrinks", Duration::from_secs(60), async || file_size(&server) < largest.max(8 << 20) / 2).await;
-    eprintln!("{} executions, largest file {} KiB, now {} KiB", count(), largest >> 10, file_size(&server) >> 10);
+    until("the file shrinks", Duration::from_secs(60), async || {
+        file_size(&server) < largest.max(8 << 20) / 2
+    })
+    .await;
+    eprintln!(
+        "{} executions, largest file {} KiB, now {} KiB",
+        count(),
+        largest >> 10,
+        file_size(&server) >> 10
+    );
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
     let size = file_size(&server);
     assert!(size < 4 << 20, "{size} bytes for one execution");
     server.restart().await;
-    assert_eq!(get(&server, &format!("/executions/{long}")).await["status"], "waiting");
+    assert_eq!(
+        get(&server, &format!("/executions/{long}")).await["status"],
+        "waiting"
+    );
 }

@@ -17,7 +17,10 @@ const ANSWER: Duration = Duration::from_secs(40);
 
 /// A data folder of its own on the build's disk.
 pub(crate) fn folder() -> TempDir {
-    tempfile::Builder::new().prefix("e2e").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+    tempfile::Builder::new()
+        .prefix("e2e")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap()
 }
 
 /// Waits until a condition holds.
@@ -38,11 +41,21 @@ pub(crate) async fn apply(server: &Server, text: &str) {
 /// Applies definitions.
 pub(crate) async fn try_apply(server: &Server, text: &str) -> Answer {
     let headers = [("content-type", "application/yaml")];
-    server.client().call("POST", &format!("{BASE}/apply"), &headers, text.as_bytes()).await.unwrap()
+    server
+        .client()
+        .call("POST", &format!("{BASE}/apply"), &headers, text.as_bytes())
+        .await
+        .unwrap()
 }
 
 /// Offers one event.
-pub(crate) async fn event(client: &mut Client, kind: &str, id: &str, subject: &str, pad: usize) -> std::io::Result<Answer> {
+pub(crate) async fn event(
+    client: &mut Client,
+    kind: &str,
+    id: &str,
+    subject: &str,
+    pad: usize,
+) -> std::io::Result<Answer> {
     let body = format!(
         r#"{{"specversion":"1.0","id":"{id}","source":"/e2e","type":"{kind}","subject":"{subject}","data":{{"pad":"{}"}}}}"#,
         "x".repeat(pad)
@@ -51,27 +64,48 @@ pub(crate) async fn event(client: &mut Client, kind: &str, id: &str, subject: &s
     let path = format!("{BASE}/events");
     let call = client.call("POST", &path, &headers, body.as_bytes());
     // No answer at all is a finding, not a reason to wait for ever.
-    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| panic!("event {id} of {kind} is not answered"))
+    tokio::time::timeout(ANSWER, call)
+        .await
+        .unwrap_or_else(|_| panic!("event {id} of {kind} is not answered"))
 }
 
 /// Offers one event again until it is accepted.
 pub(crate) async fn event_taken(client: &mut Client, kind: &str, id: &str, subject: &str) {
     let began = Instant::now();
     while !matches!(event(client, kind, id, subject, 0).await, Ok(answer) if answer.status == 202) {
-        assert!(began.elapsed() < Duration::from_secs(60), "event {id} is not accepted");
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "event {id} is not accepted"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 /// Starts an execution; `body` is its input.
-pub(crate) async fn start(client: &mut Client, workflow: &str, key: &str, body: &str) -> std::io::Result<Answer> {
+pub(crate) async fn start(
+    client: &mut Client,
+    workflow: &str,
+    key: &str,
+    body: &str,
+) -> std::io::Result<Answer> {
     let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-    client.call("POST", &format!("{BASE}/workflows/{workflow}/executions"), &headers, body.as_bytes()).await
+    client
+        .call(
+            "POST",
+            &format!("{BASE}/workflows/{workflow}/executions"),
+            &headers,
+            body.as_bytes(),
+        )
+        .await
 }
 
 /// A POST without a body.
 pub(crate) async fn post(server: &Server, path: &str) -> Answer {
-    server.client().call("POST", &format!("{BASE}{path}"), &[], b"").await.unwrap()
+    server
+        .client()
+        .call("POST", &format!("{BASE}{path}"), &[], b"")
+        .await
+        .unwrap()
 }
 
 /// A GET that must succeed.
@@ -99,7 +133,10 @@ pub(crate) async fn all(server: &Server, path: &str, query: &str) -> Vec<Value> 
 pub(crate) async fn open(server: &Server) -> usize {
     let mut count = 0;
     for status in ["pending", "running", "waiting"] {
-        count += get(server, &format!("/executions?pageSize=1000&status={status}")).await["items"].as_array().unwrap().len();
+        count += get(server, &format!("/executions?pageSize=1000&status={status}")).await["items"]
+            .as_array()
+            .unwrap()
+            .len();
     }
     count
 }
@@ -107,12 +144,18 @@ pub(crate) async fn open(server: &Server) -> usize {
 /// Whether a refusal for want of space is told as api.md wants it.
 pub(crate) fn refused_for_space(answer: &Answer) -> bool {
     matches!(answer.status, 503 | 507)
-        && answer.header("retry-after").is_some_and(|v| v.parse::<u64>().is_ok_and(|n| n > 0))
+        && answer
+            .header("retry-after")
+            .is_some_and(|v| v.parse::<u64>().is_ok_and(|n| n > 0))
         && answer.json()["code"].is_string()
 }
 
 /// An instant of the API as milliseconds.
 pub(crate) fn millis(value: &Value) -> i64 {
-    let at: jiff::Timestamp = value.as_str().unwrap_or_else(|| panic!("no instant: {value}")).parse().unwrap();
+    let at: jiff::Timestamp = value
+        .as_str()
+        .unwrap_or_else(|| panic!("no instant: {value}"))
+        .parse()
+        .unwrap();
     at.as_millisecond()
 }

@@ -133,7 +133,7 @@ async fn admitted(
         state,
         params,
         query,
-        unread: std::sync::Mutex::new(unread),
+        unread: Mutex::new(unread),
         trace,
     };
     let response = (route.run)(call).await;
