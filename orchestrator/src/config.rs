@@ -25,13 +25,9 @@ pub use resolve::Purpose;
 /// Longest drain of a stop (limit `drain`).
 pub const MAX_DRAIN: Duration = Duration::from_secs(25);
 /// Shortest retention of events, as dedupe lives as long as they do (limit `retention-events`).
-<<<<<<< ours
 pub const MIN_RETAIN_EVENTS: Duration = Duration::from_hours(24);
-=======
-pub const MIN_RETAIN_EVENTS: Duration = Duration::from_secs(24 * 3600);
 /// Shortest and longest time between two removals of what is beyond retention (limit `retention-every`).
-pub const RETAIN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
->>>>>>> theirs
+pub const RETAIN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// Most lanes (limit `lanes`): there are 256 shards.
 pub const MAX_LANES: usize = 256;
 

@@ -85,16 +85,12 @@ impl Hall {
         take_up(&rooms).await?;
         hall.sources.sync(&rooms);
         hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
-<<<<<<< ours
         hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
-        hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
-=======
         hall.tasks.push(tokio::spawn(retain(
             rooms,
             config.retain_every,
             (config.retain_executions, config.retain_events),
         )));
->>>>>>> theirs
         hall.ready.store(true, Ordering::Release);
         Ok(hall)
     }
