@@ -4,6 +4,8 @@
 //! states and the bucket live in the store; here are counts, tokens and wake-ups. What leaves the buffer is an
 //! execution that exists already (pending) and is begun.
 
+mod bucket;
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use crate::error::Error;
 use crate::inbox::DeliveryEnded;
 use crate::lanes::Input;
 use crate::rooms::Rooms;
+use bucket::{Bucket, rate_of};
 
 /// Deliveries taken in one commit, at most.
 const PAGE: usize = 512;
@@ -204,45 +207,6 @@ impl Drop for Supervisor {
             task.abort();
         }
     }
-}
-
-/// The rate bucket: tokens accrue with time up to the burst.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Bucket {
-    tokens: f64,
-    at: Time,
-}
-
-impl Bucket {
-    fn refill(&mut self, per_second: f64, burst: f64, now: Time) {
-        let elapsed = (now.0 - self.at.0).max(0) as f64 / 1000.0;
-        self.tokens = (self.tokens + elapsed * per_second).min(burst);
-        self.at = Time(self.at.0.max(now.0));
-    }
-
-    /// Pays for starts that take place only now, though the tokens were taken off earlier: what accrued meanwhile is
-    /// held to the burst before the payment, as if it were made now.
-    fn pay_late(&mut self, paid: f64, (per_second, burst): (f64, f64), now: Time) {
-        self.tokens += paid;
-        self.refill(per_second, burst, now);
-        self.tokens -= paid;
-    }
-
-    /// When the next whole token is there.
-    fn next(&self, per_second: f64) -> Duration {
-        let missing = (1.0 - self.tokens).max(0.0);
-        Duration::from_secs_f64((missing / per_second).clamp(0.001, 3600.0))
-    }
-}
-
-/// Tokens per second and burst of a trigger; none without a rate.
-fn rate_of(trigger: &TriggerEntry) -> Option<(f64, f64)> {
-    let spec = trigger.spec.buffer.as_ref()?;
-    let rate = spec.rate?;
-    let per_second = rate.count / rate.per.as_secs_f64();
-    // Without a stated burst a tenth of a second's tokens may pile up: enough to make up for a late wake-up.
-    let burst = spec.burst.map_or_else(|| (per_second / 10.0).max(1.0), f64::from);
-    Some((per_second, burst.max(1.0)))
 }
 
 struct Owner {
@@ -520,27 +484,4 @@ pub async fn submit(rooms: &Rooms, batch: Batch) -> Result<tidemill_store::Commi
     let committed = result.map_err(Error::from)?;
     rooms.stream.committed(committed.pos);
     Ok(committed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bucket_keeps_the_rate_and_the_burst() {
-        let mut bucket = Bucket { tokens: 0.0, at: Time(0) };
-        bucket.refill(100.0, 10.0, Time(50));
-        assert!((bucket.tokens - 5.0).abs() < 1e-9);
-        bucket.refill(100.0, 10.0, Time(5_000));
-        assert!((bucket.tokens - 10.0).abs() < 1e-9);
-        bucket.tokens = 0.25;
-        assert_eq!(bucket.next(100.0), Duration::from_secs_f64(0.0075));
-        // A start that takes place later than it was paid for lets no more than the burst pile up behind it.
-        let mut late = Bucket { tokens: 0.0, at: Time(0) };
-        late.pay_late(4.0, (100.0, 5.0), Time(1_000));
-        assert!((late.tokens - 1.0).abs() < 1e-9);
-        // A clock that stands still gives nothing, one that jumps back takes nothing.
-        bucket.refill(100.0, 10.0, Time(4_000));
-        assert!((bucket.tokens - 0.25).abs() < 1e-9);
-    }
 }
