@@ -220,6 +220,14 @@ impl Bucket {
         self.at = Time(self.at.0.max(now.0));
     }
 
+    /// Pays for starts that take place only now, though the tokens were taken off earlier: what accrued meanwhile is
+    /// held to the burst before the payment, as if it were made now.
+    fn pay_late(&mut self, paid: f64, (per_second, burst): (f64, f64), now: Time) {
+        self.tokens += paid;
+        self.refill(per_second, burst, now);
+        self.tokens -= paid;
+    }
+
     /// When the next whole token is there.
     fn next(&self, per_second: f64) -> Duration {
         let missing = (1.0 - self.tokens).max(0.0);
@@ -243,12 +251,15 @@ struct Owner {
     trigger: Arc<str>,
     buffer: Arc<Buffer>,
     bucket: Option<Bucket>,
+    /// Starts that were paid for before a restart and take place after it.
+    owed: u64,
     running: HashMap<ExecutionId, StoredDelivery>,
 }
 
 /// One trigger's dequeueing, until stopped.
 async fn run(rooms: Arc<Rooms>, namespace: Namespace, trigger: Arc<str>, buffer: Arc<Buffer>) {
-    let mut owner = Owner { rooms, namespace, trigger, buffer, bucket: None, running: HashMap::new() };
+    let mut owner =
+        Owner { rooms, namespace, trigger, buffer, bucket: None, owed: 0, running: HashMap::new() };
     while let Err(error) = owner.recover().await {
         tracing::error!(%error, trigger = %owner.trigger, "cannot take up a buffer; trying again");
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -272,6 +283,8 @@ impl Owner {
     /// one taken but not begun is begun now (beginning twice decides nothing).
     async fn recover(&mut self) -> Result<(), Error> {
         let found = self.read(DeliveryState::InFlight, usize::MAX >> 1).await?;
+        let ids: Vec<ExecutionId> = found.iter().map(|d| d.delivery.execution).collect();
+        self.owed = self.not_begun(ids).await?;
         for delivery in found {
             let id = delivery.delivery.execution;
             self.rooms.lanes.send(id, Input::Begin(id, None));
@@ -279,6 +292,20 @@ impl Owner {
         }
         self.buffer.in_flight.store(self.running.len() as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How many of these executions have not begun.
+    async fn not_begun(&self, ids: Vec<ExecutionId>) -> Result<u64, Error> {
+        let (store, namespace) = (self.rooms.store.clone(), self.namespace.clone());
+        deliveries::blocking(move || {
+            let mut count = 0;
+            for id in ids {
+                let row = store.execution(&namespace, id)?;
+                count += u64::from(row.is_some_and(|row| row.started.is_none() && row.ended.is_none()));
+            }
+            Ok(count)
+        })
+        .await
     }
 
     async fn read(&self, state: DeliveryState, limit: usize) -> Result<Vec<StoredDelivery>, Error> {
@@ -333,9 +360,10 @@ impl Owner {
             Some(bucket) => bucket,
             none => {
                 let saved = self.rooms.store.bucket(&self.namespace, &self.trigger)?;
-                none.insert(
-                    saved.map_or(Bucket { tokens: burst, at: now }, |(tokens, at)| Bucket { tokens, at }),
-                )
+                let mut bucket =
+                    saved.map_or(Bucket { tokens: burst, at: now }, |(tokens, at)| Bucket { tokens, at });
+                bucket.pay_late(self.owed as f64, (per_second, burst), now);
+                none.insert(bucket)
             }
         };
         bucket.refill(per_second, burst, now);
@@ -488,7 +516,8 @@ pub async fn submit(rooms: &Rooms, batch: Batch) -> Result<tidemill_store::Commi
             let _ = tx.send(result);
         }),
     );
-    let committed = rx.await.map_err(|_| Error::Unavailable("write: the store is closed".into()))??;
+    let result = rx.await.map_err(|_| Error::Unavailable("write: the store is closed".into()))?;
+    let committed = result.map_err(Error::from)?;
     rooms.stream.committed(committed.pos);
     Ok(committed)
 }
@@ -506,6 +535,10 @@ mod tests {
         assert!((bucket.tokens - 10.0).abs() < 1e-9);
         bucket.tokens = 0.25;
         assert_eq!(bucket.next(100.0), Duration::from_secs_f64(0.0075));
+        // A start that takes place later than it was paid for lets no more than the burst pile up behind it.
+        let mut late = Bucket { tokens: 0.0, at: Time(0) };
+        late.pay_late(4.0, (100.0, 5.0), Time(1_000));
+        assert!((late.tokens - 1.0).abs() < 1e-9);
         // A clock that stands still gives nothing, one that jumps back takes nothing.
         bucket.refill(100.0, 10.0, Time(4_000));
         assert!((bucket.tokens - 0.25).abs() < 1e-9);

@@ -26,6 +26,8 @@ pub use resolve::Purpose;
 pub const MAX_DRAIN: Duration = Duration::from_secs(25);
 /// Shortest retention of events, as dedupe lives as long as they do (limit `retention-events`).
 pub const MIN_RETAIN_EVENTS: Duration = Duration::from_hours(24);
+/// Shortest and longest time between two removals of what is beyond retention (limit `retention-every`).
+pub const RETAIN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// Most lanes (limit `lanes`): there are 256 shards.
 pub const MAX_LANES: usize = 256;
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub retain_executions: Duration,
     /// How long events are kept (at least 24 h).
     pub retain_events: Duration,
+    /// Time between two removals of what is beyond retention.
+    pub retain_every: Duration,
     /// Networks (CIDR) and hosts that calls may reach beside public ones.
     pub egress_allow: Vec<String>,
     /// Whether calls may reach loopback (`dev`).
@@ -110,6 +114,7 @@ impl Config {
             lanes: cores(),
             retain_executions: 7 * day,
             retain_events: 7 * day,
+            retain_every: Duration::from_secs(60),
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),

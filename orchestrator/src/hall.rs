@@ -32,8 +32,6 @@ use crate::waiters::Waiters;
 const LANE_STACK: usize = 128 * 1024 * 1024;
 /// Executions taken up at once after a start.
 const PAGE: usize = 10_000;
-/// Between two looks at what retention may remove.
-const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// Rows removed in one slice of retention.
 const RETENTION_SLICE: u32 = 500;
 
@@ -69,6 +67,7 @@ impl Hall {
             waiters: Waiters::default(),
             secrets,
             stream: Stream::default(),
+            broken: tokio_util::sync::CancellationToken::new(),
         });
         let mut hall = Hall {
             rooms: rooms.clone(),
@@ -87,7 +86,11 @@ impl Hall {
         hall.sources.sync(&rooms);
         hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
         hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
-        hall.tasks.push(tokio::spawn(retain(rooms, config.retain_executions, config.retain_events)));
+        hall.tasks.push(tokio::spawn(retain(
+            rooms,
+            config.retain_every,
+            (config.retain_executions, config.retain_events),
+        )));
         hall.ready.store(true, Ordering::Release);
         Ok(hall)
     }
@@ -204,11 +207,11 @@ async fn follow(rooms: Arc<Rooms>, sources: Arc<Sources>, mut buffers: buffer::S
 }
 
 /// Removes what is older than its retention, in slices of little writer time each.
-async fn retain(rooms: Arc<Rooms>, executions: Duration, events: Duration) {
+async fn retain(rooms: Arc<Rooms>, every: Duration, (executions, events): (Duration, Duration)) {
     let before =
         |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
     loop {
-        tokio::time::sleep(RETENTION_EVERY).await;
+        tokio::time::sleep(every).await;
         rooms.waiters.sweep();
         loop {
             let slice = OperatorChange::Retain {

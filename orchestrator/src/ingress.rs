@@ -98,6 +98,7 @@ impl Ingress {
         let Offer { namespace, binding, events, checkpoints, dedupe, patient } = offer;
         rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+        let began = crate::clock::tick();
         let (mut part, planned) = loop {
             let space = rooms.catalog.space(&namespace);
             let (part, planned) = plan(&space, &namespace, &binding, &events, (rooms.clock)())?;
@@ -110,8 +111,10 @@ impl Ingress {
                         .increment(1);
                     freed.await;
                 }
+                // Room looked free now and then is room that others took: the hold is one, however often it was looked.
                 Room::Wait(trigger, freed) => {
-                    if tokio::time::timeout(HOLD, freed).await.is_err() {
+                    let left = HOLD.saturating_sub(began.elapsed());
+                    if left.is_zero() || tokio::time::timeout(left, freed).await.is_err() {
                         return Err(full_buffer(&trigger));
                     }
                 }

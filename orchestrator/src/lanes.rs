@@ -37,8 +37,8 @@ pub enum Input {
     Continue(ExecutionId),
     /// A batch is durable: its effects may leave.
     Committed(Box<Released>),
-    /// A batch was refused: what it touched is dropped from memory and folded again.
-    Refused(Vec<ExecutionId>),
+    /// A start was refused: its execution never was.
+    Unborn(ExecutionId),
     /// Fold and take up again after a restart.
     Recover(ExecutionId),
     /// Tell the state of an execution.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tidemill_dsl::ids::ExecutionId;
 use tidemill_dsl::program::Program;
 use tidemill_engine::Execution;
-use tidemill_store::Store;
+use tidemill_store::{Refusal, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::buffer::Buffers;
 use crate::catalog::Catalog;
@@ -46,9 +47,18 @@ pub struct Rooms {
     pub secrets: Arc<Secrets>,
     /// The post-commit stream.
     pub stream: Stream,
+    /// Cancelled when a lane's batch could not be written: the process must end and start again from what is durable.
+    pub broken: CancellationToken,
 }
 
 impl Rooms {
+    /// A lane's batch was refused, or its outcome is not known: what the lanes hold in memory is ahead of the store.
+    /// Nothing is acknowledged any more; the process ends, and the next one folds what was committed.
+    pub fn broke(&self, refusal: &Refusal) {
+        tracing::error!(%refusal, "the store failed; the process ends to start again from what is durable");
+        self.broken.cancel();
+    }
+
     /// Folds an execution from the store; none if it does not exist.
     pub fn fold(&self, id: ExecutionId) -> Result<Option<(Arc<Program>, Execution)>, Error> {
         let (snapshot, transitions) = self.store.log(id)?;

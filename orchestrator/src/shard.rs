@@ -3,7 +3,7 @@
 //! Owns the executions of its shards in memory (D1). Decides nothing itself; effects leave only after their batch is
 //! durable (invariant 2), decisions go on before (D5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ mod release;
 mod turn;
 
 pub use turn::{Released, create_pending};
-use turn::{Turn, tell_parent, tell_trigger};
+use turn::{Turn, child_ended, tell_parent, tell_trigger};
 
 /// A snapshot of an execution is stored after this many transitions.
 const SNAPSHOT_EVERY: u64 = 64;
@@ -58,12 +58,15 @@ pub struct Driver {
     slots: HashMap<ExecutionId, Slot>,
     /// The execution being decided on: what a panic leaves behind half-folded.
     deciding: Option<ExecutionId>,
+    /// Executions whose decision panicked: left as the store has them until a restart, so that a poison execution
+    /// cannot stop its neighbours.
+    poisoned: HashSet<ExecutionId>,
 }
 
 impl Driver {
     /// A driver without executions.
     pub fn new(lane: usize, rooms: Arc<Rooms>) -> Driver {
-        Driver { lane, rooms, slots: HashMap::new(), deciding: None }
+        Driver { lane, rooms, slots: HashMap::new(), deciding: None, poisoned: HashSet::new() }
     }
 
     /// Runs until the lanes are closed and the queue is empty.
@@ -75,7 +78,10 @@ impl Driver {
                 if handled.is_err() {
                     tracing::error!(lane = self.lane, execution = ?self.deciding, "a decision panicked; it is left as the store has it");
                     metrics::counter!("tidemill_decision_panics_total").increment(1);
-                    self.drop_unsettled();
+                    if let Some(id) = self.deciding.take() {
+                        self.slots.remove(&id);
+                        self.poisoned.insert(id);
+                    }
                 }
                 if turn.bytes > TURN_BYTES {
                     self.submit(std::mem::take(&mut turn));
@@ -114,12 +120,17 @@ impl Driver {
                 self.step(id, engine::Input::Continue, turn);
             }
             Input::Committed(released) => self.release(*released),
-            Input::Refused(touched) => self.refused(&touched),
-            Input::Recover(id) => self.recover(id, turn),
-            Input::Query(id, reply) => {
-                let view = self.slots.get(&id).filter(|s| s.born).map(view);
-                let _ = reply.send(view);
+            Input::Unborn(id) => self.unborn(id),
+            Input::Recover(id) => {
+                self.load(id, turn);
             }
+            Input::Query(id, reply) => match self.slots.get_mut(&id) {
+                // What is shown is durable: a question in between waits for the commit.
+                Some(slot) if !slot.born || slot.undurable > 0 => slot.deferred.push(Input::Query(id, reply)),
+                found => {
+                    let _ = reply.send(found.map(|slot| view(slot)));
+                }
+            },
         }
     }
 
@@ -150,6 +161,7 @@ impl Driver {
 
     fn begin(&mut self, id: ExecutionId, birth: Option<Arc<Birth>>, turn: &mut Turn) {
         if !self.slots.contains_key(&id)
+            && !self.poisoned.contains(&id)
             && let Some(birth) = birth
         {
             let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
@@ -207,7 +219,7 @@ impl Driver {
     /// One decision; none if the execution does not exist.
     fn step(&mut self, id: ExecutionId, input: engine::Input, turn: &mut Turn) -> Option<Verdict> {
         let now = self.now();
-        self.load(id)?;
+        self.load(id, turn)?;
         self.deciding = Some(id);
         let slot = self.slots.get_mut(&id)?;
         let mut decision = engine::decide(&slot.program, &mut slot.execution, input, now);
@@ -268,13 +280,17 @@ impl Driver {
                     }
                 }
             }
-            Effect::Abort { visit } => turn.released.aborts.push((id, visit)),
+            Effect::Abort { visit } => {
+                // A call ordered earlier in this very turn need not go out at all.
+                turn.released.orders.retain(|o| (o.execution, o.visit) != (id, visit));
+                turn.released.aborts.push((id, visit));
+            }
             Effect::StartChild { visit, child, namespace, workflow, version, input, awaited } => {
                 let wanted = Child { visit, child, namespace, workflow, version, input, awaited };
                 self.start_child(id, wanted, turn);
             }
             Effect::CancelChild { child } => {
-                let key = InboxKey { shard: Shard::of(child), from: id, number: inbox::CANCEL };
+                let key = InboxKey { shard: Shard::of(child), from: child, number: inbox::CANCEL };
                 turn.inbox.push(inbox::cancel(key, child));
                 let command = Command {
                     execution: child,
@@ -307,15 +323,8 @@ impl Driver {
         let Some(program) = found else {
             let detail =
                 format!("cannot find workflow `{workflow}` version `{version}` in namespace `{namespace}`");
-            let fault = Fault::new(Standard::Configuration, detail);
-            let end = crate::lanes::ChildEnded {
-                parent: id,
-                visit,
-                child,
-                ended: Ended::Faulted(fault),
-                key: None,
-            };
-            turn.released.pushes.push((id, Input::ChildEnded(Box::new(end))));
+            let ended = Ended::Faulted(Fault::new(Standard::Configuration, detail));
+            child_ended(Parent { execution: id, visit, awaited }, child, &ended, turn);
             return;
         };
         let birth = Arc::new(Birth {
@@ -334,54 +343,48 @@ impl Driver {
         turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
     }
 
-    /// A panicked decision: the execution leaves memory, what was committed of it stays; it is not taken up again
-    /// before a restart or an operator's verb, so that it cannot stop its neighbours (a poison execution).
-    fn drop_unsettled(&mut self) {
-        if let Some(id) = self.deciding.take() {
-            self.slots.remove(&id);
+    /// The execution from memory, else folded from the store, and then what is open in it is asked for again with the
+    /// same identities: after a restart nothing else does. None if it does not exist there.
+    fn load(&mut self, id: ExecutionId, turn: &mut Turn) -> Option<()> {
+        if self.slots.contains_key(&id) {
+            return Some(());
         }
-    }
-
-    /// After a restart: what is open is asked for again, with the same identities.
-    fn recover(&mut self, id: ExecutionId, turn: &mut Turn) {
-        let Some(slot) = self.load(id) else { return };
-        if slot.execution.status() == Status::Pending {
-            self.step(id, engine::Input::Begin, turn);
-            return;
+        if self.poisoned.contains(&id) {
+            return None;
         }
-        let resumed = engine::resume(&slot.program, &slot.execution);
+        let (program, execution) = match self.rooms.fold(id) {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::error!(execution = %id, %error, "cannot fold an execution; it is left alone");
+                return None;
+            }
+        };
+        let resumed = engine::resume(&program, &execution);
+        let pending = execution.status() == Status::Pending;
+        let snapshot = execution.transitions();
+        let slot = Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
+        self.slots.insert(id, slot);
         turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
         turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
-        let more = resumed.more;
         for effect in resumed.effects {
-            // A child that was started with its parent's commit exists; its end comes through the inbox.
+            // A child was created, or its end told, in its parent's commit; its end comes through the inbox.
             if !matches!(effect, Effect::StartChild { .. }) {
                 self.effect(id, effect, turn);
             }
         }
-        if more {
+        if resumed.more {
             turn.released.pushes.push((id, Input::Continue(id)));
         }
+        if pending && !self.buffered(id) {
+            turn.released.pushes.push((id, Input::Begin(id, None)));
+        }
+        Some(())
     }
 
-    /// The execution from memory, else folded from the store; none if it does not exist there.
-    fn load(&mut self, id: ExecutionId) -> Option<&mut Slot> {
-        if !self.slots.contains_key(&id) {
-            match self.rooms.fold(id) {
-                Ok(Some((program, execution))) => {
-                    let snapshot = execution.transitions();
-                    let slot =
-                        Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
-                    self.slots.insert(id, slot);
-                }
-                Ok(None) => return None,
-                Err(error) => {
-                    tracing::error!(execution = %id, %error, "cannot fold an execution; it is left alone");
-                    return None;
-                }
-            }
-        }
-        self.slots.get_mut(&id)
+    /// Whether a pending execution waits in a buffer, which alone may let it begin.
+    fn buffered(&self, id: ExecutionId) -> bool {
+        let cause = self.slots.get(&id).and_then(|s| s.execution.birth().cause.as_ref());
+        cause.is_some_and(|c| c.buffered)
     }
 
     /// Drops executions that wait and have nothing undurable; their state is in the store.

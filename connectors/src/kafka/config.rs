@@ -78,7 +78,11 @@ pub(super) fn client(spec: &Spec) -> Result<ClientConfig, SourceError> {
         .set("queued.min.messages", "10000")
         // A topic that is made later, or grows, is seen within this time.
         .set("topic.metadata.refresh.interval.ms", "30000")
-        .set("fetch.wait.max.ms", "100");
+        .set("fetch.wait.max.ms", "100")
+        // A process that was killed stays a member until its session ends, and the next one reads nothing before that:
+        // the least time brokers take by default, and heartbeats often enough for it.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500");
     for (name, value) in &spec.options {
         if let Some(instead) = owned(name) {
             return Err(refused(format!("the option `{name}` is not yours to set"), instead));
@@ -122,6 +126,9 @@ mod tests {
     fn options_pass_except_owned_ones() {
         let config = client(&with("fetch.wait.max.ms", "7")).unwrap();
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
+        assert_eq!(config.get("session.timeout.ms"), Some("6000"));
+        let config = client(&with("session.timeout.ms", "30000")).unwrap();
+        assert_eq!(config.get("session.timeout.ms"), Some("30000"));
         for (name, instead) in OWNED {
             let error = client(&with(&name.to_uppercase(), "x")).unwrap_err();
             assert!(error.message.contains(&name.to_uppercase()) && error.permanent, "{error:?}");

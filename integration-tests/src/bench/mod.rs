@@ -1,6 +1,7 @@
 //! The benchmark workloads: W1 (a, b), W6, I1, W12 in small, start-up and size.
 #![allow(clippy::print_stdout, reason = "the figures are this module's output")]
 
+mod backlog;
 mod figures;
 mod ingest;
 mod responder;
@@ -17,6 +18,8 @@ pub struct Options {
     pub workloads: Vec<String>,
     /// Length of a measured round.
     pub seconds: u64,
+    /// Deliveries of the backlog workload.
+    pub entries: u64,
     /// Where the data folders are made: a real disk.
     pub dir: PathBuf,
 }
@@ -24,11 +27,19 @@ pub struct Options {
 impl Options {
     /// Reads the command line.
     pub fn parse(args: impl Iterator<Item = String>) -> Options {
-        let mut options = Options { workloads: Vec::new(), seconds: 10, dir: PathBuf::from("target/bench") };
+        let mut options = Options {
+            workloads: Vec::new(),
+            seconds: 10,
+            entries: 1_000_000,
+            dir: PathBuf::from("target/bench"),
+        };
         let mut args = args.peekable();
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--seconds" => options.seconds = args.next().and_then(|n| n.parse().ok()).unwrap_or(10),
+                "--entries" => {
+                    options.entries = args.next().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
+                }
                 "--dir" => options.dir = args.next().map_or(options.dir, PathBuf::from),
                 "--" => {}
                 name => options.workloads.push(name.to_ascii_lowercase()),
@@ -68,6 +79,9 @@ pub async fn run(options: &Options) {
     }
     if options.wants("i1") {
         ingest::run(options).await;
+    }
+    if options.wants("backlog") {
+        backlog::run(options).await;
     }
     if options.wants("w12") {
         seq10::retained(options).await;

@@ -14,9 +14,9 @@ use super::{Options, responder};
 use crate::http::{Client, request};
 use crate::server::Server;
 
-const NOOP: &str = "kind: Function\nmetadata: {name: noop}\nspec: {builtin: echo}\n";
+pub(super) const NOOP: &str = "kind: Function\nmetadata: {name: noop}\nspec: {builtin: echo}\n";
 
-fn workflow(name: &str, steps: usize) -> String {
+pub(super) fn workflow(name: &str, steps: usize) -> String {
     let mut text =
         format!("document: {{dsl: '1.0.3', namespace: default, name: {name}, version: '1.0.0'}}\ndo:\n");
     for step in 0..steps {
@@ -25,7 +25,7 @@ fn workflow(name: &str, steps: usize) -> String {
     text
 }
 
-async fn put(server: &Server, path: &str, body: &str) {
+pub(super) async fn put(server: &Server, path: &str, body: &str) {
     let headers = [("content-type", "application/yaml")];
     let answer = server.client().call("PUT", path, &headers, body.as_bytes()).await;
     match answer {
@@ -35,7 +35,7 @@ async fn put(server: &Server, path: &str, body: &str) {
     }
 }
 
-async fn serve(options: &Options, name: &str) -> Server {
+pub(super) async fn serve(options: &Options, name: &str) -> Server {
     let dir = options.dir.join(name);
     let _ = std::fs::remove_dir_all(&dir);
     let allow = ("TIDEMILL_EGRESS__ALLOW", r#"["127.0.0.1/32"]"#);

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
@@ -74,8 +74,25 @@ fn outside(state: &ApiState, request: &Request, problem: Problem) -> Response {
     traced(refuse(&problem, request.uri().path(), &trace), &trace)
 }
 
+/// The refusal that comes once for each request while it lasts; its log must not fill the disk further.
+const DISK_FULL: &str = "disk-full";
+/// Between two log lines about it.
+const QUIET: Duration = Duration::from_secs(10);
+static FULL_TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Whether the last line is long enough ago; if so, this one counts as the last.
+fn worth_a_line(told: &Mutex<Option<Instant>>) -> bool {
+    let now = crate::clock::tick();
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let worth = told.is_none_or(|last| now.duration_since(last) >= QUIET);
+    if worth {
+        *told = Some(now);
+    }
+    worth
+}
+
 fn refuse(problem: &Problem, path: &str, trace: &str) -> Response {
-    if problem.status >= 500 {
+    if problem.status >= 500 && (problem.code != DISK_FULL || worth_a_line(&FULL_TOLD)) {
         tracing::warn!(status = problem.status, code = %problem.code, detail = %problem.detail, path, trace, "refused");
     }
     problem.respond(path, trace)
@@ -121,7 +138,7 @@ async fn admitted(
         state,
         params,
         query,
-        unread: std::sync::Mutex::new(unread),
+        unread: Mutex::new(unread),
         trace,
     };
     let response = (route.run)(call).await;

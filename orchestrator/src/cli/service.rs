@@ -50,7 +50,14 @@ where
     let stop = CancellationToken::new();
     let doors = doors(&config, &hall, ((requests, scrapes), metrics), &stop);
     announce(&config);
-    signals.wait().await;
+    tokio::select! {
+        () = signals.wait() => {}
+        () = hall.rooms.broken.cancelled() => {
+            hall.unready();
+            let text = "tidemill: the store failed; nothing more is acknowledged (the log says why)";
+            return Err(Failure::whole(FAILURE, text).try_next("see to the disk, then start again: it goes on from what is durable"));
+        }
+    }
     output::note("tidemill: stopping; a second signal ends it at once");
     hall.unready();
     beside.abort();

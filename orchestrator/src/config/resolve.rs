@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::layers::{ConfigError, Layers, Mistake, Origin};
 use super::places::Places;
 use super::shown::human;
-use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS};
+use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS, RETAIN_EVERY};
 use crate::catalog::Mode;
 
 /// What the settings are read for; some defaults follow from it.
@@ -74,6 +74,9 @@ impl Reading<'_> {
             retain_events: self
                 .duration("retention.events", MIN_RETAIN_EVENTS, Duration::MAX)
                 .unwrap_or(base.retain_events),
+            retain_every: self
+                .duration("retention.every", RETAIN_EVERY.0, RETAIN_EVERY.1)
+                .unwrap_or(base.retain_every),
             egress_allow: self.allow(),
             egress_loopback: local,
             process_dir: match purpose {

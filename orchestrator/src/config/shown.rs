@@ -33,6 +33,7 @@ fn shown(config: &Config, path: &str) -> Value {
         "lanes" => Value::from(config.lanes),
         "retention.executions" => Value::from(human(config.retain_executions)),
         "retention.events" => Value::from(human(config.retain_events)),
+        "retention.every" => Value::from(human(config.retain_every)),
         "egress.allow" => Value::from(config.egress_allow.clone()),
         "egress.rewrite" => {
             config.egress_rewrite.iter().map(|(host, url)| (host.clone(), Value::from(masked(url)))).collect()

@@ -19,7 +19,7 @@ impl Driver {
         view: ExecutionView,
     ) {
         let (parts, mut released) = turn.into_parts();
-        let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
+        let (rooms, lane) = (self.rooms.clone(), self.lane);
         self.rooms.store.submit(
             Batch { class: Class::New, parts },
             Box::new(move |result| match result {
@@ -27,10 +27,13 @@ impl Driver {
                     released.pos = committed.pos;
                     released.arrivals = committed.arrivals;
                     released.accepted.push((reply, view));
-                    lanes.push(lane, [Input::Committed(Box::new(released))]);
+                    rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
                 Err(refusal) => {
-                    lanes.push(lane, [Input::Refused(vec![id])]);
+                    if matches!(refusal, Refusal::Failed(_) | Refusal::StaleEpoch) {
+                        rooms.broke(&refusal);
+                    }
+                    rooms.lanes.push(lane, [Input::Unborn(id)]);
                     let _ = reply.send(Err(Error::from(refusal)));
                 }
             }),
@@ -44,21 +47,17 @@ impl Driver {
             self.release(released);
             return;
         }
-        let (lanes, lane) = (self.rooms.lanes.clone(), self.lane);
+        let (rooms, lane) = (self.rooms.clone(), self.lane);
         self.rooms.store.submit(
             Batch { class: Class::Running, parts },
             Box::new(move |result| match result {
                 Ok(committed) => {
                     released.pos = committed.pos;
                     released.arrivals = committed.arrivals;
-                    lanes.push(lane, [Input::Committed(Box::new(released))]);
+                    rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
-                Err(refusal) => {
-                    if refusal != Refusal::Closed {
-                        tracing::error!(%refusal, "a lane's batch was refused");
-                    }
-                    lanes.push(lane, [Input::Refused(std::mem::take(&mut released.touched))]);
-                }
+                // Decisions were taken on what is not durable: memory is worth nothing any more.
+                Err(refusal) => rooms.broke(&refusal),
             }),
         );
     }
@@ -131,15 +130,10 @@ impl Driver {
         }
     }
 
-    /// The outcome of a batch is a refusal or unknown: what it touched is folded again from what is durable.
-    pub(super) fn refused(&mut self, touched: &[ExecutionId]) {
-        for id in touched {
-            if let Some(slot) = self.slots.remove(id) {
-                self.rooms.lanes.push(self.lane, slot.deferred);
-                if slot.born {
-                    self.rooms.lanes.push(self.lane, [Input::Recover(*id)]);
-                }
-            }
+    /// A start was refused: nothing of it was written, nothing of it may stay.
+    pub(super) fn unborn(&mut self, id: ExecutionId) {
+        if let Some(slot) = self.slots.remove(&id) {
+            self.rooms.lanes.push(self.lane, slot.deferred);
         }
     }
 }

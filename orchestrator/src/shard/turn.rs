@@ -6,7 +6,7 @@ use tidemill_dsl::ids::{ExecutionId, Shard, Time, Visit};
 use tidemill_dsl::order::Order;
 use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
-use tidemill_engine::record::{Birth, DueChange, Ended, SubscriptionChange};
+use tidemill_engine::record::{Birth, DueChange, Ended, Parent, SubscriptionChange};
 use tidemill_store::{Accepted, Create, InboxItem, InboxKey, IngressPart, Part, ShardPart};
 use tokio::sync::oneshot;
 
@@ -71,16 +71,20 @@ pub fn create_pending(program: &Program, birth: &Arc<Birth>) -> Create {
     }
 }
 
+/// An awaiting parent is told of its child's end: stored for its shard, and handed over once durable.
 pub(super) fn tell_parent(birth: &Birth, ended: &Ended, turn: &mut Turn) {
-    let Some(parent) = birth.parent.filter(|p| p.awaited) else {
-        return;
-    };
-    let key = InboxKey { shard: Shard::of(parent.execution), from: birth.id, number: inbox::CHILD_ENDED };
-    turn.inbox.push(inbox::child_ended(key, parent, birth.id, ended));
+    if let Some(parent) = birth.parent.filter(|p| p.awaited) {
+        child_ended(parent, birth.id, ended, turn);
+    }
+}
+
+pub(super) fn child_ended(parent: Parent, child: ExecutionId, ended: &Ended, turn: &mut Turn) {
+    let key = InboxKey { shard: Shard::of(parent.execution), from: child, number: inbox::CHILD_ENDED };
+    turn.inbox.push(inbox::child_ended(key, parent, child, ended));
     let end = crate::lanes::ChildEnded {
         parent: parent.execution,
         visit: parent.visit,
-        child: birth.id,
+        child,
         ended: ended.clone(),
         key: Some(key),
     };

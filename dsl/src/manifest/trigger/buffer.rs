@@ -13,7 +13,8 @@ use crate::reader::{Place, Reader, Sink};
 pub struct Buffer {
     /// Starts per time.
     pub rate: Option<Rate>,
-    /// Starts that may come at once on top of the rate; none: as many as the rate gives in a second, at least one.
+    /// Starts that may come at once on top of the rate; none: as many as the rate gives in a tenth of a second,
+    /// at least one.
     pub burst: Option<u32>,
     /// Executions of this trigger that may be open.
     pub concurrency: Option<u32>,

@@ -155,6 +155,12 @@ impl Writer {
     fn gather(&mut self) -> Option<VecDeque<Prepared>> {
         let shared = self.shared.clone();
         let mut queue = shared.queue();
+        if queue.gone {
+            let late = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            finish(late, |_| Err(Refusal::Closed));
+            return None;
+        }
         while queue.waiting.is_empty() {
             if queue.closing {
                 return None;
@@ -230,6 +236,8 @@ impl Writer {
                     }
                 }
                 Attempt::Failed(error) => {
+                    // Whether it committed is not known, and what follows may build on it: nothing more is written.
+                    self.shared.queue().gone = true;
                     let failed = Refusal::Failed(error.to_string().into());
                     return finish(group, |_| Err(failed.clone()));
                 }
@@ -269,6 +277,7 @@ impl Writer {
         match outcome {
             Ok(_) => Attempt::Again,
             Err(error) if no_space(&error) => Attempt::NoSpace,
+            Err(error) if !careful && of_batch(&error) => Attempt::Again,
             Err(error) => Attempt::Failed(error),
         }
     }
@@ -310,7 +319,12 @@ impl Writer {
 fn guarded(applying: &mut Applying<'_>, prepared: &Prepared) -> Result<Committed, Stop> {
     let before = (applying.at, applying.seen.clone(), applying.tally, applying.save);
     applying.conn.prepare_cached("SAVEPOINT batch")?.execute([])?;
-    let outcome = applying.batch(prepared);
+    let outcome = match applying.batch(prepared) {
+        Err(Stop::Sql(error)) if of_batch(&error) => {
+            Err(Stop::Refused(Refusal::Failed(error.to_string().into())))
+        }
+        outcome => outcome,
+    };
     if let Err(Stop::Refused(_)) = outcome {
         applying.conn.prepare_cached("ROLLBACK TO batch")?.execute([])?;
         applying.at = before.0;
@@ -345,6 +359,19 @@ fn retains(prepared: &Prepared) -> bool {
         Part::Operator(changes) => changes.iter().any(retains),
         _ => false,
     })
+}
+
+/// Whether an error is of the batch alone (what it asks for cannot be stored), not of the database.
+fn of_batch(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            matches!(
+                failure.code,
+                ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+            )
+        }
+        _ => false,
+    }
 }
 
 /// Whether an error says that there is no space: SQLite names it so, or the system does in the course of a write.

@@ -1,0 +1,24 @@
+//! The whole binary from outside, where it hurts: a full disk, a broker and kills, buffers over kills, drains, retention.
+//!
+//! Each test starts the real binary on a folder of its own. Heavy ones are named `heavy_*` and run alone.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "e2e/buffer.rs"]
+mod buffer;
+#[path = "e2e/disk.rs"]
+mod disk;
+#[path = "e2e/kafka.rs"]
+mod kafka;
+#[path = "e2e/order.rs"]
+mod order;
+#[path = "e2e/rate.rs"]
+mod rate;
+#[path = "e2e/responder.rs"]
+mod responder;
+#[path = "e2e/retention.rs"]
+mod retention;
+#[path = "e2e/stop.rs"]
+mod stop;
+#[path = "e2e/support.rs"]
+mod support;
