@@ -114,7 +114,7 @@ impl Config {
             lanes: cores(),
             retain_executions: 7 * day,
             retain_events: 7 * day,
-            retain_every: Duration::from_secs(60),
+            retain_every: Duration::from_mins(1),
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),

@@ -219,14 +219,18 @@ mod tests {
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
+        value_with("-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+    }
+
+    /// Values of every kind; numbers also as the pattern writes them.
+    fn value_with(numbers: &'static str) -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<u64>().prop_map(Value::from),
             prop::num::f64::NORMAL.prop_map(Value::from),
-            "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?"
-                .prop_map(|text| Number::parse(&text).map_or(Value::Null, Value::Number)),
+            numbers.prop_map(|text| Number::parse(&text).map_or(Value::Null, Value::Number)),
             any::<String>().prop_map(Value::from),
         ];
         leaf.prop_recursive(6, 64, 8, |inner| {
@@ -235,6 +239,24 @@ mod tests {
                 prop::collection::vec((any::<String>(), inner), 0..8).prop_map(Value::object),
             ]
         })
+    }
+
+    /// Equal but for the last bits of a fraction, which serde_json does not read exactly.
+    fn alike(left: &serde_json::Value, right: &serde_json::Value) -> bool {
+        use serde_json::Value as Json;
+        match (left, right) {
+            (Json::Number(a), Json::Number(b)) if a.is_f64() || b.is_f64() => {
+                let (Some(a), Some(b)) = (a.as_f64(), b.as_f64()) else { return false };
+                (a - b).abs() <= 1e-14 * a.abs()
+            }
+            (Json::Array(a), Json::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+            }
+            (Json::Object(a), Json::Object(b)) => {
+                a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| alike(a, b)))
+            }
+            _ => left == right,
+        }
     }
 
     proptest! {
@@ -246,14 +268,15 @@ mod tests {
             prop_assert_eq!(again.to_json(), json);
         }
 
+        // Two digits of exponent: serde_json refuses a text with a number beyond f64.
         #[test]
-        fn our_text_is_what_serde_json_reads(value in any_value()) {
-            let other: serde_json::Value = serde_json::from_slice(&value.to_json())
-                .unwrap_or(serde_json::Value::Null);
+        fn our_text_is_what_serde_json_reads(
+            value in value_with("-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
+        ) {
+            let read: serde_json::Value = serde_json::from_slice(&value.to_json())
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
             let direct = serde_json::Value::from(&value);
-            if !value.to_string().contains(['e', 'E']) {
-                prop_assert_eq!(Value::from(other), Value::from(direct));
-            }
+            prop_assert!(alike(&read, &direct), "{read} is not {direct}");
         }
 
         #[test]

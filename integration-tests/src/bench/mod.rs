@@ -38,7 +38,7 @@ impl Options {
             match arg.as_str() {
                 "--seconds" => options.seconds = args.next().and_then(|n| n.parse().ok()).unwrap_or(10),
                 "--entries" => {
-                    options.entries = args.next().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
+                    options.entries = args.next().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
                 }
                 "--dir" => options.dir = args.next().map_or(options.dir, PathBuf::from),
                 "--" => {}

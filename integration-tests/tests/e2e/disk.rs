@@ -204,7 +204,7 @@ async fn full(kind: &str) {
     })
     .await;
     let tasks: Vec<_> = (0..16).map(|_| tokio::spawn(work(load.clone(), server.address))).collect();
-    until("load is acknowledged", Duration::from_secs(60), async || load.acknowledged() > HELD + 300).await;
+    until("load is acknowledged", Duration::from_mins(1), async || load.acknowledged() > HELD + 300).await;
 
     let filler = disk.at.join("filler");
     fill(&filler);
@@ -239,7 +239,7 @@ async fn full(kind: &str) {
         task.await.unwrap();
     }
     responder.release();
-    until("everything ends", Duration::from_secs(120), async || open(&server).await == 0).await;
+    until("everything ends", Duration::from_mins(2), async || open(&server).await == 0).await;
     check(&server, &load, &cancelled).await;
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }
@@ -299,7 +299,7 @@ async fn while_full(server: &mut Server, load: &Load, cancelled: &mut BTreeSet<S
 /// Memory stays where it is while thousands are refused.
 async fn flat(server: &Server, load: &Load) {
     let (before, resident) = (load.refused.load(Ordering::Relaxed), probe::resident(server.pid()));
-    until("refusals", Duration::from_secs(60), async || load.refused.load(Ordering::Relaxed) > before + 3000)
+    until("refusals", Duration::from_mins(1), async || load.refused.load(Ordering::Relaxed) > before + 3000)
         .await;
     let now = probe::resident(server.pid());
     eprintln!("resident while full: {} -> {} MiB over 3000 refusals", resident >> 20, now >> 20);

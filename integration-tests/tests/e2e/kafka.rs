@@ -120,7 +120,7 @@ async fn heavy_each_record_once_over_kills() {
     let folder = folder();
     let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
     apply(&server, &format!("{}{}", responder.function("held"), set(&broker, &topic, ""))).await;
-    until("the source runs", Duration::from_secs(60), async || status(&server).await["state"] == "running")
+    until("the source runs", Duration::from_mins(1), async || status(&server).await["state"] == "running")
         .await;
     let mut at_kills = Vec::new();
     for round in 0..ROUNDS {
@@ -131,7 +131,7 @@ async fn heavy_each_record_once_over_kills() {
         });
         // The kill falls into the reading of this part, each time somewhere else.
         let least = (round * part + part * round / 8 + 1) as i64;
-        until("records are read", Duration::from_secs(60), async || taken(&status(&server).await) >= least)
+        until("records are read", Duration::from_mins(1), async || taken(&status(&server).await) >= least)
             .await;
         server.kill();
         producing.await.unwrap();
@@ -141,7 +141,7 @@ async fn heavy_each_record_once_over_kills() {
         at_kills.push(position);
     }
     eprintln!("saved positions after the kills: {at_kills:?}");
-    until("all is taken", Duration::from_secs(120), async || {
+    until("all is taken", Duration::from_mins(2), async || {
         taken(&status(&server).await) == COUNT as i64 && crate::support::open(&server).await == 0
     })
     .await;
@@ -150,7 +150,7 @@ async fn heavy_each_record_once_over_kills() {
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
     server.restart().await;
     produce(&broker, &topic, COUNT..COUNT + 1).await;
-    until("one more is taken", Duration::from_secs(60), async || {
+    until("one more is taken", Duration::from_mins(1), async || {
         taken(&status(&server).await) == COUNT as i64 + 1 && crate::support::open(&server).await == 0
     })
     .await;
@@ -173,7 +173,7 @@ async fn heavy_a_full_buffer_pauses_the_source() {
     let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
     let buffer = format!("  buffer: {{concurrency: 1, capacity: {CAPACITY}, whenFull: wait}}");
     apply(&server, &format!("{}{}", responder.function("held"), set(&broker, &topic, &buffer))).await;
-    until("the source runs", Duration::from_secs(60), async || status(&server).await["state"] == "running")
+    until("the source runs", Duration::from_mins(1), async || status(&server).await["state"] == "running")
         .await;
     // A first record is let out and held; what follows waits in the buffer, then in the topic.
     produce(&broker, &topic, 0..1).await;
@@ -181,7 +181,7 @@ async fn heavy_a_full_buffer_pauses_the_source() {
     produce(&broker, &topic, 1..COUNT).await;
     let mut held = 0;
     for _ in 0..2 {
-        until("the source is held and lags", Duration::from_secs(60), async || {
+        until("the source is held and lags", Duration::from_mins(1), async || {
             let (status, depth) = (status(&server).await, depth(&server).await);
             status["lagRecords"].as_u64().unwrap_or(0) > 0 && depth > 0 && depth + 1 == taken(&status)
         })
@@ -198,7 +198,7 @@ async fn heavy_a_full_buffer_pauses_the_source() {
     }
     eprintln!("held at {held} of {COUNT} records with a capacity of {CAPACITY}");
     responder.release();
-    until("all is taken", Duration::from_secs(180), async || {
+    until("all is taken", Duration::from_mins(3), async || {
         taken(&status(&server).await) == COUNT as i64 && crate::support::open(&server).await == 0
     })
     .await;

@@ -49,7 +49,7 @@ async fn heavy_order_over_a_kill() {
     server.kill();
     server.restart().await;
     let all_good = KEYS * PER_KEY;
-    until("the good keys end", Duration::from_secs(60), async || completed(&server).await.len() >= all_good)
+    until("the good keys end", Duration::from_mins(1), async || completed(&server).await.len() >= all_good)
         .await;
 
     until("the bad key is parked", Duration::from_secs(30), async || {

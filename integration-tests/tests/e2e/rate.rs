@@ -112,7 +112,7 @@ fn largest_excess(starts: &[i64]) -> f64 {
 #[test]
 fn excess_is_that_of_the_worst_window() {
     let check = |starts: &[i64], expected: f64| {
-        assert!((largest_excess(starts) - expected).abs() < 1e-9, "{starts:?}")
+        assert!((largest_excess(starts) - expected).abs() < 1e-9, "{starts:?}");
     };
     check(&[0, 20, 40, 60], 1.0);
     check(&[0, 1000, 1000, 1000, 1020], 3.0);

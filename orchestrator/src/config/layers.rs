@@ -190,8 +190,11 @@ fn chosen(flag: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
     named.or_else(|| user().into_iter().chain([system()]).find(|path| path.is_file()))
 }
 
-/// Variables of the service that are no settings.
-const OTHER_VARIABLES: [&str; 3] = ["TIDEMILL_CONFIG", "TIDEMILL_SERVER", "TIDEMILL_NAMESPACE"];
+/// Variables of the service that are no settings, and the one that names the binary its tests start.
+const OTHER_VARIABLES: [&str; 4] =
+    ["TIDEMILL_CONFIG", "TIDEMILL_SERVER", "TIDEMILL_NAMESPACE", "TIDEMILL_BIN"];
+/// What the variables of the tests begin with.
+const TEST_VARIABLES: [&str; 2] = ["TIDEMILL_TEST_", "TIDEMILL_SIM_"];
 
 /// A variable with a section is a setting, so an unknown one is a mistake; one without is a mistake only when it
 /// looks like a setting, as other programs and the tests have variables of that prefix too.
@@ -201,7 +204,9 @@ fn unknown_variable(name: &str) -> Option<Mistake> {
     // Compared without the prefix, which would make everything look alike.
     let guess = nearest(own, known.iter().filter_map(|known| known.strip_prefix(PREFIX)));
     let section = own.contains("__");
-    if OTHER_VARIABLES.contains(&name) || !section && guess.is_none() {
+    let other =
+        OTHER_VARIABLES.contains(&name) || TEST_VARIABLES.iter().any(|prefix| name.starts_with(prefix));
+    if other || !section && guess.is_none() {
         return None;
     }
     let help = guess.map_or_else(
