@@ -33,10 +33,13 @@ const PAGE: usize = 512;
 /// Longest sleep of an idle buffer's task before it looks again.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// Namespace and trigger.
+type Key = (Namespace, Arc<str>);
+
 /// All buffers of the process.
 #[derive(Default)]
 pub struct Buffers {
-    all: Mutex<HashMap<(Namespace, Arc<str>), Arc<Buffer>>>,
+    all: Mutex<HashMap<Key, Arc<Buffer>>>,
     /// Ends of executions whose trigger has no buffer task.
     unbuffered: Mutex<Vec<DeliveryEnded>>,
     unbuffered_told: Notify,
@@ -160,7 +163,7 @@ impl Buffers {
 /// Starts the tasks of the buffers: at start-up with the stored depths, later whenever the catalog changes.
 pub struct Supervisor {
     rooms: Arc<Rooms>,
-    running: HashMap<(Namespace, Arc<str>), tokio::task::JoinHandle<()>>,
+    running: HashMap<Key, tokio::task::JoinHandle<()>>,
 }
 
 impl Supervisor {

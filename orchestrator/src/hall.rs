@@ -171,9 +171,10 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
             }
         }
         for item in own.store.inbox()? {
-            match inbox::read(&item) {
-                Some(told) => tell(&own, item.key, told),
-                None => tracing::error!(key = ?item.key, "an inbox item cannot be read; it is left alone"),
+            if let Some(told) = inbox::read(&item) {
+                tell(&own, item.key, told);
+            } else {
+                tracing::error!(key = ?item.key, "an inbox item cannot be read; it is left alone");
             }
         }
         Ok(())

@@ -286,7 +286,7 @@ impl Driver {
                 turn.released.aborts.push((id, visit));
             }
             Effect::StartChild { visit, child, namespace, workflow, version, input, awaited } => {
-                let wanted = Child { visit, child, namespace, workflow, version, input, awaited };
+                let wanted = Child { visit, id: child, namespace, workflow, version, input, awaited };
                 self.start_child(id, wanted, turn);
             }
             Effect::CancelChild { child } => {
@@ -318,7 +318,7 @@ impl Driver {
     }
 
     fn start_child(&mut self, id: ExecutionId, wanted: Child, turn: &mut Turn) {
-        let Child { visit, child, namespace, workflow, version, input, awaited } = wanted;
+        let Child { visit, id: child, namespace, workflow, version, input, awaited } = wanted;
         let found = self.rooms.catalog.workflow(&namespace, &workflow, Some(&version));
         let Some(program) = found else {
             let detail =
@@ -397,7 +397,7 @@ impl Driver {
 
 struct Child {
     visit: Visit,
-    child: ExecutionId,
+    id: ExecutionId,
     namespace: Namespace,
     workflow: Arc<str>,
     version: Arc<str>,
