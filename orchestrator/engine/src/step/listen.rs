@@ -31,7 +31,7 @@ pub(crate) fn reads(machine: &Machine<'_>, visit: Visit, event: &StoredEvent) ->
 /// Whether every test holds. A missing attribute matches nothing, and neither does a test that fails
 /// (dsl.md section 5 #20).
 fn accepts(filter: &EventFilter, event: &Event, scope: &Scope<'_>) -> bool {
-    if filter.event_type().is_none_or(|kind| !is_lifecycle(kind)) && is_lifecycle(&event.kind) {
+    if filter.stated_type().is_none_or(|kind| !is_lifecycle(kind)) && is_lifecycle(&event.kind) {
         return false;
     }
     filter.with.iter().all(|(name, test)| {
