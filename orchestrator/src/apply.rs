@@ -280,6 +280,13 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
                     .push(Diagnostic::error("E0510", reference.span, text).at(reference.pointer).help(help));
             }
         }
+        if let Manifest::Source(source) = &**manifest
+            && (source.limits.rate.is_some() || source.limits.max_in_flight.is_some())
+        {
+            let text = "limits of a source are not supported by this release";
+            let help = "give its triggers a buffer with a rate, a concurrency and a capacity";
+            diagnostics.push(Diagnostic::error("E0515", document.span, text).at("/spec/limits").help(help));
+        }
         if let Manifest::Trigger(trigger) = &**manifest {
             let source =
                 trigger.source.as_ref().and_then(|name| draft.manifest(DefinitionKind::Source, name));
@@ -288,6 +295,12 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
                 _ => None,
             });
             diagnostics.extend(trigger.check_integration(source));
+            if let manifest::DeadLetter::Target(_) = trigger.dead_letter {
+                let text = "a target for dead letters is not supported by this release";
+                let help = "leave `deadLetter` out: dead letters are stored, listed and redriven by hand";
+                diagnostics
+                    .push(Diagnostic::error("E0514", document.span, text).at("/spec/deadLetter").help(help));
+            }
             if let Overlap::Skip | Overlap::Replace = trigger.overlap {
                 let text = "`overlap: skip` and `overlap: replace` are not supported by this release";
                 let help = "use `queue` (one after another) or `allow`";
