@@ -7,6 +7,7 @@
 //! within a commit.
 
 mod apply;
+mod blobs;
 mod checkpoint;
 mod codec;
 mod executions;
