@@ -44,6 +44,7 @@ pub(crate) mod tag {
     pub(crate) const COMPLETED: u8 = 26;
     pub(crate) const WORKFLOW_FAULTED: u8 = 27;
     pub(crate) const WORKFLOW_CANCELLED: u8 = 28;
+    pub(crate) const CHOSEN: u8 = 40;
 }
 
 /// The body of a transition.
@@ -93,6 +94,10 @@ fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
         Record::Retried { visit, limit } => {
             head(w, tag::RETRIED, *visit);
             w.optional_time(*limit);
+        }
+        Record::Chosen { visit, version } => {
+            head(w, tag::CHOSEN, *visit);
+            w.number((*version).into());
         }
         Record::Heard { visit, pos } => {
             head(w, tag::HEARD, *visit);

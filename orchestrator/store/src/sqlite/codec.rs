@@ -283,6 +283,7 @@ pub(super) fn definition(row: &Row<'_>) -> rusqlite::Result<Definition> {
         DefinitionKind::Function,
         DefinitionKind::Connection,
         DefinitionKind::Queue,
+        DefinitionKind::Alias,
     ];
     Ok(Definition {
         kind: *kinds.get(usize::from(row.get::<_, u8>(0)?)).ok_or(FromSqlError::InvalidType)?,
