@@ -92,4 +92,13 @@ impl ExecutionView {
             waiting_for: execution.waiting_for(program),
         }
     }
+
+    /// The same with whom its open calls call: for those who ask why it does not go on.
+    pub fn in_full(program: &Program, execution: &Execution) -> ExecutionView {
+        let mut view = ExecutionView::of_execution(program, execution);
+        for wait in &mut view.waiting_for {
+            wait.callee = tidemill_engine::callee(program, execution, wait.visit);
+        }
+        view
+    }
 }

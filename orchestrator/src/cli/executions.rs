@@ -87,20 +87,16 @@ async fn history(client: &Client, shared: &Shared, id: &str) -> Outcome {
 async fn why(client: &Client, shared: &Shared, id: &str) -> Outcome {
     let execution = client.get(&["executions", id], &[]).await?;
     if shared.output.is_some_and(|form| form != Form::Table) {
+        let member = |name: &str| execution.get(name).cloned().unwrap_or_default();
         let waits = execution.get("waitingFor").cloned().unwrap_or_else(|| Value::array::<Value>([]));
-        let status = execution.get("status").cloned().unwrap_or_default();
-        output::object(shared.output, &Value::object([("status", status), ("waitingFor", waits)]), "/status");
+        let told = [("id", member("id")), ("status", member("status")), ("why", member("why"))];
+        let told = told.into_iter().chain([("waitingFor", waits), ("error", member("error"))]);
+        output::object(shared.output, &Value::object(told), "/status");
         return Ok(OK);
     }
-    let waits = execution.get("waitingFor").and_then(Value::as_array).unwrap_or_default();
     output::line(&format!("status: {}", output::cell(execution.get("status"))));
-    for wait in waits {
-        let text = |name: &str| output::cell(wait.get(name));
-        let extra = ["until", "eventType", "execution"]
-            .iter()
-            .filter_map(|name| Some(format!(", {name} {}", wait.get(name)?.as_str()?)))
-            .collect::<String>();
-        output::line(&format!("{} waits for: {}{extra} ({})", text("task"), text("what"), text("reference")));
+    for wait in execution.get("waitingFor").and_then(Value::as_array).unwrap_or_default() {
+        output::line(&output::cell(wait.get("detail")));
     }
     if let Some(error) = execution.get("error").filter(|error| !error.is_null()) {
         output::line(yaml::write(&Value::object([("error", error.clone())])).trim_end());
