@@ -119,7 +119,7 @@ pub static ROUTES: &[Route] = &[
         "The tasks and what follows what",
         run!(workflows::graph),
     )
-    .query(&["version"])
+    .query(&["version", "format", "execution"])
     .gives(&[json(200, of::<Graph>)]),
     post("/v1/namespaces/{ns}/workflows/{name}/executions", "Start an execution", run!(executions::start))
         .class(Class::FrontDoor)
@@ -153,9 +153,13 @@ pub static ROUTES: &[Route] = &[
         .takes(of::<VerbBody>),
     verb("/v1/namespaces/{ns}/executions/{id}/retry", "Go on from the failed task", run!(executions::retry))
         .takes(of::<RetryBody>),
-    post("/v1/namespaces/{ns}/executions/{id}/events", "An event for its listens alone", run!(signals::signal))
-        .body(LARGE)
-        .gives(&[json(202, of::<Taken<'static>>)]),
+    post(
+        "/v1/namespaces/{ns}/executions/{id}/events",
+        "An event for its listens alone",
+        run!(signals::signal),
+    )
+    .body(LARGE)
+    .gives(&[json(202, of::<Taken<'static>>)]),
     verb(
         "/v1/namespaces/{ns}/executions/{id}/tasks/{visit}/complete",
         "Answer a call that was accepted for later; the body is its output",
