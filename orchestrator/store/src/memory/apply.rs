@@ -128,7 +128,7 @@ fn begin(state: &mut State, create: &Create, counters: &mut Counters) -> Result<
         result: create.summary.result.clone(),
         trigger: cause.map(|c| c.trigger.clone()),
         event: cause.map(|c| (c.binding.clone(), c.source.clone(), c.id.clone())),
-        attempt: cause.map_or(1, |c| c.attempt),
+        attempt: cause.map_or(0, |c| c.attempt),
         parent: birth.parent,
         tags: birth.tags.clone(),
     };

@@ -298,7 +298,7 @@ impl<'c> Applying<'c> {
                 cause.map(|c| &*c.binding),
                 cause.map(|c| &*c.source),
                 cause.map(|c| &*c.id),
-                cause.map_or(1, |c| c.attempt),
+                cause.map_or(0, |c| c.attempt),
                 parent.map(|p| p.execution.0),
                 parent.map(|p| p.visit),
                 parent.map(|p| p.awaited),
