@@ -36,7 +36,7 @@ pub struct ExecutionView {
     pub trigger: Option<Arc<str>>,
     /// Binding, source and id of the causing event.
     pub event: Option<(Arc<str>, Arc<str>, Arc<str>)>,
-    /// Attempt of the delivery.
+    /// Attempt of the delivery; 1 without one.
     pub attempt: u32,
     /// Parent.
     pub parent: Option<Parent>,
@@ -62,7 +62,7 @@ impl ExecutionView {
             result: row.result,
             trigger: row.trigger,
             event: row.event,
-            attempt: row.attempt,
+            attempt: row.attempt.max(1),
             parent: row.parent,
             tags: row.tags,
             waiting_for: Vec::new(),

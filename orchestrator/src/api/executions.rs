@@ -231,7 +231,7 @@ pub fn listed(row: ExecutionRow) -> ExecutionEntry {
         ended_at: row.ended.map(Time::rfc3339),
         trigger: row.trigger.map(|t| t.to_string()),
         parent: row.parent.map(|p| p.execution.to_string()),
-        attempt: row.attempt,
+        attempt: row.attempt.max(1),
         tags: row.tags.into_iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
     }
 }

@@ -110,6 +110,7 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
     newest_first.reverse();
     assert_eq!(newest_first.len(), 5);
     assert_eq!(list("tag=all:yes&count=true").await["total"], 5);
+    assert_eq!(tagged["items"][0]["attempt"], 1);
     assert_eq!(page(&list("tag=order:3").await), [ids[3].clone()]);
     assert_eq!(page(&list("tag=order:3&tag=all:no").await), Vec::<String>::new());
     let (mut seen, mut token) = (Vec::new(), String::new());
