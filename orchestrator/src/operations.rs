@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_dsl::ids::{ExecutionId, Namespace};
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
+use tidemill_dsl::manifest::Manifest;
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
@@ -138,7 +140,7 @@ pub async fn show(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Resu
     }
     let folded = rooms.fold(id)?;
     Ok(match folded {
-        Some((program, execution)) => ExecutionView::of_execution(&program, &execution),
+        Some((program, execution)) => ExecutionView::in_full(&program, &execution),
         None => ExecutionView::of_row(row),
     })
 }
@@ -178,6 +180,7 @@ pub fn judge(status: Status, verb: &Verb) -> Result<(), Error> {
         Verb::Suspend => matches!(status, Status::Running | Status::Waiting),
         Verb::Resume => status == Status::Suspended,
         Verb::Retry { .. } => matches!(status, Status::Faulted | Status::Cancelled),
+        Verb::Signal(_) | Verb::Callback { .. } => !status.ended(),
     };
     if allowed {
         Ok(())
@@ -207,6 +210,36 @@ pub async fn history_length(rooms: &Arc<Rooms>, id: ExecutionId) -> Result<u64, 
     let folded = tokio::task::spawn_blocking(move || rooms.fold(id));
     let folded = folded.await.map_err(|e| Error::Unavailable(e.to_string()))??;
     Ok(folded.map_or(0, |(_, execution)| execution.next_sequence() - 1))
+}
+
+/// Ends a call whose partner answers later; the output must fit the function's schema. Answers after its commit.
+pub async fn callback(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    id: ExecutionId,
+    (visit, answer): (Visit, Result<Value, Fault>),
+) -> Result<(), Error> {
+    let view = show(rooms, namespace, id).await?;
+    let callee =
+        view.waiting_for.iter().find(|wait| wait.visit == visit).and_then(|wait| wait.callee.clone());
+    let answer = match (callee, answer) {
+        (Some(callee), Ok(output)) => fitting(rooms, namespace, &callee, output),
+        (_, answer) => answer,
+    };
+    command(rooms, namespace, id, Verb::Callback { visit, answer }, None).await
+}
+
+/// The output, or the fault that it does not fit the schema of the function `name:version`.
+fn fitting(rooms: &Rooms, namespace: &Namespace, callee: &str, output: Value) -> Result<Value, Fault> {
+    let space = rooms.catalog.space(namespace);
+    let (name, version) = callee.split_once(':').unwrap_or((callee, ""));
+    let entry = space.function(name, version.parse().ok());
+    if let Some(Manifest::Function(function)) = entry.map(|entry| &*entry.manifest)
+        && let Some(schema) = &function.output
+    {
+        schema.validate(&output)?;
+    }
+    Ok(output)
 }
 
 /// History entries with a sequence above `after`, at most `limit`.
