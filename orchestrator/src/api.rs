@@ -24,10 +24,12 @@ pub mod routes;
 mod rows;
 pub mod secrets;
 pub mod server;
+pub mod signals;
 pub mod status;
 pub mod stream;
 pub mod trace;
 pub mod trials;
+pub mod why;
 pub mod workflows;
 
 use std::sync::{Arc, OnceLock};

@@ -14,6 +14,7 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod error;
 pub mod feed;
+pub mod graph;
 pub mod hall;
 pub mod ids;
 pub mod inbox;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_dsl::ids::{ExecutionId, Namespace};
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
+use tidemill_dsl::manifest::Manifest;
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::{Entry, Expander};
 use tidemill_engine::record::Birth;
@@ -129,7 +131,7 @@ pub async fn show(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Resu
     }
     let folded = rooms.fold(id)?;
     Ok(match folded {
-        Some((program, execution)) => ExecutionView::of_execution(&program, &execution),
+        Some((program, execution)) => ExecutionView::in_full(&program, &execution),
         None => ExecutionView::of_row(row),
     })
 }
@@ -175,6 +177,36 @@ pub async fn command(
     let command = Command { execution: id, verb, reason, key: None, reply: Some(tx) };
     rooms.lanes.send(id, Input::Command(Box::new(command)));
     rx.await.map_err(|_| Error::Unavailable("carry out the command: the service is stopping".into()))?
+}
+
+/// Ends a call whose partner answers later; the output must fit the function's schema. Answers after its commit.
+pub async fn callback(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    id: ExecutionId,
+    (visit, answer): (Visit, Result<Value, Fault>),
+) -> Result<(), Error> {
+    let view = show(rooms, namespace, id).await?;
+    let callee =
+        view.waiting_for.iter().find(|wait| wait.visit == visit).and_then(|wait| wait.callee.clone());
+    let answer = match (callee, answer) {
+        (Some(callee), Ok(output)) => fitting(rooms, namespace, &callee, output),
+        (_, answer) => answer,
+    };
+    command(rooms, namespace, id, Verb::Callback { visit, answer }, None).await
+}
+
+/// The output, or the fault that it does not fit the schema of the function `name:version`.
+fn fitting(rooms: &Rooms, namespace: &Namespace, callee: &str, output: Value) -> Result<Value, Fault> {
+    let space = rooms.catalog.space(namespace);
+    let (name, version) = callee.split_once(':').unwrap_or((callee, ""));
+    let entry = space.function(name, version.parse().ok());
+    if let Some(Manifest::Function(function)) = entry.map(|entry| &*entry.manifest)
+        && let Some(schema) = &function.output
+    {
+        schema.validate(&output)?;
+    }
+    Ok(output)
 }
 
 /// History entries with a sequence above `after`, at most `limit`.

@@ -125,7 +125,7 @@ fn read(store: &dyn Store, namespace: &Namespace, names: &[Arc<str>]) -> ReadRes
 }
 
 /// A duration as ISO 8601 seconds.
-fn iso(duration: Duration) -> String {
+pub(super) fn iso(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     if millis == 0 { format!("PT{seconds}S") } else { format!("PT{seconds}.{millis:03}S") }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns their JSON forms and filters. The redrive itself is a batch (`redrive.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -19,7 +20,7 @@ use super::query::bad;
 use crate::buffer::submit;
 use crate::deliveries::blocking;
 use crate::problem::Problem;
-use crate::redrive::{self, Action, Filter, Plan};
+use crate::redrive::{self, Action, Filter, Plan, Preview};
 
 /// Letters purged in one commit.
 const PURGE_SLICE: usize = 500;
@@ -84,6 +85,9 @@ pub struct RedriveBody {
 pub struct Touched {
     matched: u64,
     dry_run: bool,
+    /// Executions that the filter names, by status, whether the action can touch them or not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    states: BTreeMap<&'static str, u64>,
 }
 
 fn word(state: DeadState) -> &'static str {
@@ -202,6 +206,7 @@ pub async fn redrive(call: Call) -> Result<Response, Problem> {
         filter: body.filter.read()?,
         rate: super::batches::rate(body.rate.as_deref())?,
         limit: body.limit,
+        reason: None,
     };
     launch(&call, plan, body.dry_run).await
 }
@@ -209,8 +214,8 @@ pub async fn redrive(call: Call) -> Result<Response, Problem> {
 /// Starts a batch, or only counts what it would do.
 pub(super) async fn launch(call: &Call, plan: Plan, dry_run: bool) -> Result<Response, Problem> {
     if dry_run || call.query.flag("dryRun")? {
-        let matched = call.state.batches.count(plan).await?;
-        return json(200, &Touched { matched, dry_run: true });
+        let Preview { matched, states } = call.state.batches.preview(plan).await?;
+        return json(200, &Touched { matched, dry_run: true, states });
     }
     let record = call.state.batches.begin(plan).await?;
     let location = format!("{}/batches/{}", call.base(), record.id);
@@ -239,7 +244,7 @@ pub async fn purge(call: Call) -> Result<Response, Problem> {
             drop_letters(&call, &letters).await?;
         }
         if !more {
-            return json(200, &Touched { matched, dry_run });
+            return json(200, &Touched { matched, dry_run, states: BTreeMap::new() });
         }
     }
 }

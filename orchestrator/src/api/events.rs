@@ -151,6 +151,7 @@ pub async fn replay(call: Call) -> Result<Response, Problem> {
         },
         rate: rate(body.rate.as_deref())?.or(Some(REPLAY_RATE)),
         limit: body.limit,
+        reason: None,
     };
     launch(&call, plan, body.dry_run).await
 }

@@ -14,7 +14,6 @@ use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
 use tidemill_engine::record::{Ended, Status};
-use tidemill_engine::{Awaited, WaitingFor};
 use tidemill_store::{ExecutionQuery, ExecutionRow, StartKey};
 use utoipa::ToSchema;
 
@@ -22,6 +21,7 @@ use super::body::{Json, json, with};
 use super::call::Call;
 use super::paging::{Keyset, Page};
 use super::query::bad;
+use super::why::{self, Wait};
 use crate::deliveries::blocking;
 use crate::lanes::Verb;
 use crate::operations::{self, MAX_WAIT, StartRequest};
@@ -49,22 +49,6 @@ pub struct EventRef<'a> {
     id: &'a str,
 }
 
-/// What an execution waits for.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Wait {
-    task: String,
-    reference: String,
-    /// `call`, `timer`, `event`, `child` or `retry`.
-    what: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    execution: Option<String>,
-}
-
 /// One execution.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -90,8 +74,12 @@ pub struct Execution<'a> {
     parent: Option<String>,
     attempt: u32,
     tags: BTreeMap<&'a str, &'a str>,
+    /// What it waits for, as long as it has not ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting_for: Vec<Wait>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// One execution in a list.
@@ -216,20 +204,16 @@ pub fn shown(view: &ExecutionView) -> Execution<'_> {
         parent: view.parent.map(|parent| parent.execution.to_string()),
         attempt: view.attempt,
         tags: view.tags.iter().map(|(name, value)| (&**name, &**value)).collect(),
-        waiting_for: view.waiting_for.iter().map(waits).collect(),
+        waiting_for: view.waiting_for.iter().map(Wait::of).collect(),
+        why: None,
     }
 }
 
-fn waits(waiting: &WaitingFor) -> Wait {
-    let (what, until, event_type, execution) = match &waiting.what {
-        Awaited::Call => ("call", None, None, None),
-        Awaited::Timer(at) => ("timer", Some(at.rfc3339()), None, None),
-        Awaited::Event(kind) => ("event", None, kind.as_ref().map(ToString::to_string), None),
-        Awaited::Child(id) => ("child", None, None, Some(id.to_string())),
-        Awaited::Retry(at) => ("retry", Some(at.rfc3339()), None, None),
-    };
-    let (task, reference) = (waiting.name.to_string(), waiting.reference.to_string());
-    Wait { task, reference, what, until, event_type, execution }
+/// An execution with all that keeps it from going on.
+pub(super) async fn whole<'a>(call: &Call, view: &'a ExecutionView) -> Result<Execution<'a>, Problem> {
+    let waiting_for = why::of(call, view).await?;
+    let why = (!waiting_for.is_empty()).then(|| why::told(&waiting_for));
+    Ok(Execution { waiting_for, why, ..shown(view) })
 }
 
 /// A summary row as listed.
@@ -247,7 +231,7 @@ pub fn listed(row: ExecutionRow) -> ExecutionEntry {
         ended_at: row.ended.map(Time::rfc3339),
         trigger: row.trigger.map(|t| t.to_string()),
         parent: row.parent.map(|p| p.execution.to_string()),
-        attempt: row.attempt,
+        attempt: row.attempt.max(1),
         tags: row.tags.into_iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
     }
 }
@@ -363,7 +347,7 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     let id = call.id()?;
     let wait = call.query.duration("wait")?.unwrap_or(Duration::ZERO).min(MAX_WAIT);
     let view = operations::wait(call.rooms(), &call.namespace, id, wait).await?;
-    json(200, &shown(&view))
+    json(200, &whole(&call, &view).await?)
 }
 
 /// `GET /executions/{id}/history`.
@@ -411,5 +395,5 @@ async fn carry_out(call: Call, verb: Verb, reason: Option<String>) -> Result<Res
     let reason: Option<Arc<str>> = reason.map(Into::into);
     operations::command(call.rooms(), &call.namespace, id, verb, reason).await?;
     let view = operations::show(call.rooms(), &call.namespace, id).await?;
-    json(200, &shown(&view))
+    json(200, &whole(&call, &view).await?)
 }

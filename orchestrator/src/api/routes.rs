@@ -22,12 +22,13 @@ use super::rows::{
     write,
 };
 use super::secrets::SecretBody;
+use super::signals::FailBody;
 use super::trace::Trace;
 use super::trials::{BackTest, TestBody, Verdict};
 use super::workflows::{Graph, Workflow, WorkflowEntryBody};
 use super::{
     batches, buffers, dead_letters, definitions, documents, events, executions, hooks, namespaces, probes,
-    secrets, stream, trace, trials, workflows,
+    secrets, signals, stream, trace, trials, workflows,
 };
 use crate::redrive::State;
 
@@ -118,7 +119,7 @@ pub static ROUTES: &[Route] = &[
         "The tasks and what follows what",
         run!(workflows::graph),
     )
-    .query(&["version"])
+    .query(&["version", "format", "execution"])
     .gives(&[json(200, of::<Graph>)]),
     post("/v1/namespaces/{ns}/workflows/{name}/executions", "Start an execution", run!(executions::start))
         .class(Class::FrontDoor)
@@ -152,6 +153,25 @@ pub static ROUTES: &[Route] = &[
         .takes(of::<VerbBody>),
     verb("/v1/namespaces/{ns}/executions/{id}/retry", "Go on from the failed task", run!(executions::retry))
         .takes(of::<RetryBody>),
+    post(
+        "/v1/namespaces/{ns}/executions/{id}/events",
+        "An event for its listens alone",
+        run!(signals::signal),
+    )
+    .body(LARGE)
+    .gives(&[json(202, of::<Taken<'static>>)]),
+    verb(
+        "/v1/namespaces/{ns}/executions/{id}/tasks/{visit}/complete",
+        "Answer a call that was accepted for later; the body is its output",
+        run!(signals::complete),
+    )
+    .takes(anything),
+    verb(
+        "/v1/namespaces/{ns}/executions/{id}/tasks/{visit}/fail",
+        "Let such a call fail",
+        run!(signals::fail),
+    )
+    .takes(of::<FailBody>),
     // Events.
     post("/v1/namespaces/{ns}/events", "Post CloudEvents: binary, structured or batch", run!(events::post))
         .class(Class::FrontDoor)

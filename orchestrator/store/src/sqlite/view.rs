@@ -192,6 +192,14 @@ impl Read for SqliteStore {
         self.read(|conn| all(conn, &sql, row, codec::delivery))
     }
 
+    fn ahead(&self, delivery: &StoredDelivery) -> ReadResult<u64> {
+        let sql = "SELECT count(*) FROM delivery INDEXED BY delivery_state
+            WHERE ns = ?1 AND trigger = ?2 AND state = 0 AND (prio > ?3 OR prio = ?3 AND pos < ?4)";
+        let own = &delivery.delivery;
+        let row = params![&*own.namespace, &*own.trigger, own.priority, delivery.pos as i64];
+        self.read(|conn| Ok(first(conn, sql, row, |row| codec::number(row, 0))?.unwrap_or_default()))
+    }
+
     fn buffers(&self) -> ReadResult<Vec<BufferRow>> {
         let sql = "SELECT ns, trigger, count(*) FILTER (WHERE state < 2), count(*) FILTER (WHERE state = 3),
             count(*) FILTER (WHERE state = 2), min(pos) FILTER (WHERE state < 2) FROM delivery GROUP BY ns, trigger";
