@@ -284,7 +284,12 @@ impl Driver {
             Effect::Call { visit, attempt } => {
                 let secrets = self.rooms.secrets.of(&slot.execution.birth().namespace);
                 match engine::prepare(&slot.program, &slot.execution, visit, &secrets) {
-                    Ok(order) => turn.released.orders.push(order),
+                    Ok(mut order) => {
+                        if let Some(version) = self.rooms.dispatch.choose(&mut order) {
+                            self.step(id, engine::Input::Chosen { visit, version }, turn);
+                        }
+                        turn.released.orders.push(order);
+                    }
                     Err(fault) => {
                         turn.released
                             .pushes
