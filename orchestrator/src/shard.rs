@@ -320,8 +320,10 @@ impl Driver {
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
-                let now = self.now();
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
+                // A listen takes what was accepted after its execution began: also what that emits in its first instant.
+                let began = slot.execution.started().map_or(0, |at| at.0);
+                let at = self.now().max(Time(began + 1));
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
