@@ -24,6 +24,8 @@ mod rate;
 mod responder;
 #[path = "e2e/retention.rs"]
 mod retention;
+#[path = "e2e/states.rs"]
+mod states;
 #[path = "e2e/stop.rs"]
 mod stop;
 #[path = "e2e/support.rs"]
