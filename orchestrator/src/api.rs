@@ -14,6 +14,7 @@ pub mod door;
 pub mod events;
 pub mod executions;
 pub mod hooks;
+mod lenient;
 pub mod namespaces;
 pub mod openapi;
 pub mod paging;

@@ -69,6 +69,19 @@ pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
         SourceVerb::Pause { name } => turn(&client, ("sources", &name), "pause").await,
         SourceVerb::Resume { name } => turn(&client, ("sources", &name), "resume").await,
         SourceVerb::Delete { name } => delete(&client, shared, ("sources", "source", &name)).await,
+        SourceVerb::Seek { name, position, partition } => {
+            input::confirm(&format!("move source {name} to {position}"), shared.yes)?;
+            let position = Value::text(position);
+            let body = match &partition {
+                Some(partition) => {
+                    Value::object([("positions", Value::object([(partition.as_str(), position)]))])
+                }
+                None => Value::object([("position", position)]),
+            };
+            client.call(Method::POST, &["sources", &name, "seek"], &[], Body::Json(body)).await?;
+            output::note(&format!("{name}: moved; see it with: tidemill source show {name}"));
+            Ok(OK)
+        }
         SourceVerb::Next { name, count } => {
             let source = client.get(&["sources", &name], &[]).await?;
             let now = crate::clock::system()();
