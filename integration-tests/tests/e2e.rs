@@ -6,6 +6,8 @@
 
 #[path = "e2e/buffer.rs"]
 mod buffer;
+#[path = "e2e/contract.rs"]
+mod contract;
 #[path = "e2e/desk.rs"]
 mod desk;
 #[path = "e2e/disk.rs"]

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
 use tidemill_dsl::manifest::Manifest;
+use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
-use tidemill_engine::entry::{Entry, Expander};
-use tidemill_engine::record::Birth;
+use tidemill_engine::entry::Entry;
+use tidemill_engine::record::{Birth, Status};
 use tidemill_store::{ExecutionRow, StartKey};
 use tokio::sync::oneshot;
 
+use crate::bookmarks::Bookmark;
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::lanes::{Command, Input, Start, Verb};
@@ -41,20 +43,27 @@ pub struct StartRequest {
     pub wait: Option<Duration>,
 }
 
+/// The workflow version that a start would run; an input that misses its schema is refused.
+pub fn startable(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
+    let program = wanted(rooms, request)?;
+    match program.input.schema.as_ref().map(|schema| schema.validate(&request.input)) {
+        Some(Err(fault)) => Err(Error::Input(fault)),
+        _ => Ok(program),
+    }
+}
+
+fn wanted(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
+    let space = rooms.catalog.existing(&request.namespace);
+    let found = space.as_ref().and_then(|s| s.workflow(&request.workflow, request.version.as_deref()));
+    found.map(|entry| entry.program.clone()).ok_or_else(|| match &request.version {
+        Some(version) => Error::not_found("workflow", format!("{}:{version}", request.workflow)),
+        None => Error::not_found("workflow", &*request.workflow),
+    })
+}
+
 /// Starts an execution; answers once it is durable (and, if asked to wait, once it ended or the wait is over).
 pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView, Error> {
-    let space = rooms
-        .catalog
-        .existing(&request.namespace)
-        .ok_or_else(|| Error::not_found("workflow", &*request.workflow))?;
-    let program = space
-        .workflow(&request.workflow, request.version.as_deref())
-        .ok_or_else(|| match &request.version {
-            Some(version) => Error::not_found("workflow", format!("{}:{version}", request.workflow)),
-            None => Error::not_found("workflow", &*request.workflow),
-        })?
-        .program
-        .clone();
+    let program = wanted(rooms, &request)?;
     let now = (rooms.clock)();
     let birth = Arc::new(Birth {
         id: crate::ids::execution(now),
@@ -164,6 +173,22 @@ pub async fn wait(
     }
 }
 
+/// Whether a status allows a verb.
+pub fn judge(status: Status, verb: &Verb) -> Result<(), Error> {
+    let allowed = match verb {
+        Verb::Cancel => !status.ended(),
+        Verb::Suspend => matches!(status, Status::Running | Status::Waiting),
+        Verb::Resume => status == Status::Suspended,
+        Verb::Retry { .. } => matches!(status, Status::Faulted | Status::Cancelled),
+        Verb::Signal(_) | Verb::Callback { .. } => !status.ended(),
+    };
+    if allowed {
+        Ok(())
+    } else {
+        Err(Error::conflict("state", format!("the execution is {}", status.word())))
+    }
+}
+
 /// An operator's verb; answers after its commit.
 pub async fn command(
     rooms: &Rooms,
@@ -177,6 +202,14 @@ pub async fn command(
     let command = Command { execution: id, verb, reason, key: None, reply: Some(tx) };
     rooms.lanes.send(id, Input::Command(Box::new(command)));
     rx.await.map_err(|_| Error::Unavailable("carry out the command: the service is stopping".into()))?
+}
+
+/// How many entries an execution's history has.
+pub async fn history_length(rooms: &Arc<Rooms>, id: ExecutionId) -> Result<u64, Error> {
+    let rooms = rooms.clone();
+    let folded = tokio::task::spawn_blocking(move || rooms.fold(id));
+    let folded = folded.await.map_err(|e| Error::Unavailable(e.to_string()))??;
+    Ok(folded.map_or(0, |(_, execution)| execution.next_sequence() - 1))
 }
 
 /// Ends a call whose partner answers later; the output must fit the function's schema. Answers after its commit.
@@ -211,7 +244,7 @@ fn fitting(rooms: &Rooms, namespace: &Namespace, callee: &str, output: Value) ->
 
 /// History entries with a sequence above `after`, at most `limit`.
 pub async fn history(
-    rooms: &Rooms,
+    rooms: &Arc<Rooms>,
     namespace: &Namespace,
     id: ExecutionId,
     (after, limit): (u64, usize),
@@ -221,26 +254,43 @@ pub async fn history(
         .catalog
         .revision(&row.namespace, &row.workflow, &row.digest)
         .ok_or_else(|| Error::not_found("workflow revision", format!("{}:{}", row.workflow, row.version)))?;
-    let store = rooms.store.clone();
-    let read = tokio::task::spawn_blocking(move || -> Result<Vec<Entry>, Error> {
-        let mut expander = Expander::new();
-        let mut entries = Vec::new();
-        let mut sequence = 0;
-        loop {
-            // Values refer back, so a page is expanded from the first transition on.
-            let page = store.transitions(id, sequence, PAGE)?;
-            for transition in &page {
-                let own = expander
-                    .feed(&program, transition)
-                    .map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
-                entries.extend(own.into_iter().filter(|e| e.sequence > after));
-                sequence = transition.first + u64::from(transition.count);
+    let rooms = rooms.clone();
+    let read = tokio::task::spawn_blocking(move || entries(&rooms, &program, id, (after, limit)));
+    read.await.map_err(|e| Error::Unavailable(e.to_string()))?
+}
+
+/// Expands from the nearest bookmark on, as values refer back, and leaves one where the next page begins.
+fn entries(
+    rooms: &Rooms,
+    program: &Program,
+    id: ExecutionId,
+    (after, limit): (u64, usize),
+) -> Result<Vec<Entry>, Error> {
+    let Bookmark { mut pos, mut expander, .. } = rooms.bookmarks.take(id, after);
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut mark = None;
+    while entries.len() <= limit {
+        let page = rooms.store.log_rows(id, pos, PAGE)?;
+        let full = page.len() == PAGE;
+        for (at, transition) in page {
+            // The entry behind the page is read too, so the transition that holds it is the next page's first.
+            if mark.is_none() && entries.len() + transition.count as usize >= limit {
+                let expander = expander.clone();
+                mark = Some(Bookmark { execution: id, pos, next: transition.first, expander });
             }
-            if entries.len() > limit || page.len() < PAGE {
-                entries.truncate(limit);
-                return Ok(entries);
+            let own = expander.feed(program, &transition);
+            let own = own.map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
+            entries.extend(own.into_iter().filter(|entry| entry.sequence > after));
+            pos = at;
+            if entries.len() > limit {
+                break;
             }
         }
-    });
-    read.await.map_err(|e| Error::Unavailable(e.to_string()))?
+        if !full {
+            break;
+        }
+    }
+    mark.into_iter().for_each(|mark| rooms.bookmarks.put(mark));
+    entries.truncate(limit);
+    Ok(entries)
 }

@@ -284,7 +284,12 @@ impl Driver {
             Effect::Call { visit, attempt } => {
                 let secrets = self.rooms.secrets.of(&slot.execution.birth().namespace);
                 match engine::prepare(&slot.program, &slot.execution, visit, &secrets) {
-                    Ok(order) => turn.released.orders.push(order),
+                    Ok(mut order) => {
+                        if let Some(version) = self.rooms.dispatch.choose(&mut order) {
+                            self.step(id, engine::Input::Chosen { visit, version }, turn);
+                        }
+                        turn.released.orders.push(order);
+                    }
                     Err(fault) => {
                         turn.released
                             .pushes
@@ -315,8 +320,10 @@ impl Driver {
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
-                let now = self.now();
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
+                // A listen takes what was accepted after its execution began: also what that emits in its first instant.
+                let began = slot.execution.started().map_or(0, |at| at.0);
+                let at = self.now().max(Time(began + 1));
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }

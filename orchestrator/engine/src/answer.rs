@@ -61,6 +61,16 @@ impl Machine<'_> {
         self.answered(visit, answer)
     }
 
+    /// A choice of version. One for a closed visit is stale.
+    pub(crate) fn on_choice(&mut self, visit: Visit, version: u32) -> Verdict {
+        let wanted = self.x.open_frame(visit).is_some_and(|frame| matches!(frame.state, State::Call));
+        if self.x.ended.is_some() || !wanted {
+            return Verdict::Stale;
+        }
+        self.emit(Record::Chosen { visit, version });
+        Verdict::Applied
+    }
+
     /// A timer. One that is not wanted, or before its time, is stale.
     pub(crate) fn on_timer(&mut self, due: Due) -> Verdict {
         let wanted = self.x.timers(due.visit).contains(&due);

@@ -58,6 +58,7 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
             }
         }
         Record::Delayed { .. } | Record::Retried { .. } | Record::Handling { .. } => attempts(x, record),
+        Record::Chosen { .. } => {}
         Record::Heard { pos, .. } => {
             x.heard.insert(*pos);
         }

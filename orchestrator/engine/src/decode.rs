@@ -72,6 +72,7 @@ fn get(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Record> {
         tag::JOINED => Ok(Record::Joined { visit: r.small()? }),
         tag::DELAYED => Ok(Record::Delayed { visit: r.small()?, until: r.time()? }),
         tag::RETRIED => Ok(Record::Retried { visit: r.small()?, limit: r.option(Reader::time)? }),
+        tag::CHOSEN => Ok(Record::Chosen { visit: r.small()?, version: r.small()? }),
         tag::HEARD => Ok(Record::Heard { visit: r.small()?, pos: r.number()? }),
         tag::PROMISED => Ok(Record::Promised { visit: r.small()? }),
         tag::HEEDED => Ok(Record::Heeded { visit: r.small()?, at: r.small()? }),

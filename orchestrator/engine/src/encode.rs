@@ -46,6 +46,7 @@ pub(crate) mod tag {
     pub(crate) const PROMISED: u8 = 40;
     pub(crate) const SIGNALLED: u8 = 41;
     pub(crate) const HEEDED: u8 = 42;
+    pub(crate) const CHOSEN: u8 = 60;
 }
 
 /// The body of a transition.
@@ -95,6 +96,10 @@ fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
         Record::Retried { visit, limit } => {
             head(w, tag::RETRIED, *visit);
             w.optional_time(*limit);
+        }
+        Record::Chosen { visit, version } => {
+            head(w, tag::CHOSEN, *visit);
+            w.number((*version).into());
         }
         Record::Heard { visit, pos } => {
             head(w, tag::HEARD, *visit);

@@ -133,6 +133,13 @@ pub enum Record {
         /// The error.
         fault: Fault,
     },
+    /// The alias that a call names stood for this version of its function; told with the call's end.
+    Chosen {
+        /// The visit.
+        visit: Visit,
+        /// The version.
+        version: u32,
+    },
     /// A listen has consumed an event.
     Heard {
         /// The visit.

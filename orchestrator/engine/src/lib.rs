@@ -81,6 +81,13 @@ pub enum Input {
         /// The answer.
         outcome: Outcome,
     },
+    /// The alias that an open call names stands for this version of its function.
+    Chosen {
+        /// The visit of the call.
+        visit: Visit,
+        /// The version.
+        version: u32,
+    },
     /// A stored timer has come due.
     Timer(Due),
     /// An event for a listening visit.
@@ -246,6 +253,7 @@ fn take(machine: &mut Machine<'_>, input: Input) -> Verdict {
     match input {
         Input::Begin => machine.begin(),
         Input::Outcome { visit, attempt, outcome } => machine.on_outcome(visit, attempt, outcome),
+        Input::Chosen { visit, version } => machine.on_choice(visit, version),
         Input::Timer(due) => machine.on_timer(due),
         Input::Event { visit, event } => machine.on_event(visit, &event),
         Input::Signal(event) => machine.on_signal(event),

@@ -191,7 +191,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
     let all = ids.iter().map(|id| &**id).zip(records);
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(200, &Page::new(items.into_iter().map(BatchBody::from).collect(), next))
+    let page = Page::new(items.into_iter().map(BatchBody::from).collect(), next);
+    json(200, &page.counting(&call.query, || ids.len())?)
 }
 
 /// `GET /batches/{id}`.
@@ -204,6 +205,9 @@ pub async fn get(call: Call) -> Result<Response, Problem> {
 
 /// `POST /batches/{id}/pause`, `resume`, `cancel`.
 pub async fn turn(call: Call, wanted: State) -> Result<Response, Problem> {
+    if call.query.flag("dryRun")? {
+        return get(call).await;
+    }
     let record = call.state.batches.turn(&call.namespace, call.param("id"), wanted).await?;
     json(200, &BatchBody::from(record))
 }

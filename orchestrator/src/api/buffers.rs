@@ -54,7 +54,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         .map(|trigger| (&*trigger.name, trigger.clone()));
     let (triggers, next) = by_name(&keyset, &call.query, all)?;
     let items = shown(&call, triggers).await?;
-    json(200, &Page::new(items, next))
+    let count = || space.triggers().filter(|trigger| trigger.buffered()).count();
+    json(200, &Page::new(items, next).counting(&call.query, count)?)
 }
 
 /// `GET /buffers/{trigger}`.

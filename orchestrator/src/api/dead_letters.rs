@@ -145,10 +145,18 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         before: keyset.number(&call.query)?,
         limit: size + 1,
     };
-    let store = call.rooms().store.clone();
-    let (letters, more) = blocking(move || redrive::matching(&*store, query, &filter, size)).await?;
+    let (count, store) = (call.query.flag("count")?, call.rooms().store.clone());
+    let (letters, more, total) = blocking(move || {
+        let all = DeadQuery { before: None, ..query.clone() };
+        let total =
+            if count { Some(redrive::matching(&*store, all, &filter, usize::MAX)?.0.len()) } else { None };
+        let (letters, more) = redrive::matching(&*store, query, &filter, size)?;
+        Ok((letters, more, total))
+    })
+    .await?;
     let next = letters.last().filter(|_| more).map(|letter| keyset.token(&letter.id.to_be_bytes()));
-    json(200, &Page::new(letters.into_iter().map(shown).collect(), next))
+    let page = Page::new(letters.into_iter().map(shown).collect(), next);
+    json(200, &Page { total: total.map(|n| n as u64), ..page })
 }
 
 /// `GET /dead-letters/{id}`.

@@ -11,6 +11,7 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidemill_dsl::ids::{ExecutionId, Time};
+use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
 use tidemill_engine::record::{Ended, Status};
@@ -126,6 +127,18 @@ pub struct HistoryEntry {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     child: Option<String>,
+    /// The function that a call by an alias came to (the end of the call).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<CalledBody>,
+}
+
+/// A function called by an alias.
+#[derive(Serialize, ToSchema)]
+pub struct CalledBody {
+    name: String,
+    alias: String,
+    /// The version that the alias stood for.
+    version: u32,
 }
 
 /// The run of a task.
@@ -178,6 +191,11 @@ impl From<Entry> for HistoryEntry {
             error: entry.error.map(|fault| Json(fault.to_value())),
             reason: entry.reason.map(|text| text.to_string()),
             child: entry.child.map(|id| id.to_string()),
+            function: entry.function.map(|called| CalledBody {
+                name: called.name.to_string(),
+                alias: called.alias.to_string(),
+                version: called.version,
+            }),
         }
     }
 }
@@ -249,6 +267,10 @@ pub async fn start(call: Call) -> Result<Response, Problem> {
         input,
         wait,
     };
+    if call.query.flag("dryRun")? {
+        let program = operations::startable(call.rooms(), &request)?;
+        return json(200, &WouldStart::of(&program, request.input));
+    }
     let view = operations::start(call.rooms(), request).await?;
     let status = if wait.is_some() && view.status.ended() { 200 } else { 202 };
     let response = json(status, &shown(&view))?;
@@ -260,6 +282,27 @@ pub async fn start(call: Call) -> Result<Response, Problem> {
         }
         None => response,
     })
+}
+
+/// What a start would begin.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WouldStart {
+    workflow: OwnedRef,
+    input: Json,
+    dry_run: bool,
+}
+
+impl WouldStart {
+    fn of(program: &Program, input: Value) -> WouldStart {
+        let document = &program.document;
+        let workflow = OwnedRef {
+            namespace: document.namespace.to_string(),
+            name: document.name.to_string(),
+            version: document.version.to_string(),
+        };
+        WouldStart { workflow, input: Json(input), dry_run: true }
+    }
 }
 
 fn location(call: &Call, id: ExecutionId) -> String {
@@ -360,7 +403,12 @@ pub async fn history(call: Call) -> Result<Response, Problem> {
     let more = entries.len() > size;
     entries.truncate(size);
     let next = entries.last().filter(|_| more).map(|entry| keyset.token(&entry.sequence.to_be_bytes()));
-    json(200, &Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next))
+    let total = match call.query.flag("count")? {
+        true => Some(operations::history_length(call.rooms(), id).await?),
+        false => None,
+    };
+    let page = Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next);
+    json(200, &Page { total, ..page })
 }
 
 /// `POST /executions/{id}/cancel`.
@@ -393,6 +441,11 @@ async fn plain(call: Call, verb: Verb) -> Result<Response, Problem> {
 async fn carry_out(call: Call, verb: Verb, reason: Option<String>) -> Result<Response, Problem> {
     let id = call.id()?;
     let reason: Option<Arc<str>> = reason.map(Into::into);
+    if call.query.flag("dryRun")? {
+        let view = operations::show(call.rooms(), &call.namespace, id).await?;
+        operations::judge(view.status, &verb)?;
+        return json(200, &whole(&call, &view).await?);
+    }
     operations::command(call.rooms(), &call.namespace, id, verb, reason).await?;
     let view = operations::show(call.rooms(), &call.namespace, id).await?;
     json(200, &whole(&call, &view).await?)

@@ -45,6 +45,13 @@ pub async fn signal(call: Call) -> Result<Response, Problem> {
     event.strip_reserved();
     let (source, name) = (event.source.clone(), event.id.clone());
     let verb = Verb::Signal(Arc::new(event));
+    if call.query.flag("dryRun")? {
+        let view = operations::show(call.rooms(), &call.namespace, id).await?;
+        operations::judge(view.status, &verb)?;
+        let receipt =
+            EventReceipt { id: name, source, duplicate: false, mismatch: false, triggers: Vec::new() };
+        return json(200, &accepted(&[receipt]));
+    }
     let duplicate = match operations::command(call.rooms(), &call.namespace, id, verb, None).await {
         Ok(()) => false,
         Err(Error::Conflict { code: DUPLICATE, .. }) => true,
@@ -87,6 +94,13 @@ async fn answer(call: Call, answer: Result<Value, Fault>) -> Result<Response, Pr
         let told: String = text.chars().take(64).collect();
         Problem::from(Error::not_found("task visit", told))
     })?;
+    if call.query.flag("dryRun")? {
+        let view = operations::show(call.rooms(), &call.namespace, id).await?;
+        if !view.waiting_for.iter().any(|wait| wait.visit == visit) {
+            return Err(Error::conflict("state", format!("no task waits under visit {visit}")).into());
+        }
+        return json(200, &whole(&call, &view).await?);
+    }
     operations::callback(call.rooms(), &call.namespace, id, (visit, answer)).await?;
     let view = operations::show(call.rooms(), &call.namespace, id).await?;
     json(200, &whole(&call, &view).await?)

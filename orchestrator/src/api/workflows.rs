@@ -19,7 +19,7 @@ use super::call::Call;
 use super::documents::warnings;
 use super::paging::{Keyset, Page, by_name};
 use super::query::bad;
-use crate::apply::{self, Applied, Change, Outcome, Request};
+use crate::apply::{self, Applied, Change, Outcome, Removal, Request};
 use crate::catalog::WorkflowEntry;
 use crate::error::Error;
 use crate::graph::{self as picture, Mark, Picture};
@@ -122,7 +122,7 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
         text: call.text()?,
         dry_run: call.query.flag("dryRun")?,
         expected: Some((DefinitionKind::Workflow, &name)),
-        matching: call.if_match()?,
+        matching: call.if_match(),
     };
     let outcome = apply::apply(call.rooms(), request).await?;
     let result = outcome.results.first().ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
@@ -221,25 +221,19 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         Some((&**name, body))
     });
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(200, &Page::new(items, next))
+    json(200, &Page::new(items, next).counting(&call.query, || space.workflows().count())?)
 }
 
 /// `DELETE /workflows/{name}`: one version, or all of them; running executions go on.
 pub async fn delete(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let version = call.query.get("version").unwrap_or("");
-    if call.query.flag("dryRun")? {
-        let space = call.rooms().catalog.space(&call.namespace);
-        let version = Some(version).filter(|v| !v.is_empty());
-        space.workflow(&name, version).ok_or_else(|| missing(&call, &name))?;
-    } else {
-        let removed =
-            apply::delete(call.rooms(), &call.namespace, (DefinitionKind::Workflow, &name, version)).await;
-        removed.map_err(|error| match error {
-            Error::NotFound { .. } => missing(&call, &name),
-            other => other.into(),
-        })?;
-    }
+    let (matching, dry_run) = (call.if_match(), call.query.flag("dryRun")?);
+    let removal = Removal { kind: DefinitionKind::Workflow, name: &name, version, matching, dry_run };
+    apply::delete(call.rooms(), &call.namespace, removal).await.map_err(|error| match error {
+        Error::NotFound { .. } => missing(&call, &name),
+        other => other.into(),
+    })?;
     Ok(empty(204))
 }
 

@@ -8,6 +8,7 @@
 
 mod apply;
 pub mod backup;
+mod blobs;
 mod checkpoint;
 mod codec;
 mod executions;
