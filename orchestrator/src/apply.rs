@@ -17,9 +17,9 @@ use crate::rooms::Rooms;
 mod life;
 mod place;
 
-pub(crate) use life::make_namespace;
 use life::namespace_change;
-pub use life::{delete, delete_namespace, pause, put_namespace};
+pub use life::{Removal, delete, delete_namespace, pause, put_namespace};
+pub(crate) use life::{finish, make_namespace};
 use place::{applied, place, secret_value};
 
 /// What an apply did to one document.
@@ -286,6 +286,13 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             let text = "limits of a source are not supported by this release";
             let help = "give its triggers a buffer with a rate, a concurrency and a capacity";
             diagnostics.push(Diagnostic::error("E0515", document.span, text).at("/spec/limits").help(help));
+        }
+        if let Manifest::Source(source) = &**manifest
+            && let Some((_, name)) = source.carrier()
+            && let Some(Manifest::Source(carrier)) =
+                draft.manifest(DefinitionKind::Source, name).map(|entry| &*entry.manifest)
+        {
+            diagnostics.extend(source.check_carrier(carrier));
         }
         if let Manifest::Trigger(trigger) = &**manifest {
             let source =

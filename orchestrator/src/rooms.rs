@@ -45,6 +45,8 @@ pub struct Rooms {
     pub waiters: Waiters,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// How often a twoWay source compares its entries with the rules.
+    pub reconcile: std::time::Duration,
     /// The post-commit stream.
     pub stream: Stream,
     /// Cancelled when a lane's batch could not be written: the process must end and start again from what is durable.

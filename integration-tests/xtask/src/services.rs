@@ -38,6 +38,8 @@ pub(crate) struct Service {
     name: &'static str,
     /// The environment variable that holds its address, for the tests; set by the user, it names a running server.
     variable: &'static str,
+    /// The address that examples write, unless it is taken; none for services that no example uses.
+    preferred: Option<&'static str>,
     /// The Debian packages it needs.
     packages: &'static [Package],
     /// Brings its parts into the cache folder; does nothing when they are there.
@@ -123,6 +125,17 @@ pub(crate) struct Running {
     started: Vec<(PathBuf, Guard)>,
 }
 
+impl Running {
+    /// A text in which the preferred addresses of services are those they have.
+    pub(crate) fn readdress(&self, text: &str) -> String {
+        let own = |variable: &str| self.environment.iter().find(|(name, _)| *name == variable);
+        ALL.iter().fold(text.to_owned(), |text, service| match (service.preferred, own(service.variable)) {
+            (Some(preferred), Some((_, address))) => text.replace(preferred, address),
+            _ => text,
+        })
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         for (pid_file, guard) in self.started.drain(..).rev() {
@@ -148,6 +161,18 @@ pub(crate) fn for_tests() -> Running {
         }
     }
     running
+}
+
+/// Starts the named services for a demo, or takes what is up; one that cannot be had is an error.
+pub(crate) fn for_demo(names: &[String]) -> Result<Running> {
+    let mut running = Running { environment: Vec::new(), skipped: Vec::new(), started: Vec::new() };
+    if !names.is_empty() {
+        for service in chosen(names)? {
+            let environment = own(service, &mut running.started)?;
+            running.environment.extend(environment);
+        }
+    }
+    Ok(running)
 }
 
 /// Whether a test reads the variable: a server that no test uses is not started.

@@ -7,51 +7,94 @@ use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_store::{Batch, Class, Definition, DefinitionChange, DefinitionKind, OperatorChange, Part};
 
 use crate::buffer::submit;
-use crate::catalog::{ManifestEntry, Space};
+use crate::catalog::{ManifestEntry, Space, deletion_id};
 use crate::error::Error;
+use crate::relations;
 use crate::rooms::Rooms;
 
-/// Removes a definition; a workflow's or function's triggers go with it.
+/// Whether a removal is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Done,
+    /// It, or a trigger that goes with it, goes when its source has let go of it.
+    Begun,
+}
+
+/// Removes a definition; a workflow's or function's triggers go with it. What has entries at a source fires no more
+/// from now on, and goes after them.
 pub async fn delete(
     rooms: &Rooms,
     namespace: &Namespace,
     (kind, name, version): (DefinitionKind, &str, &str),
+) -> Result<Removal, Error> {
+    let _writing = rooms.catalog.writing.lock().await;
+    let space = rooms.catalog.space(namespace);
+    let mut draft = space.draft();
+    if !draft.remove(kind, name, version) {
+        return Err(Error::not_found(word(kind), name));
+    }
+    let mut gone: Vec<(DefinitionKind, Arc<str>, &str)> = vec![(kind, name.into(), version)];
+    for entry in draft.manifests(DefinitionKind::Trigger) {
+        if let Manifest::Trigger(trigger) = &*entry.manifest
+            && targets(trigger, kind, name, &draft)
+        {
+            gone.push((DefinitionKind::Trigger, entry.definition.name.clone(), ""));
+        }
+    }
+    let (mut changes, mut marks) = (Vec::new(), Vec::new());
+    for (kind, name, version) in gone {
+        let entry = space.manifest(kind, &name);
+        match (relations::is_held(&space, kind, &name), entry, deletion_id(namespace, kind, &name)) {
+            (true, Some(entry), Some(id)) => {
+                draft.put_manifest(entry.clone());
+                draft.mark_deleting(kind, &name);
+                marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
+            }
+            _ => {
+                draft.remove(kind, &name, version);
+                let (namespace, version) = (namespace.clone(), version.into());
+                changes.push(DefinitionChange::Delete { kind, namespace, name, version });
+            }
+        }
+    }
+    let removal = if marks.is_empty() { Removal::Done } else { Removal::Begun };
+    let parts = vec![Part::Operator(marks), Part::Definitions(changes)];
+    submit(rooms, Batch { class: Class::Running, parts }).await?;
+    rooms.catalog.swap(namespace, Some(draft));
+    Ok(removal)
+}
+
+/// Ends a removal: the source has let go.
+pub(crate) async fn finish(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    (kind, name): (DefinitionKind, &str),
 ) -> Result<(), Error> {
     let _writing = rooms.catalog.writing.lock().await;
     let mut draft = rooms.catalog.space(namespace).draft();
-    if !draft.remove(kind, name, version) {
-        let what = match kind {
-            DefinitionKind::Workflow => "workflow",
-            DefinitionKind::Source => "source",
-            DefinitionKind::Trigger => "trigger",
-            DefinitionKind::Function => "function",
-            DefinitionKind::Connection => "connection",
-            DefinitionKind::Queue => "queue",
-        };
-        return Err(Error::not_found(what, name));
+    if !draft.is_deleting(kind, name) {
+        return Ok(());
     }
-    let gone = |kind, name: &str, version: &str| DefinitionChange::Delete {
-        kind,
-        namespace: namespace.clone(),
-        name: name.into(),
-        version: version.into(),
-    };
-    let mut changes = vec![gone(kind, name, version)];
-    let orphaned: Vec<Arc<str>> = draft
-        .manifests(DefinitionKind::Trigger)
-        .into_iter()
-        .filter_map(|entry| match &*entry.manifest {
-            Manifest::Trigger(t) => targets(t, kind, name, &draft).then(|| entry.definition.name.clone()),
-            _ => None,
-        })
-        .collect();
-    for trigger in orphaned {
-        draft.remove(DefinitionKind::Trigger, &trigger, "");
-        changes.push(gone(DefinitionKind::Trigger, &trigger, ""));
-    }
-    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Definitions(changes)] }).await?;
-    rooms.catalog.swap(namespace, Some(draft));
+    draft.remove(kind, name, "");
+    let mark = deletion_id(namespace, kind, name).map(|id| OperatorChange::Work { id, body: None });
+    let (namespace, name, version) = (namespace.clone(), name.into(), "".into());
+    let change = DefinitionChange::Delete { kind, namespace: namespace.clone(), name, version };
+    let parts = vec![Part::Operator(mark.into_iter().collect()), Part::Definitions(vec![change])];
+    submit(rooms, Batch { class: Class::Running, parts }).await?;
+    rooms.catalog.swap(&namespace, Some(draft));
     Ok(())
+}
+
+fn word(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::Workflow => "workflow",
+        DefinitionKind::Source => "source",
+        DefinitionKind::Trigger => "trigger",
+        DefinitionKind::Function => "function",
+        DefinitionKind::Connection => "connection",
+        DefinitionKind::Queue => "queue",
+    }
 }
 
 fn targets(trigger: &manifest::Trigger, kind: DefinitionKind, name: &str, draft: &Space) -> bool {
@@ -111,8 +154,15 @@ pub async fn put_namespace(rooms: &Rooms, namespace: &Namespace, text: &str) -> 
 /// Removes a namespace and everything of it.
 pub async fn delete_namespace(rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
     let _writing = rooms.catalog.writing.lock().await;
-    if rooms.catalog.existing(namespace).is_none() {
+    let Some(space) = rooms.catalog.existing(namespace) else {
         return Err(Error::not_found("namespace", &**namespace));
+    };
+    let sources = space.manifests(DefinitionKind::Source);
+    if let Some(held) = sources.iter().find(|entry| relations::is_two_way(&space, &entry.definition.name)) {
+        let name = &held.definition.name;
+        let detail =
+            format!("remove the namespace: the Source `{name}` has entries at its server; remove it first");
+        return Err(Error::conflict("source-held", detail));
     }
     let change = OperatorChange::DropNamespace(namespace.clone());
     submit(rooms, Batch { class: Class::Running, parts: vec![Part::Operator(vec![change])] }).await?;

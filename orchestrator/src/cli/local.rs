@@ -82,7 +82,7 @@ pub(super) async fn remove(rooms: &Rooms, names: &[Name]) -> Vec<String> {
     for kind in all {
         for (namespace, word, name) in names.iter().filter(|(_, word, _)| *word == apply::word(kind)) {
             match apply::delete(rooms, namespace, (kind, name, "")).await {
-                Ok(()) => told.push(format!("deleted {word} {name}")),
+                Ok(_) => told.push(format!("deleted {word} {name}")),
                 // A trigger goes with its target.
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => told.push(format!("cannot delete {word} {name}: {error}")),

@@ -14,6 +14,7 @@ use crate::setup::{Package, Proof};
 pub(super) const SERVICE: Service = Service {
     name: "mariadb",
     variable: "TIDEMILL_TEST_MARIADB",
+    preferred: None,
     packages: &[Package { name: "mariadb-server", proof: Proof::Check(is_installed) }],
     fetch: |_| Ok(()),
     init,

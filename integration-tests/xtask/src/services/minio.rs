@@ -10,13 +10,15 @@ use std::process::Command;
 
 use super::{Places, Service, free_ports, write};
 use crate::error::{Error, Result, While};
+use crate::setup::{Package, Proof};
 use crate::{http, process};
 
 /// MinIO.
 pub(super) const SERVICE: Service = Service {
     name: "minio",
     variable: "TIDEMILL_TEST_MINIO",
-    packages: &[],
+    preferred: Some("127.0.0.1:19000"),
+    packages: &[Package { name: "curl", proof: Proof::Program("curl") }],
     fetch,
     init,
     start,

@@ -15,6 +15,7 @@ use crate::setup::{Package, Proof};
 pub(super) const SERVICE: Service = Service {
     name: "mysql",
     variable: "TIDEMILL_TEST_MYSQL",
+    preferred: None,
     packages: PACKAGES,
     fetch,
     init,
