@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidemill_engine::record::SubscriptionChange;
 use tidemill_store::{Batch, Class, OperatorChange, Part, Store};
 
+use crate::bookmarks::Bookmarks;
 use crate::buffer::{self, Buffers};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -67,6 +68,7 @@ impl Hall {
             waiters: Waiters::default(),
             secrets,
             reconcile: config.reconcile,
+            bookmarks: Bookmarks::default(),
             stream: Stream::default(),
             broken: tokio_util::sync::CancellationToken::new(),
         });

@@ -128,7 +128,8 @@ impl Driver {
                 // What is shown is durable: a question in between waits for the commit.
                 Some(slot) if !slot.born || slot.undurable > 0 => slot.deferred.push(Input::Query(id, reply)),
                 found => {
-                    let _ = reply.send(found.map(|slot| view(slot)));
+                    let full = found.map(|slot| ExecutionView::in_full(&slot.program, &slot.execution));
+                    let _ = reply.send(full);
                 }
             },
         }
@@ -189,7 +190,9 @@ impl Driver {
 
     fn command(&mut self, command: Command, turn: &mut Turn) {
         let Command { execution: id, verb, reason, key, reply } = command;
-        if self.slots.get(&id).is_some_and(|s| !s.born) {
+        // A repeated signal is answered once the first one is durable.
+        let early = |s: &Slot| !s.born || s.undurable > 0 && repeats(&verb, &s.execution);
+        if self.slots.get(&id).is_some_and(early) {
             let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.deferred.push(again);
@@ -197,15 +200,24 @@ impl Driver {
             return;
         }
         turn.part.inbox_done.extend(key);
+        let mut signal = false;
         let input = match verb {
             Verb::Cancel => engine::Input::Cancel { reason },
             Verb::Suspend => engine::Input::Suspend { reason },
             Verb::Resume => engine::Input::Resume { reason },
             Verb::Retry { input, from } => engine::Input::Retry { input, from, reason },
+            Verb::Signal(event) => {
+                signal = true;
+                engine::Input::Signal(event)
+            }
+            Verb::Callback { visit, answer } => engine::Input::Callback { visit, answer },
         };
         let verdict = self.step(id, input, turn);
         let Some(reply) = reply else { return };
         match verdict {
+            Some(Verdict::Stale) if signal => {
+                let _ = reply.send(Err(Error::conflict(DUPLICATE, "the signal has arrived before")));
+            }
             Some(Verdict::Applied | Verdict::Stale) => turn.released.replies.push(reply),
             Some(Verdict::Refused(why)) => {
                 let _ = reply.send(Err(Error::conflict("state", &*why)));
@@ -272,7 +284,12 @@ impl Driver {
             Effect::Call { visit, attempt } => {
                 let secrets = self.rooms.secrets.of(&slot.execution.birth().namespace);
                 match engine::prepare(&slot.program, &slot.execution, visit, &secrets) {
-                    Ok(order) => turn.released.orders.push(order),
+                    Ok(mut order) => {
+                        if let Some(version) = self.rooms.dispatch.choose(&mut order) {
+                            self.step(id, engine::Input::Chosen { visit, version }, turn);
+                        }
+                        turn.released.orders.push(order);
+                    }
                     Err(fault) => {
                         turn.released
                             .pushes
@@ -303,8 +320,10 @@ impl Driver {
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
-                let now = self.now();
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
+                // A listen takes what was accepted after its execution began: also what that emits in its first instant.
+                let began = slot.execution.started().map_or(0, |at| at.0);
+                let at = self.now().max(Time(began + 1));
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -393,6 +412,13 @@ impl Driver {
         self.slots.retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
         metrics::counter!("tidemill_evicted_executions_total").increment((before - self.slots.len()) as u64);
     }
+}
+
+/// Code of the conflict that a repeated signal is.
+pub(crate) const DUPLICATE: &str = "duplicate-signal";
+
+fn repeats(verb: &Verb, execution: &Execution) -> bool {
+    matches!(verb, Verb::Signal(event) if execution.has_signal(event))
 }
 
 struct Child {

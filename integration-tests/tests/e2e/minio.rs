@@ -393,3 +393,30 @@ async fn heavy_a_bus_carries_the_same_events() {
     assert_eq!(tags(&server, "by-bus", "key").await.len(), 3);
     assert_eq!(event(&mut server.client(), "other", "1", "s", 0).await.unwrap().status, 202);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_example_10_runs_as_its_readme_tells() {
+    let Some(mut minio) = Minio::new("examples/10-minio-upload") else { return };
+    let folder = folder();
+    let server = Server::start(folder.path(), &[LOOPBACK]).await;
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/10-minio-upload");
+    let read = |name: &str| std::fs::read_to_string(example.join(name)).unwrap();
+    let documents = ["workflow.yaml", "source.yaml", "trigger.yaml"].map(read).join("\n---\n");
+    apply(&server, &documents.replace("127.0.0.1:19000", &minio.address.to_string())).await;
+    minio.start().await;
+    let script = std::process::Command::new("sh")
+        .arg(example.join("happening.sh"))
+        .env("MINIO", minio.address.to_string())
+        .output()
+        .unwrap();
+    assert!(script.status.success(), "{script:?}");
+    let key = String::from_utf8(script.stdout).unwrap();
+    let is_filed =
+        async || tags(&server, "file-upload", "key").await == [key.trim()] && open(&server).await == 0;
+    until("it is filed", LIMIT, is_filed).await;
+    let execution = all(&server, "/executions", "&status=completed").await.pop();
+    let id = execution.unwrap_or_else(|| panic!("{}", server.log()))["id"].as_str().unwrap().to_owned();
+    let output = get(&server, &format!("/executions/{id}")).await["output"].clone();
+    let expected: Value = serde_json::from_str(&read("expected-output.json")).unwrap();
+    assert_eq!(output, expected);
+}

@@ -39,15 +39,19 @@ pub(crate) fn demo(name: &str, keep: bool) -> Result<()> {
         Begin::Event { body, id } => {
             say(begun, &format!("3/4 sending the event {id} to http://{}{NAMESPACE}/events", server.address));
             send(&server.address, body)?;
-            Mark { member: "id", value: id.clone() }
+            Some(Mark { member: "id", value: id.clone() })
         }
         Begin::Happening => {
             say(begun, "3/4 running happening.sh");
-            happen(&example.dir, &server, &servers)?
+            Some(happen(&example.dir, &server, &servers)?)
+        }
+        Begin::Itself => {
+            say(begun, "3/4 sending nothing: its source fires by itself");
+            None
         }
     };
-    say(begun, "4/4 waiting for the execution it begins");
-    let execution = completed(&server, &mark)?;
+    say(begun, "4/4 waiting for the execution that begins");
+    let execution = completed(&server, mark.as_ref())?;
     println!("{}", summary(&execution));
     check_output(&execution, example.expected.as_ref())?;
     say(begun, "done");
@@ -76,6 +80,8 @@ enum Begin {
     Event { body: Vec<u8>, id: String },
     /// happening.sh.
     Happening,
+    /// Nothing from here: a source fires by itself.
+    Itself,
 }
 
 /// By what the event of the execution is known.
@@ -93,6 +99,8 @@ impl Example {
         }
         let begin = if dir.join("happening.sh").is_file() {
             Begin::Happening
+        } else if !dir.join("event.json").is_file() {
+            Begin::Itself
         } else {
             let file = dir.join("event.json");
             let body = fs::read(&file).cannot(|| format!("read {}", file.display()))?;
@@ -111,7 +119,9 @@ impl Example {
     /// Addresses of servers in its documents become those of the servers that are up.
     fn copy(&self, name: &str, servers: &services::Running) -> Result<PathBuf> {
         let target = places::target().join("demo").join(name);
-        process::stop(&target.join("pid"), STOP_GRACE)?;
+        for pid in ["pid", "desk.pid"] {
+            process::stop(&target.join(pid), STOP_GRACE)?;
+        }
         let _ = fs::remove_dir_all(&target);
         let files = target.join("files");
         copy_folder(&self.dir, &files)?;
@@ -152,32 +162,55 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A running `tidemill dev`; it ends when this is dropped, and when this program is gone.
+/// A running `tidemill dev`, with the example's own desk beside it if it has one; both end when this is dropped, and
+/// when this program is gone.
 struct Server {
     address: String,
     pid_file: PathBuf,
     log: PathBuf,
+    desk: Option<(PathBuf, Guard)>,
     _guard: Guard,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = process::stop(&self.pid_file, STOP_GRACE);
+        if let Some((pid_file, _)) = &self.desk {
+            let _ = process::stop(pid_file, STOP_GRACE);
+        }
     }
+}
+
+/// Starts `desk.py` of an example, which answers its functions; its port and the server's address are its arguments.
+fn desk(dir: &Path, port: u16, server: &str) -> Result<Option<(PathBuf, Guard)>> {
+    let script = dir.join("files/desk.py");
+    if !script.exists() {
+        return Ok(None);
+    }
+    let pid_file = dir.join("desk.pid");
+    let mut command = Command::new("python3");
+    command.arg(&script).arg(port.to_string()).arg(format!("http://{server}"));
+    process::start(&mut command, &dir.join("desk.log"), &pid_file)?;
+    let guard = Guard::over(&pid_file)?;
+    Ok(Some((pid_file, guard)))
 }
 
 impl Server {
     fn start(dir: &Path) -> Result<Self> {
         // 8484 and 8485 are the product's own default ports.
-        let [api, metrics] = services::free_ports([8484, 8485])?;
+        let [api, metrics, beside] = services::free_ports([8484, 8485, 8499])?;
+        let address = format!("127.0.0.1:{api}");
+        let desk = desk(dir, beside, &address)?;
         let files = dir.join("files");
         let (pid_file, log) = (dir.join("pid"), dir.join("log"));
         let mut command = Command::new(places::target().join("debug/tidemill"));
         command.arg("dev").arg(&files).arg("--listen").arg(format!("127.0.0.1:{api}"));
+        command
+            .env("TIDEMILL_EGRESS__REWRITE", format!(r#"{{"desk.example": "http://127.0.0.1:{beside}"}}"#));
         command.arg("--metrics-listen").arg(format!("127.0.0.1:{metrics}")).current_dir(&files);
         process::start(&mut command, &log, &pid_file)?;
         let guard = Guard::over(&pid_file)?;
-        let server = Self { address: format!("127.0.0.1:{api}"), pid_file, log, _guard: guard };
+        let server = Self { address, pid_file, log, desk, _guard: guard };
         let ready = process::wait_until(READY_DEADLINE, || {
             !server.lives() || http::get(&server.address, "/readyz").is_ok_and(|answer| answer.status == 200)
         });
@@ -206,7 +239,7 @@ fn send(address: &str, event: &[u8]) -> Result<()> {
     Err(Error::Failed(format!("send the event: status {}\n{}", answer.status, answer.text())))
 }
 
-/// Runs happening.sh against the servers as soon as every Source reads; it prints the subject of its event.
+/// Runs happening.sh against the servers; it prints the subject of its event.
 fn happen(dir: &Path, server: &Server, servers: &services::Running) -> Result<Mark> {
     let mut script = Command::new("sh");
     script.arg(dir.join("happening.sh"));
@@ -223,8 +256,8 @@ fn happen(dir: &Path, server: &Server, servers: &services::Running) -> Result<Ma
     Ok(Mark { member: "subject", value: said.trim().to_owned() })
 }
 
-/// Waits until the execution begun by the event has ended; an end other than completed is an error.
-fn completed(server: &Server, mark: &Mark) -> Result<Value> {
+/// Waits until the execution begun by the event (without one: any) has ended; an end other than completed is an error.
+fn completed(server: &Server, mark: Option<&Mark>) -> Result<Value> {
     let (mut found, mut why) = (None, None);
     let ended = process::wait_until(ENDED_DEADLINE, || {
         match execution_of(&server.address, mark) {
@@ -241,20 +274,22 @@ fn completed(server: &Server, mark: &Mark) -> Result<Value> {
         (Some(execution), _) => {
             Err(server.trouble(&format!("see the end of the execution:\n{}\n", summary(&execution))))
         }
-        (None, Some(error)) => {
-            Err(server.trouble(&format!("find an execution begun by {}: {error}", mark.value)))
-        }
-        (None, None) => Err(server.trouble(&format!("find an execution begun by {}", mark.value))),
+        (None, Some(error)) => Err(server.trouble(&format!("find the execution that begins: {error}"))),
+        (None, None) => Err(server.trouble("find the execution that begins")),
     }
 }
 
 /// The execution begun by the event, if it is listed yet.
-fn execution_of(address: &str, mark: &Mark) -> Result<Option<Value>> {
+fn execution_of(address: &str, mark: Option<&Mark>) -> Result<Option<Value>> {
     let list = fetch(address, &format!("{NAMESPACE}/executions"))?;
     for item in list["items"].as_array().into_iter().flatten() {
         let Some(id) = item["id"].as_str() else { continue };
         let execution = fetch(address, &format!("{NAMESPACE}/executions/{id}"))?;
-        if event_of(address, &execution)?[mark.member] == mark.value {
+        let is_wanted = match mark {
+            Some(mark) => event_of(address, &execution)?[mark.member] == mark.value,
+            None => true,
+        };
+        if is_wanted {
             return Ok(Some(execution));
         }
     }

@@ -3,7 +3,6 @@
 //! The counterpart of `decode`. A fault that follows an equal one is written as one byte.
 
 use tidemill_dsl::fault::Fault;
-use tidemill_dsl::order::Outcome;
 use tidemill_dsl::value::Value;
 
 use crate::codec::Writer;
@@ -44,6 +43,10 @@ pub(crate) mod tag {
     pub(crate) const COMPLETED: u8 = 26;
     pub(crate) const WORKFLOW_FAULTED: u8 = 27;
     pub(crate) const WORKFLOW_CANCELLED: u8 = 28;
+    pub(crate) const PROMISED: u8 = 40;
+    pub(crate) const SIGNALLED: u8 = 41;
+    pub(crate) const HEEDED: u8 = 42;
+    pub(crate) const CHOSEN: u8 = 60;
 }
 
 /// The body of a transition.
@@ -94,9 +97,18 @@ fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
             head(w, tag::RETRIED, *visit);
             w.optional_time(*limit);
         }
+        Record::Chosen { visit, version } => {
+            head(w, tag::CHOSEN, *visit);
+            w.number((*version).into());
+        }
         Record::Heard { visit, pos } => {
             head(w, tag::HEARD, *visit);
             w.number(*pos);
+        }
+        Record::Promised { visit } => head(w, tag::PROMISED, *visit),
+        Record::Heeded { visit, at } => {
+            head(w, tag::HEEDED, *visit);
+            w.number((*at).into());
         }
         Record::Patched { visit, flow } => {
             head(w, tag::PATCHED, *visit);
@@ -128,6 +140,10 @@ fn whole(w: &mut Writer, record: &Record) {
         Record::Taken { input } => {
             w.byte(tag::TAKEN);
             w.value(input);
+        }
+        Record::Signalled(event) => {
+            w.byte(tag::SIGNALLED);
+            w.value(&event.to_value());
         }
         Record::Yielded(rest) => {
             w.byte(tag::YIELDED);
@@ -262,11 +278,11 @@ pub(crate) fn put_work(w: &mut Writer, work: &Work) {
 
 pub(crate) fn put_kept(w: &mut Writer, kept: &Kept) {
     match kept {
-        Kept::Outcome(Outcome::Done(value)) => {
+        Kept::Outcome(Ok(value)) => {
             w.byte(0);
             w.value(value);
         }
-        Kept::Outcome(Outcome::Failed(fault)) => {
+        Kept::Outcome(Err(fault)) => {
             w.byte(1);
             w.fault(fault);
         }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::{ExecutionId, Time, Visit};
 use tidemill_dsl::program::{Kind, Program, TaskId};
 use tidemill_dsl::value::{Map, Value};
@@ -44,6 +45,10 @@ pub struct Execution {
     pub(crate) kept: Vec<(Visit, Kept)>,
     /// Positions of the events consumed.
     pub(crate) heard: BTreeSet<u64>,
+    /// Signals that no listen has taken yet, in order of arrival.
+    pub(crate) signals: Vec<Arc<Event>>,
+    /// Source and id of every signal that arrived.
+    pub(crate) signalled: BTreeSet<(Arc<str>, Arc<str>)>,
 }
 
 /// An outside call that is open.
@@ -66,6 +71,14 @@ pub struct WaitingFor {
     pub reference: Arc<str>,
     /// Its visit.
     pub visit: Visit,
+    /// Its attempt, from 1; for a `try` that will retry, the attempt that failed.
+    pub attempt: u32,
+    /// When it began.
+    pub since: Time,
+    /// When its own timeout ends it.
+    pub deadline: Option<Time>,
+    /// Whom its call calls ([`crate::callee`]), where the asker had it made.
+    pub callee: Option<String>,
     /// What.
     pub what: Awaited,
 }
@@ -75,6 +88,8 @@ pub struct WaitingFor {
 pub enum Awaited {
     /// The outcome of an outside call.
     Call,
+    /// The callback of a partner who has taken the call.
+    Callback,
     /// The end of a `wait`.
     Timer(Time),
     /// An event, of this type if the filter states one.
@@ -108,6 +123,8 @@ impl Execution {
             queue: Vec::new(),
             kept: Vec::new(),
             heard: BTreeSet::new(),
+            signals: Vec::new(),
+            signalled: BTreeSet::new(),
         }
     }
 
@@ -135,7 +152,7 @@ impl Execution {
         for frame in self.open() {
             match &frame.state {
                 State::Wait(_) | State::Listen => some = true,
-                State::Call | State::Child | State::Ready => return false,
+                State::Call | State::Callback | State::Child | State::Ready => return false,
                 State::Try(attempts) if matches!(attempts.phase, Phase::Delay(_)) => return false,
                 _ => {}
             }
@@ -196,6 +213,8 @@ impl Execution {
             + kept
             + self.queue.len() * size_of::<Work>()
             + self.heard.len() * 12
+            + self.signals.iter().map(|signal| signal.to_value().size()).sum::<usize>()
+            + self.signalled.iter().map(|(source, id)| source.len() + id.len() + 64).sum::<usize>()
     }
 
     /// What it waits for, in order of visit. Empty when it is pending, ended, or about to go on.
@@ -206,6 +225,7 @@ impl Execution {
                 let task = program.task(frame.task);
                 let what = match (&frame.state, &task.kind) {
                     (State::Call, _) => Awaited::Call,
+                    (State::Callback, _) => Awaited::Callback,
                     (State::Wait(until), _) => Awaited::Timer(*until),
                     (State::Listen, Kind::Listen(listen)) => {
                         Awaited::Event(listen.filter.event_type().map(Arc::from))
@@ -214,8 +234,20 @@ impl Execution {
                     (State::Try(Attempts { phase: Phase::Delay(until), .. }), _) => Awaited::Retry(*until),
                     _ => return None,
                 };
-                let (name, reference) = (task.name.clone(), task.reference.clone());
-                Some(WaitingFor { name, reference, visit: frame.visit, what })
+                let attempt = match &frame.state {
+                    State::Try(attempts) => attempts.number,
+                    _ => frame.attempt,
+                };
+                Some(WaitingFor {
+                    name: task.name.clone(),
+                    reference: task.reference.clone(),
+                    visit: frame.visit,
+                    attempt,
+                    since: frame.started,
+                    deadline: frame.deadline,
+                    callee: None,
+                    what,
+                })
             })
             .collect()
     }

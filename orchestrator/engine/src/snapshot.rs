@@ -9,14 +9,14 @@ use tidemill_dsl::program::{Program, TaskId};
 use tidemill_dsl::value::Value;
 
 use crate::codec::{DecodeError, Read, Reader, Writer};
-use crate::decode::{get_birth, get_ended, get_kept, get_work, known};
+use crate::decode::{get_birth, get_ended, get_event, get_kept, get_work, known};
 use crate::encode::{put_birth, put_ended, put_kept, put_list, put_work};
 use crate::execution::{Attempts, Closed, Execution, Frame, Phase, Slot, State};
 use crate::history::Record;
 use crate::record::Birth;
 
-/// The format of snapshots.
-const FORMAT: u8 = 1;
+/// The format of snapshots; those of format 1 hold no signals.
+const FORMAT: u8 = 2;
 
 impl Execution {
     /// The state as bytes.
@@ -48,6 +48,12 @@ impl Execution {
         });
         out.w.number(self.heard.len() as u64);
         self.heard.iter().for_each(|pos| out.w.number(*pos));
+        put_list(&mut out.w, &self.signals, |w, signal| w.value(&signal.to_value()));
+        out.w.number(self.signalled.len() as u64);
+        for (source, id) in &self.signalled {
+            out.w.text(source);
+            out.w.text(id);
+        }
         out.w.bytes
     }
 
@@ -74,8 +80,13 @@ impl Execution {
     }
 }
 
-fn format(reader: &mut Reader<'_>) -> Read<()> {
-    if reader.byte()? == FORMAT { Ok(()) } else { Err(DecodeError("the format of a snapshot is unknown")) }
+fn format(reader: &mut Reader<'_>) -> Read<u8> {
+    let format = reader.byte()?;
+    if (1..=FORMAT).contains(&format) {
+        Ok(format)
+    } else {
+        Err(DecodeError("the format of a snapshot is unknown"))
+    }
 }
 
 #[derive(Default)]
@@ -141,6 +152,7 @@ impl Out {
             State::For { .. } => 7,
             State::Fork(_) => 8,
             State::Try(_) => 9,
+            State::Callback => 10,
         };
         self.w.byte(kind);
         match state {
@@ -203,7 +215,7 @@ struct In<'a> {
 
 impl In<'_> {
     fn execution(&mut self) -> Read<Execution> {
-        format(&mut self.r)?;
+        let format = format(&mut self.r)?;
         let birth = Arc::new(get_birth(&mut self.r)?);
         self.known.push(birth.input.clone());
         let mut x = Execution::unborn(birth);
@@ -228,6 +240,10 @@ impl In<'_> {
         x.queue = self.r.list(get_work)?;
         x.kept = self.r.list(|r| Ok((r.small()?, get_kept(r)?)))?;
         x.heard = self.r.list(Reader::number)?.into_iter().collect();
+        if format > 1 {
+            x.signals = self.r.list(|r| Ok(Arc::new(get_event(r)?)))?;
+            x.signalled = self.r.list(|r| Ok((r.text()?, r.text()?)))?.into_iter().collect();
+        }
         Ok(x)
     }
 
@@ -291,6 +307,7 @@ impl In<'_> {
                 State::Fork(slots)
             }
             9 => State::Try(self.attempts()?),
+            10 => State::Callback,
             _ => return Err(DecodeError("a state is of an unknown kind")),
         })
     }

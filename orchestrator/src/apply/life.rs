@@ -6,35 +6,79 @@ use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_store::{Batch, Class, Definition, DefinitionChange, DefinitionKind, OperatorChange, Part};
 
+use super::Match;
 use crate::buffer::submit;
 use crate::catalog::{ManifestEntry, Space, deletion_id};
 use crate::error::Error;
 use crate::relations;
 use crate::rooms::Rooms;
 
-/// Whether a removal is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// It is gone.
-    Done,
-    /// It, or a trigger that goes with it, goes when its source has let go of it.
-    Begun,
+/// What to remove.
+pub struct Removal<'a> {
+    /// Its kind.
+    pub kind: DefinitionKind,
+    /// Its name.
+    pub name: &'a str,
+    /// Its version, "" for all; of an alias the alias.
+    pub version: &'a str,
+    /// `If-Match`.
+    pub matching: Option<Match>,
+    /// Only judge.
+    pub dry_run: bool,
 }
 
-/// Removes a definition; a workflow's or function's triggers go with it. What has entries at a source fires no more
-/// from now on, and goes after them.
-pub async fn delete(
-    rooms: &Rooms,
-    namespace: &Namespace,
-    (kind, name, version): (DefinitionKind, &str, &str),
-) -> Result<Removal, Error> {
+/// The word for a kind in what is told of things not found.
+pub fn what(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::Workflow => "workflow",
+        DefinitionKind::Source => "source",
+        DefinitionKind::Trigger => "trigger",
+        DefinitionKind::Function => "function",
+        DefinitionKind::Connection => "connection",
+        DefinitionKind::Queue => "queue",
+        DefinitionKind::Alias => "alias",
+    }
+}
+
+/// The digest of what is there now.
+fn current(space: &Space, removal: &Removal<'_>) -> Option<[u8; 32]> {
+    let Removal { kind, name, version, .. } = *removal;
+    match kind {
+        DefinitionKind::Workflow => {
+            let version = Some(version).filter(|v| !v.is_empty());
+            space.workflow(name, version).map(|entry| entry.program.digest)
+        }
+        DefinitionKind::Alias => space.alias(name, version).map(|entry| entry.definition.digest),
+        _ => space.manifest(kind, name).map(|entry| entry.definition.digest),
+    }
+}
+
+/// Whether a removal is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Now,
+    /// It, or a trigger that goes with it, goes when its source has let go of it.
+    Later,
+}
+
+/// Removes a definition; a workflow's or function's triggers go with it, and a function's aliases. What has entries at
+/// a source fires no more from now on, and goes after them.
+pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) -> Result<Removed, Error> {
     let _writing = rooms.catalog.writing.lock().await;
     let space = rooms.catalog.space(namespace);
     let mut draft = space.draft();
-    if !draft.remove(kind, name, version) {
-        return Err(Error::not_found(word(kind), name));
+    let Removal { kind, name, version, .. } = removal;
+    let current = current(&space, &removal).ok_or_else(|| Error::not_found(what(kind), name))?;
+    Match::check(removal.matching.as_ref(), Some(current))?;
+    if removal.dry_run {
+        return Ok(Removed::Now);
     }
+    draft.remove(kind, name, version);
     let mut gone: Vec<(DefinitionKind, Arc<str>, &str)> = vec![(kind, name.into(), version)];
+    if kind == DefinitionKind::Function {
+        gone.push((DefinitionKind::Alias, name.into(), ""));
+    }
     for entry in draft.manifests(DefinitionKind::Trigger) {
         if let Manifest::Trigger(trigger) = &*entry.manifest
             && targets(trigger, kind, name, &draft)
@@ -44,25 +88,23 @@ pub async fn delete(
     }
     let (mut changes, mut marks) = (Vec::new(), Vec::new());
     for (kind, name, version) in gone {
-        let entry = space.manifest(kind, &name);
-        match (relations::is_held(&space, kind, &name), entry, deletion_id(namespace, kind, &name)) {
-            (true, Some(entry), Some(id)) => {
-                draft.put_manifest(entry.clone());
-                draft.mark_deleting(kind, &name);
-                marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
-            }
-            _ => {
-                draft.remove(kind, &name, version);
-                let (namespace, version) = (namespace.clone(), version.into());
-                changes.push(DefinitionChange::Delete { kind, namespace, name, version });
-            }
+        let held = space.manifest(kind, &name).filter(|_| relations::is_held(&space, kind, &name));
+        if let (Some(entry), Some(id)) = (held, deletion_id(namespace, kind, &name)) {
+            draft.put_manifest(entry.clone());
+            draft.mark_deleting(kind, &name);
+            marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
+        } else {
+            draft.remove(kind, &name, version);
+            let (namespace, version) = (namespace.clone(), version.into());
+            changes.push(DefinitionChange::Delete { kind, namespace, name, version });
         }
     }
-    let removal = if marks.is_empty() { Removal::Done } else { Removal::Begun };
+    let removed = if marks.is_empty() { Removed::Now } else { Removed::Later };
     let parts = vec![Part::Operator(marks), Part::Definitions(changes)];
     submit(rooms, Batch { class: Class::Running, parts }).await?;
     rooms.catalog.swap(namespace, Some(draft));
-    Ok(removal)
+    rooms.dispatch.sync(rooms);
+    Ok(removed)
 }
 
 /// Ends a removal: the source has let go.
@@ -86,23 +128,14 @@ pub(crate) async fn finish(
     Ok(())
 }
 
-fn word(kind: DefinitionKind) -> &'static str {
-    match kind {
-        DefinitionKind::Workflow => "workflow",
-        DefinitionKind::Source => "source",
-        DefinitionKind::Trigger => "trigger",
-        DefinitionKind::Function => "function",
-        DefinitionKind::Connection => "connection",
-        DefinitionKind::Queue => "queue",
-    }
-}
-
 fn targets(trigger: &manifest::Trigger, kind: DefinitionKind, name: &str, draft: &Space) -> bool {
     match (&trigger.target, kind) {
         (Target::Workflow { name: n, version }, DefinitionKind::Workflow) => {
             **n == *name && draft.workflow(n, version.as_deref()).is_none()
         }
-        (Target::Function { name: n, .. }, DefinitionKind::Function) => **n == *name,
+        (Target::Function { name: n, version }, DefinitionKind::Function | DefinitionKind::Alias) => {
+            **n == *name && !draft.has_function(n, version.as_deref())
+        }
         _ => false,
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn opened(machine: &mut Machine<'_>, visit: Visit) {
         Kind::Http(_) | Kind::Function(_) => call::opened(machine, visit),
         Kind::Local(local) => machine.begin_task(local.body, visit),
         Kind::RunWorkflow(run) => run::opened(machine, visit, run),
+        Kind::Listen(_) => machine.heed(visit),
         _ => {}
     }
 }

@@ -16,4 +16,5 @@ mod limits;
 mod orders;
 mod random;
 mod retries;
+mod signals;
 mod timeouts;
