@@ -109,6 +109,7 @@ impl Hand {
             .args(["-sS", "--fail-with-body", "--max-time", "10", "--path-as-is", "-X", method])
             .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("{}:{}", KEYS.0, KEYS.1)])
             .args(["--data-binary", body, "-H", "content-type: text/plain"])
+            .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
             .arg(format!("http://{}/{path}", self.0))
             .output();
         let output = output.expect("curl runs");
