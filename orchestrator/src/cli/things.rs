@@ -16,6 +16,8 @@ const TRIGGERS: &[Column] = &[
     ("NAME", "/metadata/name"),
     ("SOURCE", "/spec/source"),
     ("TARGET", "/spec/target"),
+    ("INTEGRATION", "/status/integration"),
+    ("SYNC", "/status/syncState"),
     ("PAUSED", "/status/paused"),
     ("MATCHED", "/status/matched"),
     ("BUFFERED", "/status/buffered"),
