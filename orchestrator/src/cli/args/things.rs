@@ -255,6 +255,16 @@ pub enum FunctionVerb {
         /// Name.
         name: String,
     },
+    /// List the aliases of a function, show one, or set its weights.
+    Alias {
+        /// Name of the function.
+        name: String,
+        /// The alias; all of them when left out.
+        alias: Option<String>,
+        /// `VERSION=WEIGHT`, as many as it takes; the weights sum to 100.
+        #[arg(requires = "alias")]
+        weights: Vec<String>,
+    },
 }
 
 /// `dead-letter`.
