@@ -68,12 +68,11 @@ pub(super) async fn trigger(verb: TriggerVerb, shared: &Shared) -> Outcome {
                         .filter_map(|(name, time)| Some((name, Value::text(time?)))),
                 ),
             };
-            let told = match &file {
-                Some(file) => offline(file, &name, &given)?,
-                None => {
-                    let path = ["triggers", name.as_str(), "test"];
-                    client.call(Method::POST, &path, &[], Body::Json(given)).await?.body
-                }
+            let told = if let Some(file) = &file {
+                offline(file, &name, &given)?
+            } else {
+                let path = ["triggers", name.as_str(), "test"];
+                client.call(Method::POST, &path, &[], Body::Json(given)).await?.body
             };
             output::object(shared.output, &told, "/matched");
             Ok(if told.get("matched") == Some(&Value::from(false)) { LINT } else { OK })
