@@ -16,6 +16,10 @@ mod disk;
 mod examples;
 #[path = "e2e/kafka.rs"]
 mod kafka;
+#[path = "e2e/minio.rs"]
+mod minio;
+#[path = "e2e/minio_server.rs"]
+mod minio_server;
 #[path = "e2e/order.rs"]
 mod order;
 #[path = "e2e/rate.rs"]
