@@ -10,6 +10,7 @@ use tidemill_dsl::value::Value;
 
 use crate::Verdict;
 use crate::execution::{Frame, State};
+use crate::fetch;
 use crate::history::{Kept, Record};
 use crate::machine::{Machine, Raw};
 use crate::record::{Due, Ended};
@@ -19,6 +20,9 @@ use crate::step;
 impl Machine<'_> {
     /// A call's outcome. One for a closed visit or another attempt is stale.
     pub(crate) fn on_outcome(&mut self, visit: Visit, attempt: u32, outcome: Outcome) -> Verdict {
+        if fetch::asks(self.x, visit, attempt) {
+            return self.use_or_keep(visit, Kept::Outcome(outcome));
+        }
         let wanted = |frame: &Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
         #[cfg(not(feature = "bug-double-outcome"))]
         let wanted = |frame: &Frame| wanted(frame) && frame.closed.is_none();
@@ -87,6 +91,10 @@ impl Machine<'_> {
 
 /// Uses a call's outcome.
 pub(crate) fn outcome(machine: &mut Machine<'_>, visit: Visit, outcome: Outcome) {
+    let fetches = machine.x.frame(visit).is_none_or(|frame| matches!(frame.state, State::Fetch(_)));
+    if fetches {
+        return machine.fetched(visit, outcome);
+    }
     settle(
         machine,
         visit,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidemill_dsl::ids::Visit;
 
 use crate::execution::{ROOT, State};
+use crate::frame::is_inner;
 use crate::history::{Kept, Record};
 use crate::machine::Machine;
 use crate::record::Status;
@@ -77,7 +78,7 @@ impl Machine<'_> {
     fn waiting(&self) -> Vec<Visit> {
         self.x
             .open()
-            .filter(|frame| matches!(frame.state, State::Wait(_) | State::Listen))
+            .filter(|frame| matches!(frame.state, State::Wait(_) | State::Listen) && !is_inner(frame.visit))
             .map(|frame| frame.visit)
             .collect()
     }

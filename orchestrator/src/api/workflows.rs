@@ -275,6 +275,6 @@ fn kind(kind: &Kind) -> &'static str {
         Kind::Listen(_) => "listen",
         Kind::Emit(_) => "emit",
         Kind::RunWorkflow(_) => "run",
-        Kind::Http(_) | Kind::Local(_) | Kind::Function(_) => "call",
+        Kind::Http(_) | Kind::Local(_) | Kind::Fetched(_) | Kind::Function(_) => "call",
     }
 }

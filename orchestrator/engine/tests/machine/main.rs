@@ -10,6 +10,8 @@ mod control;
 mod data;
 mod errors;
 mod events;
+mod extensions;
+mod fetching;
 mod flow;
 mod forks;
 mod limits;
