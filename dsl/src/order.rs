@@ -88,6 +88,8 @@ pub enum Outcome {
     Done(Value),
     /// The error; its `instance` is set by the engine.
     Failed(Fault),
+    /// The partner has taken the call and will answer later, by a callback.
+    Later,
 }
 
 /// How long a function's call may take when nothing else is said.

@@ -6,10 +6,16 @@
 
 #[path = "e2e/buffer.rs"]
 mod buffer;
+#[path = "e2e/contract.rs"]
+mod contract;
+#[path = "e2e/desk.rs"]
+mod desk;
 #[path = "e2e/disk.rs"]
 mod disk;
 #[path = "e2e/elsewhere.rs"]
 mod elsewhere;
+#[path = "e2e/examples.rs"]
+mod examples;
 #[path = "e2e/kafka.rs"]
 mod kafka;
 #[path = "e2e/order.rs"]

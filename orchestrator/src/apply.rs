@@ -14,12 +14,16 @@ use crate::catalog::Space;
 use crate::error::Error;
 use crate::rooms::Rooms;
 
+mod alias;
+mod condition;
 mod life;
 mod place;
 
+pub use alias::{AliasRequest, put_alias};
+pub use condition::Match;
 pub(crate) use life::make_namespace;
 use life::namespace_change;
-pub use life::{delete, delete_namespace, pause, put_namespace};
+pub use life::{Removal, delete, delete_namespace, pause, put_namespace, what};
 use place::{applied, place, secret_value};
 
 /// What an apply did to one document.
@@ -80,8 +84,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// When the path names the document: its kind and name.
     pub expected: Option<(DefinitionKind, &'a str)>,
-    /// `If-Match`: the digest the current one must have.
-    pub matching: Option<[u8; 32]>,
+    /// `If-Match`.
+    pub matching: Option<Match>,
 }
 
 enum Read {
@@ -249,6 +253,7 @@ pub fn word(kind: DefinitionKind) -> &'static str {
         DefinitionKind::Function => "Function",
         DefinitionKind::Connection => "Connection",
         DefinitionKind::Queue => "Queue",
+        DefinitionKind::Alias => "Alias",
     }
 }
 
@@ -263,10 +268,7 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             let found = match reference.kind {
                 "Source" => draft.manifest(DefinitionKind::Source, name).is_some(),
                 "Workflow" => draft.workflow(name, reference.version.as_deref()).is_some(),
-                "Function" => {
-                    let version = reference.version.as_deref().and_then(|v| v.parse().ok());
-                    draft.function(name, version).is_some()
-                }
+                "Function" => draft.has_function(name, reference.version.as_deref()),
                 "Connection" => draft.manifest(DefinitionKind::Connection, name).is_some(),
                 _ => true,
             };

@@ -44,6 +44,18 @@ pub struct ManifestEntry {
     pub manifest: Arc<Manifest>,
 }
 
+/// Versions of a function with their shares in a hundred.
+pub type Weights = Vec<(u32, u8)>;
+
+/// An alias of a function.
+#[derive(Clone, Debug)]
+pub struct AliasEntry {
+    /// As stored: the function's name, the alias as version, the weights as text.
+    pub definition: Arc<Definition>,
+    /// The weights.
+    pub weights: Weights,
+}
+
 /// A trigger, ready to fire.
 #[derive(Debug)]
 pub struct TriggerEntry {
@@ -92,6 +104,8 @@ pub struct Space {
     workflows: BTreeMap<Arc<str>, BTreeMap<Version, WorkflowEntry>>,
     functions: BTreeMap<Arc<str>, BTreeMap<u32, ManifestEntry>>,
     manifests: BTreeMap<(DefinitionKind, Arc<str>), ManifestEntry>,
+    /// By function, then by alias.
+    aliases: BTreeMap<Arc<str>, BTreeMap<Arc<str>, AliasEntry>>,
     triggers: BTreeMap<Arc<str>, Arc<TriggerEntry>>,
     order: Vec<Arc<TriggerEntry>>,
     matcher: Matcher,
@@ -151,6 +165,27 @@ impl Space {
         self.functions.iter()
     }
 
+    /// An alias of a function.
+    pub fn alias(&self, function: &str, alias: &str) -> Option<&AliasEntry> {
+        self.aliases.get(function)?.get(alias)
+    }
+
+    /// Every alias of a function.
+    pub fn aliases(&self, function: &str) -> impl Iterator<Item = (&Arc<str>, &AliasEntry)> {
+        self.aliases.get(function).into_iter().flatten()
+    }
+
+    /// Whether a function has what its caller names: a version by number, an alias, or simply the newest.
+    pub fn has_function(&self, name: &str, version: Option<&str>) -> bool {
+        match version {
+            None | Some("latest") => self.functions.contains_key(name),
+            Some(text) => match text.parse() {
+                Ok(number) => self.function(name, Some(number)).is_some(),
+                Err(_) => self.alias(name, text).is_some(),
+            },
+        }
+    }
+
     /// A source, trigger, connection or queue (or a function's highest version).
     pub fn manifest(&self, kind: DefinitionKind, name: &str) -> Option<&ManifestEntry> {
         match kind {
@@ -174,6 +209,7 @@ impl Space {
             workflows: self.workflows.clone(),
             functions: self.functions.clone(),
             manifests: self.manifests.clone(),
+            aliases: self.aliases.clone(),
             ..Space::default()
         }
     }
@@ -195,6 +231,11 @@ impl Space {
         }
     }
 
+    pub(crate) fn put_alias(&mut self, entry: AliasEntry) {
+        let (function, alias) = (entry.definition.name.clone(), entry.definition.version.clone());
+        self.aliases.entry(function).or_default().insert(alias, entry);
+    }
+
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
         match kind {
             DefinitionKind::Workflow if !version.is_empty() => {
@@ -208,7 +249,13 @@ impl Space {
                 removed
             }
             DefinitionKind::Workflow => self.workflows.remove(name).is_some(),
-            DefinitionKind::Function => self.functions.remove(name).is_some(),
+            DefinitionKind::Function => {
+                self.aliases.remove(name);
+                self.functions.remove(name).is_some()
+            }
+            DefinitionKind::Alias => {
+                self.aliases.get_mut(name).is_some_and(|own| own.remove(version).is_some())
+            }
             _ => self.manifests.remove(&(kind, name.into())).is_some(),
         }
     }
@@ -284,6 +331,7 @@ impl Catalog {
                 Some(Parsed::Manifest(manifest)) => {
                     space.put_manifest(ManifestEntry { definition, manifest });
                 }
+                Some(Parsed::Alias(weights)) => space.put_alias(AliasEntry { definition, weights }),
                 None => tracing::error!(
                     kind = ?definition.kind, name = %definition.name, version = %definition.version,
                     "a stored definition does not compile; it is left out"
@@ -382,11 +430,24 @@ impl Catalog {
 pub(crate) enum Parsed {
     Workflow(Arc<Program>),
     Manifest(Arc<Manifest>),
+    Alias(Weights),
+}
+
+/// The weights of an alias as stored: `{"1": 90, "2": 10}`.
+pub(crate) fn weights(text: &str) -> Option<Weights> {
+    let value = tidemill_dsl::value::Value::parse(text.as_bytes()).ok()?;
+    let pair = |(version, weight): (&Arc<str>, &tidemill_dsl::value::Value)| {
+        Some((version.parse().ok()?, u8::try_from(weight.as_i64()?).ok()?))
+    };
+    value.as_object()?.iter().map(pair).collect()
 }
 
 fn parse(definition: &Definition) -> Option<Parsed> {
     if definition.kind == DefinitionKind::Workflow {
         return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
+    }
+    if definition.kind == DefinitionKind::Alias {
+        return weights(&definition.text).map(Parsed::Alias);
     }
     let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
     manifest::parse(&document, &definition.text, &definition.namespace)

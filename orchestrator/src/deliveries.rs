@@ -19,6 +19,10 @@ use crate::inbox::DeliveryEnded;
 use crate::ingress;
 use crate::lanes::Input;
 use crate::rooms::Rooms;
+use crate::shard::create_pending;
+
+/// The tag that an execution begun by a replay has: the batch that replayed its event.
+pub const REPLAY: &str = "tidemill-replay";
 
 /// What becomes of a delivery.
 pub enum Verdict {
@@ -196,7 +200,7 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
 /// the same replay does it once. False if it was done before.
 pub async fn replay(
     rooms: &Arc<Rooms>,
-    namespace: &Namespace,
+    (namespace, batch): (&Namespace, &str),
     trigger: &str,
     row: &StoredEvent,
     at: Time,
@@ -209,7 +213,12 @@ pub async fn replay(
         ingress::start(&space, trigger, &envelope, about, (at, 1)).map_err(|(cause, fault)| {
             Error::Conflict { code: cause, detail: fault.detail.unwrap_or_default().to_string() }
         })?;
-    let birth = create.birth.clone();
+    let program =
+        space.target(trigger).ok_or_else(|| Error::not_found("target of trigger", &*trigger.name))?;
+    let mut birth = (*create.birth).clone();
+    birth.tags.push((REPLAY.into(), batch.into()));
+    let birth = Arc::new(birth);
+    let create = create_pending(&program, &birth);
     let buffered = delivery.is_some();
     let changes = delivery.into_iter().map(BufferChange::Enqueue).collect();
     let parts = vec![Part::Create(Box::new(create)), Part::Buffer(changes)];

@@ -2,29 +2,37 @@
 //!
 //! Calls nothing itself and keeps no order: what was not answered is asked for again after a restart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
 use tidemill_dsl::manifest::Manifest;
-use tidemill_dsl::order::Order;
+use tidemill_dsl::order::{Call, Order};
 use tidemill_dsl::value::Value;
 use tidemill_workers::egress::{Allow, Policy};
 use tidemill_workers::pool::{Answer, CALLS_IN_FLIGHT, Pool};
 use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
 use tidemill_workers::secret::SecretSource;
 
-use crate::catalog::ManifestEntry;
+use crate::catalog::{ManifestEntry, Space, Weights};
 use crate::config::Config;
 use crate::error::Error;
 use crate::lanes::{Input, Lanes};
 use crate::rooms::Rooms;
 use crate::secrets::Secrets;
 
-/// Functions by name, each with its versions and their digests.
-type Published = HashMap<(Namespace, Arc<str>), Vec<(u32, [u8; 32])>>;
+/// Functions by name.
+type Published = HashMap<(Namespace, Arc<str>), Known>;
+
+/// What is published of a function.
+#[derive(Default)]
+struct Known {
+    /// Versions with their digests.
+    versions: Vec<(u32, [u8; 32])>,
+    aliases: BTreeMap<Arc<str>, Weights>,
+}
 
 /// Calls of the outside.
 pub struct Dispatch {
@@ -35,7 +43,7 @@ pub struct Dispatch {
     secrets: Arc<dyn SecretSource>,
     process_dir: Option<PathBuf>,
     path: String,
-    /// Digest of every published version.
+    /// What the registry has.
     published: Mutex<Published>,
 }
 
@@ -69,6 +77,19 @@ impl Dispatch {
         }
     }
 
+    /// Puts a version in the place of the alias that an order names, and tells which; none if it names no alias.
+    pub fn choose(&self, order: &mut Order) -> Option<u32> {
+        let Call::Function { name, version, .. } = &mut order.what else {
+            return None;
+        };
+        if version.is_empty() || &**version == "latest" || version.parse::<u32>().is_ok() {
+            return None;
+        }
+        let chosen = self.registry.resolve(&order.namespace, name, version, order.execution).ok()?;
+        *version = chosen.to_string().into();
+        Some(chosen)
+    }
+
     /// Cuts a call off.
     pub fn abort(&self, execution: ExecutionId, visit: Visit) {
         self.pool.abort(execution, visit);
@@ -96,13 +117,14 @@ impl Dispatch {
                 let known = published.entry(key.clone()).or_default();
                 for (version, entry) in versions {
                     let mark = (*version, entry.definition.digest);
-                    if !known.contains(&mark)
+                    if !known.versions.contains(&mark)
                         && let Some(spec) = self.spec(entry)
                     {
                         self.registry.publish(&namespace, name, *version, spec);
-                        known.push(mark);
+                        known.versions.push(mark);
                     }
                 }
+                self.alias(&key, known, &space);
                 seen.push(key);
             }
         }
@@ -113,6 +135,21 @@ impl Dispatch {
             }
             keep
         });
+    }
+
+    /// Sets the aliases that have changed, removes those that are gone.
+    fn alias(&self, (namespace, name): &(Namespace, Arc<str>), known: &mut Known, space: &Space) {
+        let wanted: BTreeMap<Arc<str>, Weights> =
+            space.aliases(name).map(|(alias, entry)| (alias.clone(), entry.weights.clone())).collect();
+        let gone = known.aliases.keys().filter(|alias| !wanted.contains_key(*alias));
+        let gone = gone.map(|alias| (alias, Vec::new()));
+        let changed = wanted.iter().filter(|(alias, weights)| known.aliases.get(*alias) != Some(weights));
+        for (alias, weights) in gone.chain(changed.map(|(alias, weights)| (alias, weights.clone()))) {
+            if let Err(fault) = self.registry.set_alias(namespace, name, alias, weights) {
+                tracing::error!(function = %name, %alias, %fault, "cannot set an alias");
+            }
+        }
+        known.aliases = wanted;
     }
 
     fn spec(&self, entry: &ManifestEntry) -> Option<FunctionSpec> {

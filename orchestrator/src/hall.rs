@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidemill_engine::record::SubscriptionChange;
 use tidemill_store::{Batch, Class, OperatorChange, Part, Store};
 
+use crate::bookmarks::Bookmarks;
 use crate::buffer::{self, Buffers};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -66,6 +67,7 @@ impl Hall {
             listeners: Listeners::default(),
             waiters: Waiters::default(),
             secrets,
+            bookmarks: Bookmarks::default(),
             stream: Stream::default(),
             broken: tokio_util::sync::CancellationToken::new(),
         });

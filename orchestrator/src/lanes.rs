@@ -5,7 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use tidemill_dsl::event::StoredEvent;
+use tidemill_dsl::event::{Event, StoredEvent};
+use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Shard, Visit};
 use tidemill_dsl::order::Outcome;
 use tidemill_dsl::value::Value;
@@ -98,6 +99,15 @@ pub enum Verb {
         input: Option<Value>,
         /// The task to begin with, by reference.
         from: Option<Arc<str>>,
+    },
+    /// Give an event to its listens alone.
+    Signal(Arc<Event>),
+    /// End a call whose partner answers later.
+    Callback {
+        /// The task's visit.
+        visit: Visit,
+        /// The raw output, or the error.
+        answer: Result<Value, Fault>,
     },
 }
 

@@ -3,8 +3,12 @@
 //! It wires; it parses no protocol and decides no workflow. The whole service repeats one sentence: take an input,
 //! decide purely, commit once, then perform.
 
+// The stack of the front door is one type, as deep as it has layers.
+#![recursion_limit = "256"]
+
 pub mod api;
 pub mod apply;
+pub mod bookmarks;
 pub mod buffer;
 pub mod catalog;
 pub mod cli;
@@ -14,6 +18,7 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod error;
 pub mod feed;
+pub mod graph;
 pub mod hall;
 pub mod ids;
 pub mod inbox;

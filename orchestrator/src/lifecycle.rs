@@ -146,6 +146,7 @@ mod tests {
             error: None,
             reason: None,
             child: None,
+            function: None,
         }
     }
 

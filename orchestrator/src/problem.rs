@@ -25,7 +25,8 @@ const TYPE: &str = "urn:tidemill:problem:";
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a request is refused, before it is rendered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{detail}")]
 pub struct Problem {
     /// HTTP status.
     pub status: u16,

@@ -8,6 +8,7 @@ use tidemill_engine::Execution;
 use tidemill_store::{Refusal, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::bookmarks::Bookmarks;
 use crate::buffer::Buffers;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub struct Rooms {
     pub waiters: Waiters,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// Where histories were read up to.
+    pub bookmarks: Bookmarks,
     /// The post-commit stream.
     pub stream: Stream,
     /// Cancelled when a lane's batch could not be written: the process must end and start again from what is durable.

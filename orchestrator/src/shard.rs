@@ -14,7 +14,7 @@ use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
-use tidemill_store::{Create, InboxKey, Part, StateSnapshot};
+use tidemill_store::{Create, InboxKey, Part};
 
 use crate::error::Error;
 use crate::inbox;
@@ -23,13 +23,13 @@ use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
 mod release;
+mod snapshots;
 mod turn;
 
+use snapshots::Snapshots;
 pub use turn::{Released, create_pending};
 use turn::{Turn, child_ended, tell_parent, tell_trigger};
 
-/// A snapshot of an execution is stored after this many transitions.
-const SNAPSHOT_EVERY: u64 = 64;
 /// Inputs handled in one turn, at most: bounds the batch and the time to the next commit.
 const TURN_INPUTS: usize = 4096;
 /// Log bytes of one turn, at most.
@@ -45,8 +45,7 @@ struct Slot {
     undurable: u32,
     /// Its creation is durable.
     born: bool,
-    /// Transitions at the last stored snapshot.
-    snapshot: u64,
+    snapshots: Snapshots,
     /// Inputs that wait for its birth.
     deferred: Vec<Input>,
 }
@@ -128,7 +127,8 @@ impl Driver {
                 // What is shown is durable: a question in between waits for the commit.
                 Some(slot) if !slot.born || slot.undurable > 0 => slot.deferred.push(Input::Query(id, reply)),
                 found => {
-                    let _ = reply.send(found.map(|slot| view(slot)));
+                    let full = found.map(|slot| ExecutionView::in_full(&slot.program, &slot.execution));
+                    let _ = reply.send(full);
                 }
             },
         }
@@ -149,7 +149,14 @@ impl Driver {
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
-        let slot = Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
+        let slot = Slot {
+            program,
+            execution,
+            undurable: 1,
+            born: false,
+            snapshots: Snapshots::default(),
+            deferred: Vec::new(),
+        };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
@@ -171,8 +178,14 @@ impl Driver {
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot =
-                Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
+            let slot = Slot {
+                program,
+                execution,
+                undurable: 0,
+                born: true,
+                snapshots: Snapshots::default(),
+                deferred: Vec::new(),
+            };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -189,7 +202,9 @@ impl Driver {
 
     fn command(&mut self, command: Command, turn: &mut Turn) {
         let Command { execution: id, verb, reason, key, reply } = command;
-        if self.slots.get(&id).is_some_and(|s| !s.born) {
+        // A repeated signal is answered once the first one is durable.
+        let early = |s: &Slot| !s.born || s.undurable > 0 && repeats(&verb, &s.execution);
+        if self.slots.get(&id).is_some_and(early) {
             let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.deferred.push(again);
@@ -197,15 +212,24 @@ impl Driver {
             return;
         }
         turn.part.inbox_done.extend(key);
+        let mut signal = false;
         let input = match verb {
             Verb::Cancel => engine::Input::Cancel { reason },
             Verb::Suspend => engine::Input::Suspend { reason },
             Verb::Resume => engine::Input::Resume { reason },
             Verb::Retry { input, from } => engine::Input::Retry { input, from, reason },
+            Verb::Signal(event) => {
+                signal = true;
+                engine::Input::Signal(event)
+            }
+            Verb::Callback { visit, answer } => engine::Input::Callback { visit, answer },
         };
         let verdict = self.step(id, input, turn);
         let Some(reply) = reply else { return };
         match verdict {
+            Some(Verdict::Stale) if signal => {
+                let _ = reply.send(Err(Error::conflict(DUPLICATE, "the signal has arrived before")));
+            }
             Some(Verdict::Applied | Verdict::Stale) => turn.released.replies.push(reply),
             Some(Verdict::Refused(why)) => {
                 let _ = reply.send(Err(Error::conflict("state", &*why)));
@@ -227,19 +251,10 @@ impl Driver {
         if !decision.records.is_empty() {
             let transition = engine::transition(&slot.execution, &decision);
             turn.bytes += transition.body.len();
+            turn.part.states.extend(slot.snapshots.after(&slot.execution, transition.body.len()));
             turn.part.transitions.push(transition);
             slot.undurable += 1;
             turn.released.touched.push(id);
-            let folded = slot.execution.transitions();
-            if folded >= slot.snapshot + SNAPSHOT_EVERY && !slot.execution.status().ended() {
-                slot.snapshot = folded;
-                turn.part.states.push(StateSnapshot {
-                    execution: id,
-                    next: slot.execution.next_sequence(),
-                    transitions: folded,
-                    body: slot.execution.snapshot(),
-                });
-            }
         }
         self.effects(id, decision, turn);
         self.deciding = None;
@@ -272,7 +287,12 @@ impl Driver {
             Effect::Call { visit, attempt } => {
                 let secrets = self.rooms.secrets.of(&slot.execution.birth().namespace);
                 match engine::prepare(&slot.program, &slot.execution, visit, &secrets) {
-                    Ok(order) => turn.released.orders.push(order),
+                    Ok(mut order) => {
+                        if let Some(version) = self.rooms.dispatch.choose(&mut order) {
+                            self.step(id, engine::Input::Chosen { visit, version }, turn);
+                        }
+                        turn.released.orders.push(order);
+                    }
                     Err(fault) => {
                         turn.released
                             .pushes
@@ -303,8 +323,10 @@ impl Driver {
             }
             Effect::Emit(event) => {
                 let namespace = slot.execution.birth().namespace.clone();
-                let now = self.now();
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
+                // A listen takes what was accepted after its execution began: also what that emits in its first instant.
+                let began = slot.execution.started().map_or(0, |at| at.0);
+                let at = self.now().max(Time(began + 1));
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -361,8 +383,8 @@ impl Driver {
         };
         let resumed = engine::resume(&program, &execution);
         let pending = execution.status() == Status::Pending;
-        let snapshot = execution.transitions();
-        let slot = Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
+        let snapshots = Snapshots::from(execution.transitions());
+        let slot = Slot { program, execution, undurable: 0, born: true, snapshots, deferred: Vec::new() };
         self.slots.insert(id, slot);
         turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
         turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
@@ -393,6 +415,13 @@ impl Driver {
         self.slots.retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
         metrics::counter!("tidemill_evicted_executions_total").increment((before - self.slots.len()) as u64);
     }
+}
+
+/// Code of the conflict that a repeated signal is.
+pub(crate) const DUPLICATE: &str = "duplicate-signal";
+
+fn repeats(verb: &Verb, execution: &Execution) -> bool {
+    matches!(verb, Verb::Signal(event) if execution.has_signal(event))
 }
 
 struct Child {

@@ -38,6 +38,11 @@ pub(crate) fn fields(order: &Order) -> [Option<String>; 6] {
     ]
 }
 
+/// The path of the API under which a partner ends the task later: `/complete` or `/fail` follows it.
+pub(crate) fn callback(order: &Order) -> String {
+    format!("/v1/namespaces/{}/executions/{}/tasks/{}", ascii(&order.namespace), order.execution, order.visit)
+}
+
 /// The W3C trace context of a call: the trace is the execution's, the span that of one attempt at one visit.
 pub fn traceparent(order: &Order) -> String {
     let trace = Sha256::digest(order.execution.0);

@@ -7,6 +7,7 @@ use crate::program::{FetchedCall, FunctionCall, Kind, LocalCall};
 use crate::reader::{Place, Reader, with_guess};
 
 use super::Compiler;
+use super::resource::function_at;
 use super::scope::Where;
 use super::task::Site;
 use super::values::At;
@@ -43,7 +44,7 @@ impl<'a> Compiler<'a> {
             return Some(Kind::Local(LocalCall { body: self.functions[number], with }));
         }
         if name.contains("://") {
-            let need = self.function_at(&name, place, at)?;
+            let need = function_at(place, at)?;
             return Some(Kind::Fetched(FetchedCall { need, with: super::given(with)? }));
         }
         let (name, version, catalog) = self.published(&name, place)?;

@@ -97,12 +97,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// The function behind a URL.
-    pub(super) fn function_at(&self, uri: &str, place: &Place, at: At) -> Option<Need> {
-        let uri = literal(&Place { node: place.node, ..place.clone() }, at).map(|_| uri.into())?;
-        Some(Need { kind: ResourceKind::Function, uri, auth: None, written: Value::Null })
-    }
-
     /// `NAME:VERSION` of a catalog: `{endpoint}/functions/NAME/VERSION/function.yaml`.
     pub(super) fn function_of(&self, catalog: &Place, function: (&str, &str), at: At) -> Option<Need> {
         let mut reader = Reader::open(catalog.clone(), at.sink, "a catalog")?;
@@ -113,6 +107,12 @@ impl Compiler<'_> {
         let uri = format!("{base}/functions/{name}/{version}/function.yaml").into();
         Some(Need { kind: ResourceKind::Function, uri, auth, written })
     }
+}
+
+/// The function behind a URL.
+pub(super) fn function_at(place: &Place, at: At) -> Option<Need> {
+    let uri = literal(place, at)?;
+    Some(Need { kind: ResourceKind::Function, uri, auth: None, written: Value::Null })
 }
 
 /// An absolute http or https URI without expressions: it names what an execution keeps.

@@ -79,7 +79,14 @@ async fn closed_loop(
     (latencies.len() as u64, latencies)
 }
 
-async fn measured(options: &Options, server: &Server, name: &str, workflow: &str, connections: usize) -> f64 {
+/// One round of W1 over a workflow of ten steps; gives steps per second.
+pub(super) async fn measured(
+    options: &Options,
+    server: &Server,
+    name: &str,
+    workflow: &str,
+    connections: usize,
+) -> f64 {
     let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
     closed_loop(server.address, &path, connections, Duration::from_secs(2)).await;
     let before = Reading::take(server, &options.dir).await;

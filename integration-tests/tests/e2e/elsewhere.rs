@@ -118,7 +118,7 @@ do:
     output: {schema: {resource: {endpoint: 'https://outside.test/schema.json'}}, as: '{n: 1}'}
 - b: {call: 'ask:1.0.0@cat'}
 ";
-    apply(&server, &format!("{}---\n{}", held.function("hold"), workflow("kept", text))).await;
+    apply(&server, &format!("{}{}", held.function("hold"), workflow("kept", text))).await;
     held.hold();
     let id = begin(&server, "kept", "{\"n\":1}").await;
     until("the call inside", LIMIT, async || held.calls() == 1).await;
@@ -157,15 +157,12 @@ async fn secret(server: &Server, name: &str, value: &Value) {
 /// Every text that the service shows of an execution, its log included.
 async fn shown(server: &Server, id: &str) -> String {
     let mut texts = vec![server.log()];
-    for path in
-        [format!("/executions/{id}"), format!("/executions/{id}/history"), "/events?pageSize=1000".into()]
+    for path in [format!("/executions/{id}"), format!("/executions/{id}/history"), "/events?type=told".into()]
     {
         texts.push(get(server, &path).await.to_string());
     }
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let request = format!(
-        "GET {BASE}/stream?topics=execution:{id} HTTP/1.1\r\nhost: 127.0.0.1\r\nlast-event-id: 0\r\n\r\n"
-    );
+    let request = format!("GET {BASE}/stream?topics=execution:{id} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     until("the terminal frame", LIMIT, async || {

@@ -15,7 +15,7 @@ cargo xtask TASK
   setup                            install the system packages and tools the build and the tests need
   services up|down|status [NAME..] real servers on loopback for the tests (kafka)
   bench [ARGS]                     release build, then the benchmarks
-  conformance ARGS                 release build, then the conformance kits, e.g. --ctk DIR, --jq FILE
+  conformance ARGS                 release build, then the conformance kits: --ctk|--pages|--examples DIR, --jq FILE
   sim [--seed N] [--executions N]  the simulation tests alone
   ci                               format, lints, licences, planted bugs, tests: what .ci/run calls
 ";

@@ -32,13 +32,15 @@ pub(crate) fn demo(name: &str, keep: bool) -> Result<()> {
     process::run(cargo::cargo("build").args(["--workspace", "--locked", "--bin", "tidemill"]))?;
     say(begun, &format!("2/4 starting `tidemill dev` on examples/{name}"));
     let server = Server::start(&example.copy(name)?)?;
-    say(
-        begun,
-        &format!("3/4 sending the event {} to http://{}{NAMESPACE}/events", example.event_id, server.address),
-    );
-    send(&server.address, &example.event)?;
-    say(begun, "4/4 waiting for the execution it begins");
-    let execution = completed(&server, &example.event_id)?;
+    match &example.event {
+        Some((event, id)) => {
+            say(begun, &format!("3/4 sending the event {id} to http://{}{NAMESPACE}/events", server.address));
+            send(&server.address, event)?;
+        }
+        None => say(begun, "3/4 sending nothing: its source fires by itself"),
+    }
+    say(begun, "4/4 waiting for the execution that begins");
+    let execution = completed(&server, example.event.as_ref().map(|(_, id)| id.as_str()))?;
     println!("{}", summary(&execution));
     check_output(&execution, example.expected.as_ref())?;
     say(begun, "done");
@@ -56,8 +58,8 @@ fn say(begun: Instant, text: &str) {
 /// An example's folder and what the demo needs of it.
 struct Example {
     dir: PathBuf,
-    event: Vec<u8>,
-    event_id: String,
+    /// The event that is sent, and its id; none where a source fires by itself.
+    event: Option<(Vec<u8>, String)>,
     expected: Option<Value>,
 }
 
@@ -69,19 +71,23 @@ impl Example {
             return Err(Error::Usage(format!("no example `{name}`; there is: {}", names(&all).join(", "))));
         }
         let file = dir.join("event.json");
-        let event = fs::read(&file).cannot(|| format!("read {}", file.display()))?;
-        let event_id = value(&event)?["id"].as_str().map(str::to_owned);
-        let event_id =
-            event_id.ok_or_else(|| Error::Failed(format!("find a text `id` in {}", file.display())))?;
+        let identified = |event: Vec<u8>| {
+            let id = value(&event)?["id"].as_str().map(str::to_owned);
+            let id = id.ok_or_else(|| Error::Failed(format!("find a text `id` in {}", file.display())))?;
+            Ok::<_, Error>((event, id))
+        };
+        let event = fs::read(&file).ok().map(identified).transpose()?;
         let expected =
             fs::read(dir.join("expected-output.json")).ok().map(|text| value(&text)).transpose()?;
-        Ok(Self { dir, event, event_id, expected })
+        Ok(Self { dir, event, expected })
     }
 
     /// A fresh copy under target/demo, so that the store of an earlier run is gone and the tree stays clean.
     fn copy(&self, name: &str) -> Result<PathBuf> {
         let target = places::target().join("demo").join(name);
-        process::stop(&target.join("pid"), STOP_GRACE)?;
+        for pid in ["pid", "desk.pid"] {
+            process::stop(&target.join(pid), STOP_GRACE)?;
+        }
         let _ = fs::remove_dir_all(&target);
         copy_folder(&self.dir, &target.join("files"))?;
         Ok(target)
@@ -114,32 +120,55 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A running `tidemill dev`; it ends when this is dropped, and when this program is gone.
+/// A running `tidemill dev`, with the example's own desk beside it if it has one; both end when this is dropped, and
+/// when this program is gone.
 struct Server {
     address: String,
     pid_file: PathBuf,
     log: PathBuf,
+    desk: Option<(PathBuf, Guard)>,
     _guard: Guard,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = process::stop(&self.pid_file, STOP_GRACE);
+        if let Some((pid_file, _)) = &self.desk {
+            let _ = process::stop(pid_file, STOP_GRACE);
+        }
     }
+}
+
+/// Starts `desk.py` of an example, which answers its functions; its port and the server's address are its arguments.
+fn desk(dir: &Path, port: u16, server: &str) -> Result<Option<(PathBuf, Guard)>> {
+    let script = dir.join("files/desk.py");
+    if !script.exists() {
+        return Ok(None);
+    }
+    let pid_file = dir.join("desk.pid");
+    let mut command = Command::new("python3");
+    command.arg(&script).arg(port.to_string()).arg(format!("http://{server}"));
+    process::start(&mut command, &dir.join("desk.log"), &pid_file)?;
+    let guard = Guard::over(&pid_file)?;
+    Ok(Some((pid_file, guard)))
 }
 
 impl Server {
     fn start(dir: &Path) -> Result<Self> {
         // 8484 and 8485 are the product's own default ports.
-        let [api, metrics] = services::free_ports([8484, 8485])?;
+        let [api, metrics, beside] = services::free_ports([8484, 8485, 8499])?;
+        let address = format!("127.0.0.1:{api}");
+        let desk = desk(dir, beside, &address)?;
         let files = dir.join("files");
         let (pid_file, log) = (dir.join("pid"), dir.join("log"));
         let mut command = Command::new(places::target().join("debug/tidemill"));
         command.arg("dev").arg(&files).arg("--listen").arg(format!("127.0.0.1:{api}"));
+        command
+            .env("TIDEMILL_EGRESS__REWRITE", format!(r#"{{"desk.example": "http://127.0.0.1:{beside}"}}"#));
         command.arg("--metrics-listen").arg(format!("127.0.0.1:{metrics}")).current_dir(&files);
         process::start(&mut command, &log, &pid_file)?;
         let guard = Guard::over(&pid_file)?;
-        let server = Self { address: format!("127.0.0.1:{api}"), pid_file, log, _guard: guard };
+        let server = Self { address, pid_file, log, desk, _guard: guard };
         let ready = process::wait_until(READY_DEADLINE, || {
             !server.lives() || http::get(&server.address, "/readyz").is_ok_and(|answer| answer.status == 200)
         });
@@ -168,8 +197,8 @@ fn send(address: &str, event: &[u8]) -> Result<()> {
     Err(Error::Failed(format!("send the event: status {}\n{}", answer.status, answer.text())))
 }
 
-/// Waits until the execution begun by the event has ended; an end other than completed is an error.
-fn completed(server: &Server, event_id: &str) -> Result<Value> {
+/// Waits until the execution begun by the event (without one: any) has ended; an end other than completed is an error.
+fn completed(server: &Server, event_id: Option<&str>) -> Result<Value> {
     let (mut found, mut why) = (None, None);
     let ended = process::wait_until(ENDED_DEADLINE, || {
         match execution_of(&server.address, event_id) {
@@ -186,20 +215,18 @@ fn completed(server: &Server, event_id: &str) -> Result<Value> {
         (Some(execution), _) => {
             Err(server.trouble(&format!("see the end of the execution:\n{}\n", summary(&execution))))
         }
-        (None, Some(error)) => {
-            Err(server.trouble(&format!("find an execution begun by {event_id}: {error}")))
-        }
-        (None, None) => Err(server.trouble(&format!("find an execution begun by {event_id}"))),
+        (None, Some(error)) => Err(server.trouble(&format!("find the execution that begins: {error}"))),
+        (None, None) => Err(server.trouble("find the execution that begins")),
     }
 }
 
 /// The execution begun by the event, if it is listed yet.
-fn execution_of(address: &str, event_id: &str) -> Result<Option<Value>> {
+fn execution_of(address: &str, event_id: Option<&str>) -> Result<Option<Value>> {
     let list = fetch(address, &format!("{NAMESPACE}/executions"))?;
     for item in list["items"].as_array().into_iter().flatten() {
         let Some(id) = item["id"].as_str() else { continue };
         let execution = fetch(address, &format!("{NAMESPACE}/executions/{id}"))?;
-        if execution["event"]["id"] == event_id {
+        if event_id.is_none_or(|id| execution["event"]["id"] == id) {
             return Ok(Some(execution));
         }
     }

@@ -66,8 +66,23 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
             }
         }
         Record::Delayed { .. } | Record::Retried { .. } | Record::Handling { .. } => attempts(x, record),
+        Record::Chosen { .. } => {}
         Record::Heard { pos, .. } => {
             x.heard.insert(*pos);
+        }
+        Record::Promised { visit } => {
+            if let Some(frame) = x.frame_mut(*visit) {
+                frame.state = State::Callback;
+            }
+        }
+        Record::Signalled(event) => {
+            x.signalled.insert((event.source.clone(), event.id.clone()));
+            x.signals.push(event.clone());
+        }
+        Record::Heeded { at, .. } => {
+            if (*at as usize) < x.signals.len() {
+                x.signals.remove(*at as usize);
+            }
         }
         Record::Patched { visit, flow } => set_flow(x, *visit, flow.clone()),
         Record::Yielded(work) => x.queue.clone_from(work),
@@ -115,8 +130,8 @@ fn whole(x: &mut Execution, record: &Record, time: Time) {
         Record::Suspended { .. } => x.suspended = true,
         Record::Resumed { .. } => {
             x.suspended = false;
-            if x.sequence > x.history_limit {
-                x.history_limit = x.sequence + MAX_HISTORY;
+            if x.length() > x.history_limit {
+                x.history_limit = x.length() + MAX_HISTORY;
             }
         }
         Record::Reopened { deadline, .. } => {

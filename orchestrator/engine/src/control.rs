@@ -58,6 +58,7 @@ impl Machine<'_> {
         if !kept.is_empty() && self.x.ended.is_none() {
             self.emit(Record::Settled);
         }
+        self.offer_signals();
         self.walk();
         Verdict::Applied
     }
@@ -68,7 +69,7 @@ impl Machine<'_> {
         }
         match what {
             Kept::Timer(kind, _) => crate::timeout::fired(self, visit, kind),
-            Kept::Outcome(outcome) => answer::outcome(self, visit, outcome),
+            Kept::Outcome(result) => answer::settle(self, visit, result),
             Kept::Event(value, _) => answer::event(self, visit, value),
             Kept::Child(ended) => answer::child(self, visit, ended),
         }

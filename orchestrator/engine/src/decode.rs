@@ -1,8 +1,8 @@
 //! Bytes to records: the counterpart of `encode`.
 
+use tidemill_dsl::event::Event;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::ExecutionId;
-use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::{Next, Program, ResourceKind, TaskId};
 
 use crate::codec::{DecodeError, Read, Reader};
@@ -91,7 +91,10 @@ fn get(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Record> {
         tag::JOINED => Ok(Record::Joined { visit: r.small()? }),
         tag::DELAYED => Ok(Record::Delayed { visit: r.small()?, until: r.time()? }),
         tag::RETRIED => Ok(Record::Retried { visit: r.small()?, limit: r.option(Reader::time)? }),
+        tag::CHOSEN => Ok(Record::Chosen { visit: r.small()?, version: r.small()? }),
         tag::HEARD => Ok(Record::Heard { visit: r.small()?, pos: r.number()? }),
+        tag::PROMISED => Ok(Record::Promised { visit: r.small()? }),
+        tag::HEEDED => Ok(Record::Heeded { visit: r.small()?, at: r.small()? }),
         tag::PATCHED => Ok(Record::Patched { visit: r.small()?, flow: r.value()? }),
         tag::REVIVED => Ok(Record::Revived {
             visit: r.small()?,
@@ -116,6 +119,7 @@ fn whole(r: &mut Reader<'_>, tag: u8) -> Read<Record> {
         tag::TAKEN_UNTIL => Record::Taken { input: r.value()?, deadline: Some(r.time()?) },
         tag::ASKED => Record::Asked { visit: r.small()? },
         tag::FETCHED => Record::Fetched(get_resource(r)?),
+        tag::SIGNALLED => Record::Signalled(get_event(r)?.into()),
         tag::YIELDED => Record::Yielded(r.list(get_work)?),
         tag::CONTINUED => Record::Continued,
         tag::KEPT => Record::Kept { visit: r.small()?, what: get_kept(r)? },
@@ -218,8 +222,8 @@ pub(crate) fn get_work(r: &mut Reader<'_>) -> Read<Work> {
 
 pub(crate) fn get_kept(r: &mut Reader<'_>) -> Read<Kept> {
     Ok(match r.byte()? {
-        0 => Kept::Outcome(Outcome::Done(r.value()?)),
-        1 => Kept::Outcome(Outcome::Failed(r.fault()?)),
+        0 => Kept::Outcome(Ok(r.value()?)),
+        1 => Kept::Outcome(Err(r.fault()?)),
         2 => {
             let kind = TimerKind::of_byte(r.byte()?).ok_or(DecodeError("a timer is of an unknown kind"))?;
             Kept::Timer(kind, r.time()?)
@@ -228,6 +232,10 @@ pub(crate) fn get_kept(r: &mut Reader<'_>) -> Read<Kept> {
         4 => Kept::Child(get_ended(r)?),
         _ => return Err(DecodeError("a kept answer is of an unknown kind")),
     })
+}
+
+pub(crate) fn get_event(r: &mut Reader<'_>) -> Read<Event> {
+    Event::from_value(&r.value()?).map_err(|_| DecodeError("a signal is no event"))
 }
 
 pub(crate) fn get_ended(r: &mut Reader<'_>) -> Read<Ended> {

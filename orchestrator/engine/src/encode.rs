@@ -3,7 +3,6 @@
 //! The counterpart of `decode`. A fault that follows an equal one is written as one byte.
 
 use tidemill_dsl::fault::Fault;
-use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::{Next, ResourceKind};
 use tidemill_dsl::value::Value;
 
@@ -52,6 +51,10 @@ pub(crate) mod tag {
     pub(crate) const TOOK: u8 = 33;
     pub(crate) const AROUND: u8 = 34;
     pub(crate) const HELD: u8 = 35;
+    pub(crate) const PROMISED: u8 = 40;
+    pub(crate) const SIGNALLED: u8 = 41;
+    pub(crate) const HEEDED: u8 = 42;
+    pub(crate) const CHOSEN: u8 = 60;
 }
 
 /// The body of a transition.
@@ -105,9 +108,18 @@ fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
             head(w, tag::RETRIED, *visit);
             w.optional_time(*limit);
         }
+        Record::Chosen { visit, version } => {
+            head(w, tag::CHOSEN, *visit);
+            w.number((*version).into());
+        }
         Record::Heard { visit, pos } => {
             head(w, tag::HEARD, *visit);
             w.number(*pos);
+        }
+        Record::Promised { visit } => head(w, tag::PROMISED, *visit),
+        Record::Heeded { visit, at } => {
+            head(w, tag::HEEDED, *visit);
+            w.number((*at).into());
         }
         Record::Patched { visit, flow } => {
             head(w, tag::PATCHED, *visit);
@@ -145,6 +157,10 @@ fn whole(w: &mut Writer, record: &Record) {
         Record::Fetched(resource) => {
             w.byte(tag::FETCHED);
             put_resource(w, resource);
+        }
+        Record::Signalled(event) => {
+            w.byte(tag::SIGNALLED);
+            w.value(&event.to_value());
         }
         Record::Yielded(rest) => {
             w.byte(tag::YIELDED);
@@ -324,11 +340,11 @@ pub(crate) fn put_work(w: &mut Writer, work: &Work) {
 
 pub(crate) fn put_kept(w: &mut Writer, kept: &Kept) {
     match kept {
-        Kept::Outcome(Outcome::Done(value)) => {
+        Kept::Outcome(Ok(value)) => {
             w.byte(0);
             w.value(value);
         }
-        Kept::Outcome(Outcome::Failed(fault)) => {
+        Kept::Outcome(Err(fault)) => {
             w.byte(1);
             w.fault(fault);
         }

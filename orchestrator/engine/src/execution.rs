@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::{ExecutionId, Time, Visit};
 use tidemill_dsl::program::{Kind, Program, TaskId};
 use tidemill_dsl::value::{Map, Value};
@@ -44,6 +45,10 @@ pub struct Execution {
     pub(crate) kept: Vec<(Visit, Kept)>,
     /// Positions of the events consumed.
     pub(crate) heard: BTreeSet<u64>,
+    /// Signals that no listen has taken yet, in order of arrival.
+    pub(crate) signals: Vec<Arc<Event>>,
+    /// Source and id of every signal that arrived.
+    pub(crate) signalled: BTreeSet<(Arc<str>, Arc<str>)>,
     /// What was fetched, in order.
     pub(crate) fetched: Vec<Resource>,
     /// The number of the request by which the workflow itself fetches a schema.
@@ -84,6 +89,14 @@ pub struct WaitingFor {
     pub reference: Arc<str>,
     /// Its visit.
     pub visit: Visit,
+    /// Its attempt, from 1; for a `try` that will retry, the attempt that failed.
+    pub attempt: u32,
+    /// When it began.
+    pub since: Time,
+    /// When its own timeout ends it.
+    pub deadline: Option<Time>,
+    /// Whom its call calls ([`crate::callee`]), where the asker had it made.
+    pub callee: Option<String>,
     /// What.
     pub what: Awaited,
 }
@@ -93,6 +106,8 @@ pub struct WaitingFor {
 pub enum Awaited {
     /// The outcome of an outside call.
     Call,
+    /// The callback of a partner who has taken the call.
+    Callback,
     /// The end of a `wait`.
     Timer(Time),
     /// An event, of this type if the filter states one.
@@ -130,7 +145,14 @@ impl Execution {
             asks: None,
             requests: 0,
             link: Link::default(),
+            signals: Vec::new(),
+            signalled: BTreeSet::new(),
         }
+    }
+
+    /// What the limit `history` counts: public entries, or visits where a fetched function has none.
+    pub(crate) fn length(&self) -> u64 {
+        self.sequence.max(2 * u64::from(self.next_visit))
     }
 
     /// The number of the next visit, if it is of this task.
@@ -165,7 +187,9 @@ impl Execution {
         for frame in self.open() {
             match &frame.state {
                 State::Wait(_) | State::Listen => some = true,
-                State::Call | State::Child | State::Ready | State::Fetch(_) => return false,
+                State::Call | State::Callback | State::Child | State::Ready | State::Fetch(_) => {
+                    return false;
+                }
                 State::Try(attempts) if matches!(attempts.phase, Phase::Delay(_)) => return false,
                 _ => {}
             }
@@ -235,21 +259,28 @@ impl Execution {
             + kept
             + self.queue.len() * size_of::<Work>()
             + self.heard.len() * 12
+            + self.signals.iter().map(|signal| signal.to_value().size()).sum::<usize>()
+            + self.signalled.iter().map(|(source, id)| source.len() + id.len() + 64).sum::<usize>()
     }
 
     /// What it waits for, in order of visit. Empty when it is pending, ended, or about to go on.
     pub fn waiting_for(&self, program: &Program) -> Vec<WaitingFor> {
         let program = self.link.0.as_deref().unwrap_or(program);
-        let own = self.own_request().map(|_| WaitingFor {
+        let own = self.own_request().map(|number| WaitingFor {
             name: self.birth.workflow.clone(),
             reference: "".into(),
             visit: ROOT,
+            attempt: number,
+            since: self.started.unwrap_or(self.time),
+            deadline: None,
+            callee: None,
             what: Awaited::Call,
         });
         let of_tasks = self.open().filter(|frame| !self.keeps_answer(frame.visit)).filter_map(|frame| {
             let task = program.task(frame.task);
             let what = match (&frame.state, &task.kind) {
                 (State::Call | State::Fetch(_), _) => Awaited::Call,
+                (State::Callback, _) => Awaited::Callback,
                 (State::Wait(until), _) => Awaited::Timer(*until),
                 (State::Listen, Kind::Listen(listen)) => {
                     Awaited::Event(listen.filter.event_type().map(Arc::from))
@@ -258,9 +289,21 @@ impl Execution {
                 (State::Try(Attempts { phase: Phase::Delay(until), .. }), _) => Awaited::Retry(*until),
                 _ => return None,
             };
+            let attempt = match &frame.state {
+                State::Try(attempts) => attempts.number,
+                _ => frame.attempt,
+            };
             let shown = program.task(self.public(frame.visit).map_or(frame.task, |frame| frame.task));
-            let (name, reference) = (shown.name.clone(), shown.reference.clone());
-            Some(WaitingFor { name, reference, visit: frame.visit, what })
+            Some(WaitingFor {
+                name: shown.name.clone(),
+                reference: shown.reference.clone(),
+                visit: frame.visit,
+                attempt,
+                since: frame.started,
+                deadline: frame.deadline,
+                callee: None,
+                what,
+            })
         });
         own.into_iter().chain(of_tasks).collect()
     }
@@ -271,6 +314,9 @@ impl Execution {
 pub(crate) fn call_number(frame: &Frame) -> Option<u32> {
     match frame.state {
         State::Call => Some(frame.attempt),
+        #[cfg(feature = "bug-one-number")]
+        State::Fetch(_) => Some(frame.attempt),
+        #[cfg(not(feature = "bug-one-number"))]
         State::Fetch(number) => Some(request_number(number)),
         _ => None,
     }

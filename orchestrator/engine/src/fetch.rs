@@ -11,7 +11,7 @@ use tidemill_dsl::program::{Linked, MAX_RESOURCES, Need, Program};
 use tidemill_dsl::value::Value;
 
 use crate::apply::apply;
-use crate::execution::{Execution, ROOT, State, call_number};
+use crate::execution::{Execution, ROOT, State, call_number, request_number};
 use crate::history::{Record, Resource};
 use crate::machine::Machine;
 use crate::scope::Site;
@@ -37,7 +37,7 @@ pub(crate) fn absorb(
         return (None, input);
     };
     let (visit, attempt) = (*visit, *attempt);
-    if !asks(x, visit, attempt) || x.keeps_answer(visit) {
+    if !asks(x, visit, attempt) {
         return (None, input);
     }
     let whole = x.link.0.clone();
@@ -56,6 +56,15 @@ pub(crate) fn absorb(
     (record, Input::Outcome { visit, attempt, outcome })
 }
 
+/// What is left of an answer once [`absorb`] has taken what was fetched.
+pub(crate) fn answer(outcome: Outcome) -> Result<Value, Fault> {
+    match outcome {
+        Outcome::Done(value) => Ok(value),
+        Outcome::Failed(fault) => Err(fault),
+        Outcome::Later => Err(Fault::communication(500, "the resource was promised for later")),
+    }
+}
+
 /// Whether a visit waits for the answer to this request.
 pub(crate) fn asks(x: &Execution, visit: Visit, number: u32) -> bool {
     if visit == ROOT {
@@ -63,6 +72,7 @@ pub(crate) fn asks(x: &Execution, visit: Visit, number: u32) -> bool {
     }
     x.open_frame(visit)
         .is_some_and(|frame| matches!(frame.state, State::Fetch(_)) && call_number(frame) == Some(number))
+        && !x.keeps_answer(visit)
 }
 
 /// Judges the answer: its body in base64.
@@ -93,7 +103,7 @@ impl Machine<'_> {
     fn ask(&mut self, visit: Visit) {
         let number = match self.x.open_frame(visit) {
             Some(frame) => call_number(frame),
-            None => self.x.own_request(),
+            None => self.x.asks.map(request_number),
         };
         self.effects.extend(number.map(|attempt| Effect::Call { visit, attempt }));
     }
@@ -109,11 +119,11 @@ impl Machine<'_> {
     }
 
     /// The answer to the request of a visit has come: the next one, or the task begins.
-    pub(crate) fn fetched(&mut self, visit: Visit, outcome: Outcome) {
+    pub(crate) fn fetched(&mut self, visit: Visit, answer: Result<Value, Fault>) {
         if visit == ROOT {
-            return match outcome {
-                Outcome::Done(_) => self.prepare_workflow(),
-                Outcome::Failed(fault) => self.end_faulted(fault),
+            return match answer {
+                Ok(_) => self.prepare_workflow(),
+                Err(fault) => self.end_faulted(fault),
             };
         }
         let Some(frame) = self.x.open_frame(visit) else {
@@ -121,13 +131,13 @@ impl Machine<'_> {
         };
         let task = self.program.task(frame.task);
         let mut site = Site::of(frame);
-        let taken = match outcome {
-            Outcome::Done(_) if self.program.missing(&task.needs).is_some() => {
+        let taken = match answer {
+            Ok(_) if self.program.missing(&task.needs).is_some() => {
                 self.emit(Record::Asked { visit });
                 return self.ask(visit);
             }
-            Outcome::Done(_) => self.intake(&mut site),
-            Outcome::Failed(fault) => Err(fault.with_instance(&task.reference)),
+            Ok(_) => self.intake(&mut site),
+            Err(fault) => Err(fault.with_instance(&task.reference)),
         };
         let input = site.taken.then(|| site.input.clone());
         self.emit(Record::Took { visit, input, deadline: site.deadline });

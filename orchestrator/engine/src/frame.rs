@@ -66,6 +66,8 @@ pub(crate) enum State {
     Ready,
     Plain,
     Call,
+    /// A call whose partner answers later.
+    Callback,
     Wait(Time),
     Listen,
     Child,

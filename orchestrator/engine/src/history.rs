@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use tidemill_dsl::event::Event;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{Time, Visit};
-use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::{Next, ResourceKind, TaskId};
 use tidemill_dsl::value::Value;
 
@@ -181,12 +181,33 @@ pub enum Record {
         /// The error.
         fault: Fault,
     },
+    /// The alias that a call names stood for this version of its function; told with the call's end.
+    Chosen {
+        /// The visit.
+        visit: Visit,
+        /// The version.
+        version: u32,
+    },
     /// A listen has consumed an event.
     Heard {
         /// The visit.
         visit: Visit,
         /// The event's position.
         pos: u64,
+    },
+    /// The partner of a call will answer later, by a callback.
+    Promised {
+        /// The visit.
+        visit: Visit,
+    },
+    /// A signal has arrived: an event for the listens of this execution alone.
+    Signalled(Arc<Event>),
+    /// A listen has taken a signal.
+    Heeded {
+        /// The visit.
+        visit: Visit,
+        /// Which of the waiting signals, from 0.
+        at: u32,
     },
     /// The data that flows in a visit was replaced.
     Patched {
@@ -355,7 +376,7 @@ impl Work {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kept {
     /// A call's outcome.
-    Outcome(Outcome),
+    Outcome(Result<Value, Fault>),
     /// A timer of this kind and instant.
     Timer(TimerKind, Time),
     /// A consumed event, as the listen reads it, and its position.

@@ -19,6 +19,7 @@
 use std::sync::Arc;
 
 use tidemill_dsl::event::{Event, StoredEvent};
+use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time, Visit};
 use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::Program;
@@ -49,6 +50,7 @@ mod resume;
 mod retry;
 mod scope;
 mod secrets;
+mod signal;
 mod snapshot;
 mod step;
 mod timeout;
@@ -59,7 +61,7 @@ pub use codec::DecodeError;
 pub use decode::{birth_of, decode};
 pub use execution::{Awaited, Execution, OpenCall, WaitingFor};
 pub use limits::{MAX_BYTES, MAX_VISITS};
-pub use prepare::prepare;
+pub use prepare::{callee, prepare};
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
 pub use transition::{created, fold, summary, transition};
@@ -81,6 +83,13 @@ pub enum Input {
         /// The answer.
         outcome: Outcome,
     },
+    /// The alias that an open call names stands for this version of its function.
+    Chosen {
+        /// The visit of the call.
+        visit: Visit,
+        /// The version.
+        version: u32,
+    },
     /// A stored timer has come due.
     Timer(Due),
     /// An event for a listening visit.
@@ -89,6 +98,15 @@ pub enum Input {
         visit: Visit,
         /// The event.
         event: Arc<StoredEvent>,
+    },
+    /// An event for the listens of this execution alone. A repeat (the same source and id) is stale.
+    Signal(Arc<Event>),
+    /// The answer of a partner who said that it comes later.
+    Callback {
+        /// The visit.
+        visit: Visit,
+        /// The raw output, or the error.
+        answer: Result<Value, Fault>,
     },
     /// A child execution has ended, or could not be started.
     ChildEnded {
@@ -240,8 +258,11 @@ fn take(machine: &mut Machine<'_>, input: Input) -> Verdict {
     match input {
         Input::Begin => machine.begin(),
         Input::Outcome { visit, attempt, outcome } => machine.on_outcome(visit, attempt, outcome),
+        Input::Chosen { visit, version } => machine.on_choice(visit, version),
         Input::Timer(due) => machine.on_timer(due),
         Input::Event { visit, event } => machine.on_event(visit, &event),
+        Input::Signal(event) => machine.on_signal(event),
+        Input::Callback { visit, answer } => machine.on_callback(visit, answer),
         Input::ChildEnded { visit, child, ended } => machine.on_child(visit, child, ended),
         Input::Cancel { reason } => machine.cancel(reason),
         Input::Suspend { reason } => machine.hold(reason),

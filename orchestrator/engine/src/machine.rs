@@ -79,7 +79,7 @@ impl<'a> Machine<'a> {
     /// Walks until nothing is left to do or a limit says to yield.
     pub(crate) fn walk(&mut self) {
         while self.x.ended.is_none() && !self.queue.is_empty() {
-            if self.x.sequence > self.x.history_limit {
+            if self.x.length() > self.x.history_limit {
                 let limit = self.x.history_limit;
                 self.leave();
                 self.suspend(Some(format!("the history has {limit} entries (limit history)").into()));

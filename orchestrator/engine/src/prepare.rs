@@ -114,6 +114,35 @@ fn resource(program: &Program, needs: &[Need], (input, scope): (&Value, &Scope<'
     })))
 }
 
+/// Whom an open call calls, for people: `charge:2`, or `GET https://example.org/x` without its query. None where that
+/// depends on a secret, or the task is no call.
+pub fn callee(program: &Program, execution: &Execution, visit: Visit) -> Option<String> {
+    let frame = execution.open_frame(visit)?;
+    let whole = execution.link.0.clone();
+    let program = whole.as_deref().unwrap_or(program);
+    let task = program.task(frame.task);
+    if matches!(frame.state, State::Fetch(_)) {
+        return program.missing(&task.needs).map(|need| format!("GET {}", need.uri));
+    }
+    match &task.kind {
+        Kind::Function(call) => Some(format!("{}:{}", call.name, call.version)),
+        Kind::Http(call) => {
+            let site = Site::of(frame);
+            let scope = Scope::of_task(program, execution, Place::Body, &site);
+            let method = text("method", &call.method.eval(&site.input, &scope).ok()?).ok()?.to_uppercase();
+            let uri = uri(&call.uri, &site, &scope).ok()?;
+            let shown = uri.split(['?', '#']).next().unwrap_or_default();
+            // Credentials within a URI are nobody's business.
+            let hidden = shown.split_once("://").filter(|(_, rest)| rest.contains('@'));
+            Some(match hidden.and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?.1))) {
+                Some((scheme, rest)) => format!("{method} {scheme}://{rest}"),
+                None => format!("{method} {shown}"),
+            })
+        }
+        _ => None,
+    }
+}
+
 /// The number of a call's idempotency key ([`Order::key`]): the visit, or, within a `try` that may retry, a hash of the
 /// way from that `try` to the call.
 fn key(program: &Program, execution: &Execution, visit: Visit) -> u64 {

@@ -46,7 +46,7 @@ impl<'a> Watched<'a> {
     pub(crate) fn hide<T>(&self, made: Result<T, Fault>) -> Result<T, Fault> {
         made.map_err(|fault| match Masks::of(&*self.read.borrow()).hide(Outcome::Failed(fault)) {
             Outcome::Failed(fault) => fault,
-            Outcome::Done(_) => Fault::runtime("the call cannot be made"),
+            _ => Fault::runtime("the call cannot be made"),
         })
     }
 }

@@ -10,14 +10,14 @@ use tidemill_dsl::value::Value;
 
 use crate::apply::link;
 use crate::codec::{DecodeError, Read, Reader, Writer};
-use crate::decode::{get_birth, get_ended, get_kept, get_next, get_resource, get_work, known};
+use crate::decode::{get_birth, get_ended, get_event, get_kept, get_next, get_resource, get_work, known};
 use crate::encode::{put_birth, put_ended, put_kept, put_list, put_next, put_resource, put_work};
 use crate::execution::{Attempts, Closed, Execution, Frame, Held, Phase, Slot, State};
 use crate::history::Record;
 use crate::record::Birth;
 
-/// The format of snapshots: 1 knew neither extensions nor fetched resources.
-const FORMAT: u8 = 2;
+/// The format of snapshots; those of format 1 hold no signals, those of 2 neither extensions nor fetched resources.
+const FORMAT: u8 = 3;
 
 impl Execution {
     /// The state as bytes.
@@ -49,6 +49,12 @@ impl Execution {
         });
         out.w.number(self.heard.len() as u64);
         self.heard.iter().for_each(|pos| out.w.number(*pos));
+        put_list(&mut out.w, &self.signals, |w, signal| w.value(&signal.to_value()));
+        out.w.number(self.signalled.len() as u64);
+        for (source, id) in &self.signalled {
+            out.w.text(source);
+            out.w.text(id);
+        }
         put_list(&mut out.w, &self.fetched, put_resource);
         out.w.number(self.requests.into());
         out.w.byte(u8::from(self.asks.is_some()));
@@ -156,9 +162,10 @@ impl Out {
             State::For { .. } => 7,
             State::Fork(_) => 8,
             State::Try(_) => 9,
-            State::Fetch(_) => 10,
-            State::Before(_) => 11,
-            State::After(_) => 12,
+            State::Callback => 10,
+            State::Fetch(_) => 20,
+            State::Before(_) => 21,
+            State::After(_) => 22,
         };
         self.w.byte(kind);
         match state {
@@ -255,6 +262,10 @@ impl In<'_> {
         x.kept = self.r.list(|r| Ok((r.small()?, get_kept(r)?)))?;
         x.heard = self.r.list(Reader::number)?.into_iter().collect();
         if self.format > 1 {
+            x.signals = self.r.list(|r| Ok(Arc::new(get_event(r)?)))?;
+            x.signalled = self.r.list(|r| Ok((r.text()?, r.text()?)))?.into_iter().collect();
+        }
+        if self.format > 2 {
             x.fetched = self.r.list(get_resource)?;
             x.requests = self.r.small()?;
             x.asks = self.r.flag()?.then_some(x.requests);
@@ -300,7 +311,7 @@ impl In<'_> {
             started: self.r.time()?,
             deadline: self.r.option(Reader::time)?,
             rest: self.r.option(get_work)?,
-            extensions: if self.format > 1 { self.r.list(Reader::small)? } else { Vec::new() },
+            extensions: if self.format > 2 { self.r.list(Reader::small)? } else { Vec::new() },
             state: self.state()?,
         })
     }
@@ -323,9 +334,10 @@ impl In<'_> {
                 State::Fork(slots)
             }
             9 => State::Try(self.attempts()?),
-            10 => State::Fetch(self.r.small()?),
-            11 => State::Before(self.r.small()?),
-            12 => State::After(Box::new(Held {
+            10 => State::Callback,
+            20 => State::Fetch(self.r.small()?),
+            21 => State::Before(self.r.small()?),
+            22 => State::After(Box::new(Held {
                 turn: self.r.small()?,
                 raw: self.value()?,
                 output: self.value()?,

@@ -37,6 +37,7 @@ pub struct BatchBody {
     errors: Vec<FailureBody>,
     /// Steps per second, at most.
     rate: Option<f64>,
+    reason: Option<String>,
     created_at: String,
     ended_at: Option<String>,
 }
@@ -59,6 +60,8 @@ pub struct BatchRequest {
     limit: Option<u64>,
     /// At most so many per time, for example `100/s`.
     rate: Option<String>,
+    /// Why, for the history of each execution.
+    reason: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -95,6 +98,7 @@ impl From<Record> for BatchBody {
             failed: record.failed,
             errors: record.errors.into_iter().map(|f| FailureBody { id: f.id, detail: f.detail }).collect(),
             rate: record.rate,
+            reason: record.reason.map(|reason| reason.to_string()),
             created_at: Time(record.created).rfc3339(),
             ended_at: record.ended.map(|at| Time(at).rfc3339()),
         }
@@ -126,6 +130,7 @@ pub async fn begin(call: Call) -> Result<Response, Problem> {
         filter: body.filter.read(action)?,
         rate: rate(body.rate.as_deref())?,
         limit: body.limit,
+        reason: body.reason.map(Into::into),
     };
     launch(&call, plan, body.dry_run).await
 }
@@ -175,7 +180,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
     let all = ids.iter().map(|id| &**id).zip(records);
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(200, &Page::new(items.into_iter().map(BatchBody::from).collect(), next))
+    let page = Page::new(items.into_iter().map(BatchBody::from).collect(), next);
+    json(200, &page.counting(&call.query, || ids.len())?)
 }
 
 /// `GET /batches/{id}`.
@@ -188,6 +194,9 @@ pub async fn get(call: Call) -> Result<Response, Problem> {
 
 /// `POST /batches/{id}/pause`, `resume`, `cancel`.
 pub async fn turn(call: Call, wanted: State) -> Result<Response, Problem> {
+    if call.query.flag("dryRun")? {
+        return get(call).await;
+    }
     let record = call.state.batches.turn(&call.namespace, call.param("id"), wanted).await?;
     json(200, &BatchBody::from(record))
 }

@@ -24,6 +24,8 @@ use crate::problem::Problem;
 use crate::redrive::{Action, Filter, Plan};
 use crate::rooms::Rooms;
 
+/// Events read at once for a count.
+const COUNT_PAGE: usize = 1000;
 /// Events replayed per second when the caller states no rate.
 const REPLAY_RATE: f64 = 100.0;
 
@@ -151,6 +153,7 @@ pub async fn replay(call: Call) -> Result<Response, Problem> {
         },
         rate: rate(body.rate.as_deref())?.or(Some(REPLAY_RATE)),
         limit: body.limit,
+        reason: None,
     };
     launch(&call, plan, body.dry_run).await
 }
@@ -171,7 +174,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let read = tokio::task::spawn_blocking(move || read(&rooms, &namespace, &wanted));
     let (items, rest) = read.await.map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
     let next = rest.map(|key| keyset.token(&key.to_be_bytes()));
-    json(200, &Page::new(items, next))
+    let total = if call.query.flag("count")? { Some(count(&call).await?) } else { None };
+    json(200, &Page { total, ..Page::new(items, next) })
 }
 
 struct Wanted {
@@ -181,6 +185,31 @@ struct Wanted {
     before: u64,
     size: usize,
     url: String,
+}
+
+/// How many events the list has, over all its pages.
+async fn count(call: &Call) -> Result<u64, Problem> {
+    let mut wanted = Wanted {
+        kind: call.query.text("type"),
+        since: call.query.time("since")?,
+        until: call.query.time("until")?,
+        before: u64::MAX,
+        size: COUNT_PAGE,
+        url: String::new(),
+    };
+    let (rooms, namespace) = (call.rooms().clone(), call.namespace.clone());
+    let counted = tokio::task::spawn_blocking(move || {
+        let mut total = 0;
+        loop {
+            let (items, rest) = read(&rooms, &namespace, &wanted)?;
+            total += items.len() as u64;
+            match rest {
+                Some(key) => wanted.before = key,
+                None => return Ok::<_, Error>(total),
+            }
+        }
+    });
+    Ok(counted.await.map_err(|e| Error::Unavailable(format!("count events: {e}")))??)
 }
 
 /// One page: stored events and, for a lifecycle type, those that the log tells; the key below which to go on.

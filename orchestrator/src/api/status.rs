@@ -77,6 +77,9 @@ pub struct Status {
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<Vec<u32>>,
+    /// Function: shares in a hundred by alias and version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aliases: Option<BTreeMap<String, BTreeMap<u32, u8>>>,
 }
 
 /// A source's last trouble.
@@ -104,7 +107,11 @@ pub async fn of(call: &Call, entry: &ManifestEntry) -> Result<Status, Problem> {
             let space = call.rooms().catalog.space(&call.namespace);
             let versions = space.functions().find(|(name, _)| **name == definition.name);
             let versions = versions.map(|(_, all)| all.keys().copied().collect());
-            Ok(Status { version: definition.version.parse().ok(), versions, ..base })
+            let aliases = space.aliases(&definition.name);
+            let shares =
+                aliases.map(|(alias, own)| (alias.to_string(), own.weights.iter().copied().collect()));
+            let aliases = Some(shares.collect());
+            Ok(Status { version: definition.version.parse().ok(), versions, aliases, ..base })
         }
         _ => Ok(base),
     }

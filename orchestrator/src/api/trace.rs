@@ -16,7 +16,7 @@ use super::call::Call;
 use super::events;
 use super::executions::{ExecutionEntry, listed};
 use crate::catalog::TriggerEntry;
-use crate::deliveries::blocking;
+use crate::deliveries::{REPLAY, blocking};
 use crate::problem::Problem;
 
 /// Dead letters looked through per trigger.
@@ -78,6 +78,9 @@ pub struct Begun {
     id: String,
     trigger: Option<String>,
     status: String,
+    /// The batch that replayed the event to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<String>,
     execution: ExecutionEntry,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryBody>,
@@ -167,6 +170,7 @@ async fn begun(call: &Call, row: &StoredEvent) -> Result<Vec<Begun>, Problem> {
         id: row.id.to_string(),
         trigger: row.trigger.as_ref().map(ToString::to_string),
         status: row.status.word().to_owned(),
+        replay: row.tags.iter().find(|(name, _)| **name == *REPLAY).map(|(_, batch)| batch.to_string()),
         execution: listed(row),
         delivery: delivery.map(|stored| delivered(&stored)),
     });

@@ -6,30 +6,63 @@ use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_store::{Batch, Class, Definition, DefinitionChange, DefinitionKind, OperatorChange, Part};
 
+use super::Match;
 use crate::buffer::submit;
 use crate::catalog::{ManifestEntry, Space};
 use crate::error::Error;
 use crate::rooms::Rooms;
 
-/// Removes a definition; a workflow's or function's triggers go with it.
-pub async fn delete(
-    rooms: &Rooms,
-    namespace: &Namespace,
-    (kind, name, version): (DefinitionKind, &str, &str),
-) -> Result<(), Error> {
+/// What to remove.
+pub struct Removal<'a> {
+    /// Its kind.
+    pub kind: DefinitionKind,
+    /// Its name.
+    pub name: &'a str,
+    /// Its version, "" for all; of an alias the alias.
+    pub version: &'a str,
+    /// `If-Match`.
+    pub matching: Option<Match>,
+    /// Only judge.
+    pub dry_run: bool,
+}
+
+/// The word for a kind in what is told of things not found.
+pub fn what(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::Workflow => "workflow",
+        DefinitionKind::Source => "source",
+        DefinitionKind::Trigger => "trigger",
+        DefinitionKind::Function => "function",
+        DefinitionKind::Connection => "connection",
+        DefinitionKind::Queue => "queue",
+        DefinitionKind::Alias => "alias",
+    }
+}
+
+/// The digest of what is there now.
+fn current(space: &Space, removal: &Removal<'_>) -> Option<[u8; 32]> {
+    let Removal { kind, name, version, .. } = *removal;
+    match kind {
+        DefinitionKind::Workflow => {
+            let version = Some(version).filter(|v| !v.is_empty());
+            space.workflow(name, version).map(|entry| entry.program.digest)
+        }
+        DefinitionKind::Alias => space.alias(name, version).map(|entry| entry.definition.digest),
+        _ => space.manifest(kind, name).map(|entry| entry.definition.digest),
+    }
+}
+
+/// Removes a definition; a workflow's or function's triggers go with it, and a function's aliases.
+pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) -> Result<(), Error> {
     let _writing = rooms.catalog.writing.lock().await;
     let mut draft = rooms.catalog.space(namespace).draft();
-    if !draft.remove(kind, name, version) {
-        let what = match kind {
-            DefinitionKind::Workflow => "workflow",
-            DefinitionKind::Source => "source",
-            DefinitionKind::Trigger => "trigger",
-            DefinitionKind::Function => "function",
-            DefinitionKind::Connection => "connection",
-            DefinitionKind::Queue => "queue",
-        };
-        return Err(Error::not_found(what, name));
+    let Removal { kind, name, version, .. } = removal;
+    let current = current(&draft, &removal).ok_or_else(|| Error::not_found(what(kind), name))?;
+    Match::check(removal.matching.as_ref(), Some(current))?;
+    if removal.dry_run {
+        return Ok(());
     }
+    draft.remove(kind, name, version);
     let gone = |kind, name: &str, version: &str| DefinitionChange::Delete {
         kind,
         namespace: namespace.clone(),
@@ -37,6 +70,9 @@ pub async fn delete(
         version: version.into(),
     };
     let mut changes = vec![gone(kind, name, version)];
+    if kind == DefinitionKind::Function {
+        changes.push(gone(DefinitionKind::Alias, name, ""));
+    }
     let orphaned: Vec<Arc<str>> = draft
         .manifests(DefinitionKind::Trigger)
         .into_iter()
@@ -51,6 +87,7 @@ pub async fn delete(
     }
     submit(rooms, Batch { class: Class::Running, parts: vec![Part::Definitions(changes)] }).await?;
     rooms.catalog.swap(namespace, Some(draft));
+    rooms.dispatch.sync(rooms);
     Ok(())
 }
 
@@ -59,7 +96,9 @@ fn targets(trigger: &manifest::Trigger, kind: DefinitionKind, name: &str, draft:
         (Target::Workflow { name: n, version }, DefinitionKind::Workflow) => {
             **n == *name && draft.workflow(n, version.as_deref()).is_none()
         }
-        (Target::Function { name: n, .. }, DefinitionKind::Function) => **n == *name,
+        (Target::Function { name: n, version }, DefinitionKind::Function | DefinitionKind::Alias) => {
+            **n == *name && !draft.has_function(n, version.as_deref())
+        }
         _ => false,
     }
 }

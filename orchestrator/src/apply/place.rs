@@ -9,7 +9,7 @@ use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_store::{Definition, DefinitionChange, DefinitionKind};
 
-use super::{Applied, Change, Document, Read, Request, kind_of, word};
+use super::{Applied, Change, Document, Match, Read, Request, kind_of, word};
 use crate::catalog::{ManifestEntry, Mode, Space, WorkflowEntry, lowered_text};
 use crate::error::Error;
 use crate::rooms::Rooms;
@@ -69,15 +69,6 @@ pub(super) fn applied(
     Applied { kind, name, version, change, digest }
 }
 
-fn if_match(request: &Request<'_>, current: Option<[u8; 32]>) -> Result<(), Error> {
-    match request.matching {
-        Some(wanted) if current != Some(wanted) => {
-            Err(Error::conflict("etag", "the definition has changed since it was read (If-Match)"))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn place_workflow(
     rooms: &Rooms,
     request: &Request<'_>,
@@ -87,7 +78,9 @@ fn place_workflow(
 ) -> Result<Applied, Error> {
     let about = &program.document;
     let current = draft.workflow(&about.name, Some(&about.version)).cloned();
-    if_match(request, current.as_ref().map(|c| c.program.digest))?;
+    // A new version is written on what the workflow shows now: its highest one.
+    let shown = current.as_ref().or_else(|| draft.workflow(&about.name, None));
+    Match::check(request.matching.as_ref(), shown.map(|entry| entry.program.digest))?;
     let change = match &current {
         Some(c) if c.program.digest == program.digest => Change::Unchanged,
         Some(_) if rooms.catalog.mode == Mode::Serve => {
@@ -129,7 +122,7 @@ fn place_manifest(
     let name = manifest.name().clone();
     let digest: [u8; 32] = Sha256::digest(manifest.to_value().to_json()).into();
     let current = draft.manifest(kind, &name).cloned();
-    if_match(request, current.as_ref().map(|c| c.definition.digest))?;
+    Match::check(request.matching.as_ref(), current.as_ref().map(|c| c.definition.digest))?;
     let change = match &current {
         Some(c) if c.definition.digest == digest => Change::Unchanged,
         Some(_) => Change::Updated,

@@ -323,6 +323,8 @@ pub enum DefinitionKind {
     Connection = 4,
     /// A queue.
     Queue = 5,
+    /// An alias of a function: its name is the function's, its version the alias.
+    Alias = 6,
 }
 
 /// A stored definition: for workflows one row per version and revision, for functions one per version, for the

@@ -87,6 +87,8 @@ pub trait Read {
     fn deliveries(&self, query: &DeliveryQuery) -> ReadResult<Vec<StoredDelivery>>;
     /// Depth of every buffer that is not empty.
     fn buffers(&self) -> ReadResult<Vec<BufferRow>>;
+    /// How many deliveries of its trigger that may be taken go before this one: by priority, then position.
+    fn ahead(&self, delivery: &StoredDelivery) -> ReadResult<u64>;
     /// The delivery of an execution.
     fn delivery_of(&self, execution: ExecutionId) -> ReadResult<Option<StoredDelivery>>;
     /// Saved bucket of a trigger: tokens, instant.

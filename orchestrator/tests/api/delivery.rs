@@ -113,10 +113,26 @@ async fn executions_are_cancelled_in_bulk() {
     }
     let kept =
         service.post(&format!("{BASE}/workflows/waits/executions"), "{}").await.is(202).json()["id"].clone();
-    let body = r#"{"action":"cancel","filter":{"tags":["bulk:yes"]}}"#;
+    service.run("hello", "{}").await;
+    let preview = async |body: &str| {
+        let dry = service.post(&format!("{BASE}/batches?dryRun=true"), body).await.is(200).json();
+        (dry["matched"].clone(), dry["states"].clone())
+    };
+    let all = json!({"completed": 1, "waiting": 4});
+    assert_eq!(preview(r#"{"action":"cancel"}"#).await, (json!(4), all.clone()));
+    assert_eq!(preview(r#"{"action":"cancel","limit":2}"#).await, (json!(2), all.clone()));
+    assert_eq!(preview(r#"{"action":"retry"}"#).await, (json!(0), all));
+    let named = json!({"action": "cancel", "filter": {"ids": [kept], "status": ["waiting", "faulted"]}});
+    assert_eq!(preview(&named.to_string()).await, (json!(1), json!({"waiting": 1})));
+    let body = r#"{"action":"cancel","filter":{"tags":["bulk:yes"]},"reason":"too many"}"#;
     let place = service.post(&format!("{BASE}/batches"), body).await.is(202).header("location").to_owned();
     let done = service.until(&place, |b| b["state"] == "completed").await;
     assert_eq!((&done["total"], &done["done"]), (&json!(3), &json!(3)), "{done}");
+    let gone = service.get(&format!("{BASE}/executions?status=cancelled&pageSize=1")).await.json();
+    let history = format!("{BASE}/executions/{}/history", gone["items"][0]["id"].as_str().unwrap());
+    let history = service.get(&history).await.json()["items"].clone();
+    let told = history.as_array().unwrap().last().unwrap()["reason"].clone();
+    assert_eq!(told, format!("batch {}: too many", done["id"].as_str().unwrap()));
     let open = service.get(&format!("{BASE}/executions?status=waiting")).await.json();
     assert_eq!((open["items"].as_array().unwrap().len(), &open["items"][0]["id"]), (1, &kept));
     service.post(&format!("{BASE}/batches"), r#"{"action":"explode"}"#).await.problem(400, "bad-body");

@@ -7,6 +7,8 @@ mod delivery;
 mod door;
 mod events;
 mod executions;
+mod graph;
 mod routes;
 mod service;
+mod signals;
 mod stream;

@@ -13,9 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::output_of;
 use super::transport::{CallError, Exchange, Outbound};
-use crate::origin::{self, HEADERS};
+use crate::origin::{self, HEADERS, callback};
 use crate::secret::{SecretSource, Text, secret_text};
 use crate::{BoxFuture, Function, input_of};
+
+/// In a request the path under which the task can be ended later, in an answer `accepted`.
+const CALLBACK: &str = "tidemill-callback";
 
 /// Credentials of an http function; read when the call is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,7 @@ impl HttpFunction {
             Err(fault) => return Outcome::Failed(fault),
         };
         match self.outbound.send(exchange).await {
+            Ok(answer) if is_later(answer.status, &answer.headers) => Outcome::Later,
             Ok(answer) => output_of(answer.status, &answer.headers, &answer.body, &self.url),
             Err(error) => Outcome::Failed(error.fault(&self.url)),
         }
@@ -85,6 +89,7 @@ impl HttpFunction {
                 insert(&mut headers, name, &value)?;
             }
         }
+        insert(&mut headers, CALLBACK, &callback(order))?;
         let body = input_of(order)?.to_json();
         Ok(Exchange { method, url, headers, body: Some(body.into()) })
     }
@@ -94,6 +99,13 @@ impl Function for HttpFunction {
     fn call(&self, order: Order, stop: CancellationToken) -> BoxFuture<'_, Outcome> {
         Box::pin(crate::cut_off(stop, self.perform(order)))
     }
+}
+
+/// Whether an answer says that the output comes later, by a callback: 202 with `tidemill-callback: accepted`.
+fn is_later(status: http::StatusCode, headers: &HeaderMap) -> bool {
+    let said = headers.get(CALLBACK).and_then(|value| value.to_str().ok());
+    status == http::StatusCode::ACCEPTED
+        && said.is_some_and(|said| said.trim().eq_ignore_ascii_case("accepted"))
 }
 
 fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault> {

@@ -43,14 +43,14 @@ fn order(visit: u32, input: Value) -> Order {
 fn done(outcome: Outcome) -> Value {
     match outcome {
         Outcome::Done(value) => value,
-        Outcome::Failed(fault) => panic!("failed: {fault}"),
+        other => panic!("not done: {other:?}"),
     }
 }
 
 fn fault(outcome: Outcome) -> Fault {
     match outcome {
-        Outcome::Done(value) => panic!("done: {value}"),
         Outcome::Failed(fault) => fault,
+        other => panic!("not failed: {other:?}"),
     }
 }
 

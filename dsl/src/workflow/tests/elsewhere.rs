@@ -15,7 +15,7 @@ fn program(body: &str) -> std::sync::Arc<Program> {
 fn mistakes() {
     let refused = |used: &str, task: &str, expected: &[&str]| {
         let text = workflow(&format!("use:\n  {used}\ndo:\n  - a: {task}\n"));
-        let told: Vec<String> = told(&super::check(&text));
+        let told: Vec<String> = told(&check(&text));
         let codes: Vec<&str> = told.iter().map(|line| line.split(' ').next().unwrap_or_default()).collect();
         assert_eq!(codes, expected, "{text}\n{told:#?}");
     };
@@ -142,5 +142,5 @@ do:
 ",
     );
     let strict = check(&workflow("do: [{a: {set: .x}}]\n"));
-    assert_eq!(told(&strict), ["E0404 6:15 `set` is a map or one expression, not a literal"]);
+    assert_eq!(told(&strict), ["E0404 6:16 `set` is a map or one expression, not a literal"]);
 }

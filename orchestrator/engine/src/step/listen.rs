@@ -16,16 +16,22 @@ pub(super) fn begin() -> Begun {
 /// What a listening visit reads of an event; none if the event is not for it.
 pub(crate) fn reads(machine: &Machine<'_>, visit: Visit, event: &StoredEvent) -> Option<Value> {
     let x = &machine.x;
-    if !x.listens(visit) || x.heard.contains(&event.pos) || Some(event.accepted) <= x.started {
+    if x.heard.contains(&event.pos) || Some(event.accepted) <= x.started {
         return None;
     }
-    let frame = x.open_frame(visit)?;
+    takes(machine, visit, &event.event)
+}
+
+/// What a listening visit reads of an event, wherever that comes from.
+pub(crate) fn takes(machine: &Machine<'_>, visit: Visit, event: &Event) -> Option<Value> {
+    let x = &machine.x;
+    let frame = x.open_frame(visit).filter(|_| x.listens(visit))?;
     let Kind::Listen(listen) = &machine.program.task(frame.task).kind else {
         return None;
     };
     let site = Site::of(frame);
     let scope = Scope::of_task(machine.program, x, Place::Body, &site);
-    accepts(&listen.filter, &event.event, &scope).then(|| read(&event.event, listen.read))
+    accepts(&listen.filter, event, &scope).then(|| read(event, listen.read))
 }
 
 /// Whether every test holds. A missing attribute matches nothing, and neither does a test that fails

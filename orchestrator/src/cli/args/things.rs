@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::operating::{GraphArgs, PaceArgs, ReplayArgs};
+
 /// `workflow`.
 #[derive(Debug, Subcommand)]
 pub enum WorkflowVerb {
@@ -19,6 +21,8 @@ pub enum WorkflowVerb {
         #[arg(long)]
         version: Option<String>,
     },
+    /// Draw a workflow: its tasks and what leads from each to the next.
+    Graph(GraphArgs),
     /// Start an execution.
     Start(StartArgs),
     /// Remove a workflow, all its versions or one.
@@ -281,12 +285,9 @@ pub struct RedriveArgs {
     /// Which.
     #[command(flatten)]
     pub filter: FilterArgs,
-    /// How fast, for example 10/s.
-    #[arg(long)]
-    pub rate: Option<String>,
-    /// Only count.
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Pace and extent.
+    #[command(flatten)]
+    pub pace: PaceArgs,
 }
 
 /// `buffer`.
@@ -330,6 +331,8 @@ pub enum EventVerb {
         /// CloudEvents id.
         id: String,
     },
+    /// Give stored events to one trigger once more, at a capped rate.
+    Replay(ReplayArgs),
 }
 
 /// `secret`.

@@ -14,7 +14,9 @@ use super::MemoryStore;
 use super::queries::{
     buffers, event_page, execution_page, log_of, matches, pinned, unfinished, without_result,
 };
-use crate::batch::{Checkpoint, DeadLetter, Definition, DefinitionKind, InboxItem, StateSnapshot};
+use crate::batch::{
+    Checkpoint, DeadLetter, Definition, DefinitionKind, DeliveryState, InboxItem, StateSnapshot,
+};
 use crate::read::{
     BufferRow, DeadQuery, DeliveryQuery, EventQuery, ExecutionQuery, ExecutionRow, Read, ReadResult,
     SealedSecret, StoredDelivery,
@@ -172,6 +174,20 @@ impl Read for MemoryStore {
             rows.sort_by_key(|d| (std::cmp::Reverse(d.delivery.priority), d.pos));
             rows.truncate(query.limit);
             rows
+        })
+    }
+
+    fn ahead(&self, delivery: &StoredDelivery) -> ReadResult<u64> {
+        let place = |d: &StoredDelivery| (std::cmp::Reverse(d.delivery.priority), d.pos);
+        let own = &delivery.delivery;
+        self.read(|state| {
+            let before = state.deliveries.iter().filter(|(key, d)| {
+                key.namespace == own.namespace
+                    && key.trigger == own.trigger
+                    && d.state == DeliveryState::Ready
+                    && place(d) < place(delivery)
+            });
+            before.count() as u64
         })
     }
 

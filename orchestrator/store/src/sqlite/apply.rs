@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use tidemill_dsl::ids::ExecutionId;
 use tidemill_engine::record::{Due, DueChange, SubscriptionChange, Summary, Transition};
 
+use super::blobs::Owner;
 use super::codec;
 use super::marks::Block;
 use super::prepare::Prepared;
@@ -175,8 +176,9 @@ impl<'c> Applying<'c> {
         for snapshot in &part.states {
             let sql = "INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4)";
             let (next, transitions) = (snapshot.next as i64, snapshot.transitions as i64);
-            self.run(sql, params![snapshot.execution.0, next, transitions, snapshot.body])?;
-            self.tally.bytes += snapshot.body.len() as u64;
+            let body = self.kept(Owner::Execution(snapshot.execution), &snapshot.body)?;
+            self.run(sql, params![snapshot.execution.0, next, transitions, body])?;
+            self.tally.bytes += body.len() as u64;
         }
         self.due(&part.due)?;
         for change in &part.subscriptions {
@@ -201,24 +203,17 @@ impl<'c> Applying<'c> {
     fn append(&mut self, t: &Transition) -> rusqlite::Result<()> {
         let pos = self.next();
         let (first, life) = (t.first as i64, t.lifecycle);
-        self.log.execute(params![
-            pos,
-            t.execution.0,
-            &*t.namespace,
-            first,
-            t.count,
-            t.time.0,
-            life,
-            t.body
-        ])?;
+        let body = self.kept(Owner::Execution(t.execution), &t.body)?;
+        self.log.execute(params![pos, t.execution.0, &*t.namespace, first, t.count, t.time.0, life, body])?;
         self.tally.rows += 1;
         self.tally.transitions += 1;
-        self.tally.bytes += t.body.len() as u64;
+        self.tally.bytes += body.len() as u64;
         Ok(())
     }
 
     fn summarise(&mut self, s: &Summary, result: Option<&[u8]>) -> rusqlite::Result<()> {
         let (started, ended) = (s.started.map(|t| t.0), s.ended.map(|t| t.0));
+        let result = result.map(|bytes| self.kept(Owner::Execution(s.execution), bytes)).transpose()?;
         let changed = self.summary.execute(params![s.execution.0, s.status as u8, started, ended, result])?;
         self.tally.rows += changed as u64;
         Ok(())
@@ -279,6 +274,8 @@ impl<'c> Applying<'c> {
         let (cause, parent) = (birth.cause.as_ref(), birth.parent.as_ref());
         let listed = summary.started.unwrap_or(birth.created);
         let result = summary.result.as_ref().map(codec::write_ended);
+        let result =
+            result.as_deref().map(|bytes| self.kept(Owner::Execution(birth.id), bytes)).transpose()?;
         let sql = "INSERT OR IGNORE INTO execution VALUES
             (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
         let inserted = self.run(
@@ -311,8 +308,8 @@ impl<'c> Applying<'c> {
             return Err(Stop::Refused(Refusal::Exists(birth.id)));
         }
         for (name, value) in &birth.tags {
-            let sql = "INSERT OR IGNORE INTO tag VALUES (?1, ?2, ?3, ?4)";
-            self.run(sql, params![&*birth.namespace, &**name, &**value, birth.id.0])?;
+            let sql = "INSERT OR IGNORE INTO tag VALUES (?1, ?2, ?3, ?4, ?5)";
+            self.run(sql, params![&*birth.namespace, &**name, &**value, listed.0, birth.id.0])?;
         }
         self.append(&create.first)?;
         Ok(())

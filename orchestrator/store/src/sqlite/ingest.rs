@@ -6,6 +6,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::apply::{Applying, Stop};
+use super::blobs::Owner;
 use super::codec;
 use super::seen::Key;
 use crate::batch::{
@@ -49,6 +50,7 @@ impl Applying<'_> {
     fn event(&mut self, key: &Key<'_>, arrival: &Arrival, body: &[u8]) -> rusqlite::Result<i64> {
         let pos = self.next();
         let at = arrival.accepted.0;
+        let body = self.kept(Owner::Row(pos), body)?;
         let sql = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.run(sql, params![pos, key.namespace, &*key.event.kind, key.binding, at, body])?;
         self.seen.keep(self.conn, day(arrival.accepted), pos, key)?;
@@ -99,6 +101,8 @@ impl Applying<'_> {
 
     fn bury(&mut self, l: &DeadLetter) -> rusqlite::Result<()> {
         let id = self.next();
+        let event = l.event.to_json();
+        let event = self.kept(Owner::Row(id), &event)?;
         let sql = "INSERT INTO dead_letter VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let row = params![
             id,
@@ -112,7 +116,7 @@ impl Applying<'_> {
             l.at.0,
             l.state as u8,
             codec::write_attempts(&l.attempts),
-            l.event.to_json(),
+            event,
         ];
         self.run(sql, row)?;
         Ok(())

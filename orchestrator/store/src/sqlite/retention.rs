@@ -3,9 +3,10 @@
 //! Owns deletes by range and their order, which the memory store states. A slice is small by what its caller asks for.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tidemill_dsl::ids::Time;
+use tidemill_dsl::ids::{ExecutionId, Time};
 
 use super::apply::Applying;
+use super::blobs::Owner;
 use super::{codec, marks};
 use crate::day;
 
@@ -37,6 +38,7 @@ impl Applying<'_> {
                 break;
             };
             self.run("DELETE FROM event WHERE pos = ?1", [pos])?;
+            self.unused(Owner::Row(pos))?;
             self.at.removed_event = pos as u64;
             left -= 1;
         }
@@ -45,6 +47,7 @@ impl Applying<'_> {
                 break;
             };
             self.run("DELETE FROM dead_letter WHERE id = ?1", [id])?;
+            self.unused(Owner::Row(id))?;
             left -= 1;
         }
         let more = self.one::<i64>("SELECT 1 FROM removal LIMIT 1", [])?.is_some()
@@ -102,19 +105,20 @@ impl Applying<'_> {
         }
         if self.one::<i64>("SELECT pos FROM log WHERE exec = ?1 LIMIT 1", [id])?.is_none() {
             self.run("DELETE FROM removal WHERE exec = ?1", [id])?;
+            self.unused(Owner::Execution(ExecutionId(id)))?;
         }
         Ok(left - count)
     }
 
     /// Removes an execution's summary and all that hangs on it, except its log and timers.
     fn forget(&mut self, id: [u8; 16]) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM execution WHERE id = ?1 RETURNING ns, workflow, start_key, tags";
+        let sql = "DELETE FROM execution WHERE id = ?1 RETURNING ns, workflow, start_key, tags IS NOT NULL";
         let gone = self.conn.prepare_cached(sql)?.query_row([id], |row| {
             let (ns, workflow): (String, String) = (row.get(0)?, row.get(1)?);
-            let (key, tags): (Option<String>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
-            Ok((ns, workflow, key, codec::read_tags(tags.as_deref())?))
+            let (key, tagged): (Option<String>, bool) = (row.get(2)?, row.get(3)?);
+            Ok((ns, workflow, key, tagged))
         });
-        let Some((ns, workflow, key, tags)) = gone.optional()? else {
+        let Some((ns, workflow, key, tagged)) = gone.optional()? else {
             return Ok(());
         };
         self.tally.rows += 1;
@@ -122,9 +126,8 @@ impl Applying<'_> {
             let sql = "DELETE FROM start_key WHERE ns = ?1 AND workflow = ?2 AND key = ?3";
             self.run(sql, params![ns, workflow, key])?;
         }
-        for (name, value) in tags {
-            let sql = "DELETE FROM tag WHERE ns = ?1 AND name = ?2 AND value = ?3 AND exec = ?4";
-            self.run(sql, params![ns, &*name, &*value, id])?;
+        if tagged {
+            self.run("DELETE FROM tag WHERE exec = ?1", [id])?;
         }
         self.run("DELETE FROM state WHERE exec = ?1", [id])?;
         self.run("DELETE FROM subscription WHERE exec = ?1", [id])?;
@@ -134,6 +137,7 @@ impl Applying<'_> {
     /// Removes a namespace with everything of it, in one go: its cost grows with what it holds.
     pub(super) fn drop_namespace(&mut self, namespace: &str) -> rusqlite::Result<()> {
         self.save = true;
+        self.unused_in(namespace)?;
         let mine = "IN (SELECT id FROM execution WHERE ns = ?1)";
         for table in ["log", "state", "due"] {
             self.run(&format!("DELETE FROM {table} WHERE exec {mine}"), [namespace])?;

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::blobs;
 use super::codec::{self, KeyText};
 use crate::batch::Accepted;
 use tidemill_dsl::event::Event;
@@ -51,7 +52,7 @@ impl SeenDays {
         let mut body = conn.prepare_cached("SELECT body FROM event WHERE pos = ?1")?;
         let mut rows = body.query([pos])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let earlier = codec::read_event(row.get_ref(0)?.as_blob()?)?;
+        let earlier = codec::read_event(&blobs::whole(conn, row.get_ref(0)?.as_blob()?)?)?;
         Ok(Some(Accepted::Duplicate { pos: pos as u64, mismatch: earlier.data != key.event.data }))
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod batches;
+mod blobs;
 mod crash;
 mod fixture;
 mod full;

@@ -30,7 +30,9 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
         out.push(format!("transitions {sequence} {limit} {:?}", store.transitions(*id, sequence, limit)));
         let after = random.random_range(0..200);
         out.push(format!("rows {after} {limit} {:?}", store.log_rows(*id, after, limit)));
-        out.push(format!("delivery of {id}: {:?}", store.delivery_of(*id)));
+        let delivery = store.delivery_of(*id);
+        let ahead = delivery.as_ref().ok().and_then(Option::as_ref).map(|delivery| store.ahead(delivery));
+        out.push(format!("delivery of {id}: {delivery:?}, behind {ahead:?}"));
         out.push(format!("children of {id}: {:?}", store.children(*id)));
         for ns in NAMESPACES {
             out.push(format!("execution {ns} {id}: {:?}", store.execution(ns, *id)));

@@ -19,6 +19,7 @@ use tidemill_store::{
 use crate::batches::{
     DAY, arrival, at, born, cause, commit, create, definition, event, sqlite, summary, text,
 };
+use crate::blobs;
 use crate::questions::assert_equal;
 
 pub(crate) const NAMESPACES: [&str; 2] = ["default", "other"];
@@ -267,12 +268,13 @@ impl Source {
         let Some(execution) = self.old_id() else { return };
         let time = self.time();
         let count = self.random.random_range(0..4);
+        let large = self.random.random_bool(0.001).then(|| blobs::body(&blobs::large(self.one(&["x", "y"]))));
         let Some((namespace, next, transitions)) = self.live.get_mut(&execution) else {
             return;
         };
         let lifecycle = *next % 3 == 0;
         let first = *next;
-        let body = vec![1; *transitions as usize % 7];
+        let body = large.unwrap_or_else(|| vec![1; *transitions as usize % 7]);
         *next += u64::from(count);
         *transitions += 1;
         let (next, transitions) = (*next, *transitions);
