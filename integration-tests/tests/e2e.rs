@@ -18,6 +18,10 @@ mod elsewhere;
 mod examples;
 #[path = "e2e/kafka.rs"]
 mod kafka;
+#[path = "e2e/minio.rs"]
+mod minio;
+#[path = "e2e/minio_server.rs"]
+mod minio_server;
 #[path = "e2e/order.rs"]
 mod order;
 #[path = "e2e/rate.rs"]

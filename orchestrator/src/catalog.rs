@@ -2,7 +2,7 @@
 //!
 //! A write validates the whole set, commits it as one batch, then swaps the snapshot. Holds no executions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use semver::Version;
@@ -67,7 +67,7 @@ pub struct TriggerEntry {
     pub spec: manifest::Trigger,
     /// Rises with each change.
     pub generation: u64,
-    /// Paused by an operator.
+    /// Paused by an operator, or being deleted.
     pub paused: bool,
     /// The one-task workflow a function target is lowered to.
     pub lowered: Option<Arc<Program>>,
@@ -109,6 +109,7 @@ pub struct Space {
     triggers: BTreeMap<Arc<str>, Arc<TriggerEntry>>,
     order: Vec<Arc<TriggerEntry>>,
     matcher: Matcher,
+    deleting: BTreeSet<(DefinitionKind, Arc<str>)>,
 }
 
 impl Space {
@@ -202,6 +203,20 @@ impl Space {
         self.manifests.iter().filter(|((k, _), _)| *k == kind).map(|(_, m)| m).collect()
     }
 
+    /// What is being deleted: it is shown, fires nothing, and goes when its source has let go of it.
+    pub fn deleting(&self) -> &BTreeSet<(DefinitionKind, Arc<str>)> {
+        &self.deleting
+    }
+
+    /// Whether a definition is being deleted.
+    pub fn is_deleting(&self, kind: DefinitionKind, name: &str) -> bool {
+        self.deleting.iter().any(|(own, deleted)| *own == kind && **deleted == *name)
+    }
+
+    pub(crate) fn mark_deleting(&mut self, kind: DefinitionKind, name: &str) {
+        self.deleting.insert((kind, name.into()));
+    }
+
     /// A copy to change.
     pub(crate) fn draft(&self) -> Space {
         Space {
@@ -209,6 +224,7 @@ impl Space {
             workflows: self.workflows.clone(),
             functions: self.functions.clone(),
             manifests: self.manifests.clone(),
+            deleting: self.deleting.clone(),
             aliases: self.aliases.clone(),
             ..Space::default()
         }
@@ -237,6 +253,7 @@ impl Space {
     }
 
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
+        self.deleting.remove(&(kind, name.into()));
         match kind {
             DefinitionKind::Workflow if !version.is_empty() => {
                 let Some(versions) = self.workflows.get_mut(name) else {
@@ -268,15 +285,16 @@ impl Space {
                 continue;
             };
             let definition = &entry.definition;
+            let paused = definition.paused || self.is_deleting(DefinitionKind::Trigger, &definition.name);
             let trigger = Arc::new(TriggerEntry {
                 name: definition.name.clone(),
                 namespace: definition.namespace.clone(),
                 spec: (**spec).clone(),
                 generation: definition.generation,
-                paused: definition.paused,
+                paused,
                 lowered: lower(&definition.namespace, spec),
             });
-            rules.push((self.order.len(), spec.rule(definition.paused)));
+            rules.push((self.order.len(), spec.rule(paused)));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
         }
@@ -336,6 +354,13 @@ impl Catalog {
                     kind = ?definition.kind, name = %definition.name, version = %definition.version,
                     "a stored definition does not compile; it is left out"
                 ),
+            }
+        }
+        for (id, _) in store.works()? {
+            if let Some((namespace, kind, name)) = deletion(&id)
+                && let Some(space) = drafts.get_mut(namespace)
+            {
+                space.mark_deleting(kind, name);
             }
         }
         let spaces = drafts.into_iter().map(|(name, space)| (name, Arc::new(space.seal()))).collect();
@@ -425,6 +450,30 @@ impl Catalog {
         }
         Ok(())
     }
+}
+
+/// What the stored marks of deletions begin with.
+const DELETING: &str = "deleting/";
+
+/// The id under which a deletion is noted in the store.
+pub(crate) fn deletion_id(namespace: &str, kind: DefinitionKind, name: &str) -> Option<Arc<str>> {
+    let kind = match kind {
+        DefinitionKind::Source => "source",
+        DefinitionKind::Trigger => "trigger",
+        _ => return None,
+    };
+    Some(format!("{DELETING}{namespace}/{kind}/{name}").into())
+}
+
+fn deletion(id: &str) -> Option<(&str, DefinitionKind, &str)> {
+    let mut parts = id.strip_prefix(DELETING)?.splitn(3, '/');
+    let (namespace, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let kind = match kind {
+        "source" => DefinitionKind::Source,
+        "trigger" => DefinitionKind::Trigger,
+        _ => return None,
+    };
+    Some((namespace, kind, name))
 }
 
 pub(crate) enum Parsed {

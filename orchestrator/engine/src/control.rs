@@ -58,7 +58,7 @@ impl Machine<'_> {
         if !kept.is_empty() && self.x.ended.is_none() {
             self.emit(Record::Settled);
         }
-        self.offer_signals();
+        self.offer_signals(0);
         self.walk();
         Verdict::Applied
     }

@@ -7,6 +7,7 @@
 
 mod http;
 mod one_shot;
+mod plain;
 mod pool;
 mod resident;
 

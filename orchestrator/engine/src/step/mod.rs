@@ -61,7 +61,7 @@ pub(crate) fn opened(machine: &mut Machine<'_>, visit: Visit) {
         Kind::Local(local) => machine.begin_task(local.body, visit),
         Kind::Fetched(call) => machine.begin_fetched(&call.need, visit),
         Kind::RunWorkflow(run) => run::opened(machine, visit, run),
-        Kind::Listen(_) => machine.heed(visit),
+        Kind::Listen(_) => machine.heed(visit, 0),
         _ => {}
     }
 }
