@@ -12,6 +12,8 @@ mod contract;
 mod desk;
 #[path = "e2e/disk.rs"]
 mod disk;
+#[path = "e2e/elsewhere.rs"]
+mod elsewhere;
 #[path = "e2e/examples.rs"]
 mod examples;
 #[path = "e2e/kafka.rs"]

@@ -1,7 +1,8 @@
-//! The benchmark workloads: W1 (a, b), W6, I1, W12 in small, backlog, lists, start-up and size.
+//! The benchmark workloads: W1 (a, b), W6, W9, I1, W12 in small, backlog, lists, start-up and size.
 #![allow(clippy::print_stdout, reason = "the figures are this module's output")]
 
 mod backlog;
+mod fanout;
 mod figures;
 mod ingest;
 mod lists;
@@ -77,6 +78,9 @@ pub async fn run(options: &Options) {
     }
     if options.wants("w6") {
         seq10::open_loop(options).await;
+    }
+    if options.wants("w9") {
+        fanout::run(options).await;
     }
     if options.wants("i1") {
         ingest::run(options).await;
