@@ -228,6 +228,9 @@ Feature: Data
       | output: {as: '.v, .v'} |
       | output: {as: empty} |
       | output: {as: 1 / 0} |
+      | output: {as: last(range(1e18))} |
+      | output: {as: 'def f: 1 + f; f'} |
+      | output: {as: 'error("no")'} |
 
   Scenario: What an execution, a task and the runtime tell of themselves
     Given a workflow with definition:

@@ -271,6 +271,37 @@ Feature: Events
       | task.completed | {workflow: 'example-*.*', task: /do/0/a, completedAt: '*'} |
       | task.faulted | {task: /do/1/t/try/0/r, faultedAt: '*', error: {status: 418}} |
 
+  Scenario: Lifecycle events of a retry and of a fault
+    Given a workflow with definition:
+    """yaml
+    do:
+      - t:
+          try: [{r: {raise: {error: {type: 'https://e.com/e', status: 418}}}}]
+          catch: {retry: {limit: {attempt: {count: 1}}}}
+    """
+    When the workflow is executed
+    Then the workflow should fault
+    And an event of type 'io.serverlessworkflow.task.retried.v1' should be stored with:
+    """yaml
+    data: {task: /do/0/t, retriedAt: '*'}
+    """
+    And an event of type 'io.serverlessworkflow.workflow.faulted.v1' should be stored with:
+    """yaml
+    data: {faultedAt: '*', error: {type: 'https://e.com/e', status: 418, instance: /do/0/t/try/0/r}}
+    """
+
+  Scenario: A skipped task tells neither started nor completed
+    Given a workflow with definition:
+    """yaml
+    do:
+      - a: {if: 'false', set: {v: 1}}
+    """
+    When the workflow is executed
+    Then the workflow should complete
+    And an event of type 'io.serverlessworkflow.workflow.completed.v1' should be stored
+    And no event of type 'io.serverlessworkflow.task.started.v1' should be stored
+    And no event of type 'io.serverlessworkflow.task.completed.v1' should be stored
+
   Scenario: Lifecycle events of an execution that is suspended, resumed and cancelled
     Given a workflow with definition:
     """yaml

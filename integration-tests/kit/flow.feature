@@ -309,6 +309,45 @@ Feature: Flow
       | do: [{a: {set: {x: 1}}, b: {set: {x: 1}}}] | E0207 |
       | do: [] | E0206 |
       | todo: [{a: {set: {x: 1}}}] | E0201 |
+      | do: [{a: {set: {x: 1}} | E0101 |
+      | do: [{a: {call: http}}] | E0202 |
+      | do: [{a: {set: {x: 1}, timeout: nobody}}] | E0601 |
+      | do: [{a: {try: [{b: {set: {x: 1}}}], catch: {retry: nobody}}}] | E0601 |
+      | do: [{a: {try: [{b: {set: {x: 1}}}], catch: {then: b}}}] | E0504 |
+      | do: [{a: {call: http, with: {method: get, endpoint: {uri: 'http://h', authentication: {use: nobody}}}}}] | E0601 |
+      | do: [{a: {call: 'f:1@nobody'}}] | E0602 |
+      | do: [{a: {set: {x: '${ $output }'}}}] | E0402 |
+      | do: [{a: {set: {x: 1}, output: {as: $output}}}] | E0402 |
+      | do: [{a: {set: {x: 1}, if: $input}}] | E0402 |
+
+  Scenario Outline: The workflow's own transforms have fewer variables than a task
+    Given a workflow with definition:
+    """yaml
+    <part>
+    do: [{a: {set: {x: 1}}}]
+    """
+    Then the definition should be refused with 'E0402' at line 1
+    Examples:
+      | part |
+      | input: {from: $context} |
+      | input: {from: $task} |
+      | output: {as: $input} |
+      | output: {as: $output} |
+
+  Scenario: Metadata and document are never evaluated
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: default, name: plain, version: '1.0.0', title: '${ 1 }', metadata: {x: '${ .a + }'}}
+    do:
+      - a:
+          metadata: {note: '${ nobody }'}
+          set: {title: '${ $workflow.definition.document.title }', note: '${ $task.metadata.note }'}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    {title: '${ 1 }', note: '${ nobody }'}
+    """
 
   Scenario: Task names are unique within their list only
     Given a workflow with definition:

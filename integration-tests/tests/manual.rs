@@ -6,7 +6,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tidemill_integration_tests::conformance::gherkin::{Scenario, read_folder};
+use tidemill_dsl::diagnostic::{Diagnostic, Severity};
+use tidemill_dsl::manifest::{self, Document};
+use tidemill_dsl::yaml;
+use tidemill_integration_tests::conformance::gherkin::{Scenario, files, read_folder};
 use tidemill_integration_tests::conformance::{pages, run};
 
 fn here(path: &str) -> PathBuf {
@@ -19,6 +22,36 @@ async fn every_yaml_block_of_the_manual_holds() {
     let count = examples.len();
     let report = run(examples).await;
     assert!(report.failures().is_empty() && count >= 60, "{count} examples: {:#?}", report.failures());
+}
+
+/// What is wrong with the plain `yaml` blocks of a page: each is one or more whole documents.
+fn mistakes(text: &str) -> Vec<String> {
+    let blocks = text.split("\n```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let found = blocks.flat_map(|block| match yaml::parse_all(block) {
+        Ok(nodes) => nodes.iter().flat_map(|node| judged(node, block)).collect(),
+        Err(found) => found,
+    });
+    found.filter(|d| d.severity == Severity::Error).map(|d| format!("{} {}", d.code, d.message)).collect()
+}
+
+fn judged(node: &yaml::Node, text: &str) -> Vec<Diagnostic> {
+    match Document::of(node) {
+        Document::Workflow => tidemill_dsl::workflow::check_node(node, text).diagnostics,
+        Document::Manifest => manifest::check(node, text, "default").1,
+    }
+}
+
+#[test]
+fn yaml_blocks_outside_the_manual_are_valid_documents() {
+    let mut pages = vec![here("../README.md")];
+    pages.extend(files(&here("../docs"), "md"));
+    pages
+        .extend(std::fs::read_dir(here("../examples")).unwrap().map(|e| e.unwrap().path().join("README.md")));
+    let texts = pages.iter().filter_map(|page| Some((page, std::fs::read_to_string(page).ok()?)));
+    let wrong: Vec<_> =
+        texts.map(|(page, text)| (page, mistakes(&text))).filter(|(_, m)| !m.is_empty()).collect();
+    assert!(wrong.is_empty() && pages.len() >= 3, "{wrong:#?}");
+    assert!(!mistakes("x\n```yaml\nkind: Nothing\n```\n").is_empty());
 }
 
 /// The names of all tests of the workspace.

@@ -15,6 +15,7 @@ pub mod door;
 pub mod events;
 pub mod executions;
 pub mod hooks;
+mod lenient;
 pub mod namespaces;
 pub mod openapi;
 pub mod paging;

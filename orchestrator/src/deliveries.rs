@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_dsl::event::StoredEvent;
+use tidemill_dsl::expr::{NoArguments, Template};
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::manifest::{self, ErrorClass};
 use tidemill_engine::record::Ended;
@@ -151,8 +152,13 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// Puts one dead letter back: a new pending execution (through the buffer if its trigger has one), the letter marked,
-/// in one commit. False if it is not open any more.
-pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Error> {
+/// in one commit. With an edit its input, tags and order key are made from what that gives; the stored event stays as
+/// it is. False if it is not open any more.
+pub async fn redrive(
+    rooms: &Arc<Rooms>,
+    letter: &DeadLetter,
+    edit: Option<&Template>,
+) -> Result<bool, Error> {
     let (store, namespace, id) = (rooms.store.clone(), letter.namespace.clone(), letter.id);
     let current = blocking(move || store.dead_letter(&namespace, id)).await?;
     let Some(letter) = current.filter(|l| l.state == DeadState::Open) else {
@@ -162,7 +168,9 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
     let trigger =
         space.trigger(&letter.trigger).ok_or_else(|| Error::not_found("trigger", &*letter.trigger))?;
     let now = (rooms.clock)();
-    let envelope = letter.event.to_value();
+    let edited = edit.map(|edit| edit.eval(&letter.event.to_value(), &NoArguments)).transpose();
+    let edited = edited.map_err(|fault| Error::conflict("edit", format!("edit the event: {fault}")))?;
+    let envelope = edited.unwrap_or_else(|| letter.event.to_value());
     let about = (&letter.namespace, &letter.binding, &letter.event);
     let (create, delivery) =
         ingress::start(&space, trigger, &envelope, about, (now, 1)).map_err(|(cause, fault)| {

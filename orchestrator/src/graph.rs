@@ -121,6 +121,7 @@ impl Picture {
     }
 
     /// The same with what an execution has made of each task.
+    #[must_use]
     pub fn painted(mut self, marks: &BTreeMap<Arc<str>, Mark>) -> Picture {
         for node in &mut self.nodes {
             node.mark = marks.get(&node.reference).copied();
@@ -221,8 +222,16 @@ fn links(program: &Program) -> Vec<Link> {
                     end("");
                 }
             }
-            _ if ends(task.then) => end(""),
-            _ => {}
+            kind => {
+                if ends(task.then) {
+                    end("");
+                }
+                if let Kind::Try(attempt) = kind
+                    && attempt.then.is_some_and(ends)
+                {
+                    end("caught");
+                }
+            }
         }
     }
     links

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::buffer::submit;
 use crate::error::Error;
 use crate::rooms::Rooms;
+pub use perform::edit;
 pub use plan::{Action, Failure, Filter, Plan, Preview, Record, State};
 use plan::{Step, chunk};
 pub use select::matching;
@@ -105,6 +106,7 @@ impl Batches {
             state: State::Running,
             rate: plan.rate,
             reason: plan.reason,
+            edit: plan.edit,
             steps: steps.into(),
             next: 0,
             done: 0,

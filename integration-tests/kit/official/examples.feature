@@ -304,3 +304,31 @@ Feature: Official examples
     """yaml
     waitingFor: [{task: wait30Seconds, what: timer}]
     """
+
+  Scenario: run-shell-stdin-and-arguments.yaml
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    "STDIN was: Hello World\nARGS are Foo Bar\n"
+    """
+
+  Scenario: run-script-with-stdin-and-arguments.yaml
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    "stdin >  Hello Workflow\narg >  hello\nenv >  bar\n"
+    """
+
+  Scenario: mock-service-extension.yaml
+    When the workflow is executed
+    Then the workflow should fault with error:
+    """yaml
+    {type: 'https://open-workflow-specification.org/spec/1.0.0/errors/expression', status: 400, instance: /do/0/callHttp}
+    """
+
+  Scenario: call-custom-function-cataloged.yaml
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    logged: Hello, world!
+    """

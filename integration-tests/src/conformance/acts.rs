@@ -38,6 +38,7 @@ pub(super) async fn perform(world: &mut World, line: &str, body: &str) -> Option
         },
         "the workflow is started" => start(world).await,
         "the execution becomes ''" => becomes(world, first).await,
+        "the execution waits for a ''" => waits_for(world, first).await,
         "'' has started" => started(world, first, 1).await,
         "'' has started N times" => started(world, first, number(line)).await,
         "'' has completed" => entry(world, "task.completed", first, 1).await,
@@ -49,6 +50,8 @@ pub(super) async fn perform(world: &mut World, line: &str, body: &str) -> Option
         }
         "this event is posted:" => post(world, body).await,
         "this event is posted to the execution:" => post_own(world, body).await,
+        "'' is answered with:" => answer(world, first, "complete", body).await,
+        "'' is failed with:" => answer(world, first, "fail", body).await,
         "the execution is cancelled" => command(world, "cancel", body).await,
         "the execution is suspended" => command(world, "suspend", body).await,
         "the execution is resumed" => command(world, "resume", body).await,
@@ -91,10 +94,13 @@ async fn register(world: &mut World, definition: &str) -> Result<String, String>
     let headers = [("content-type", "application/yaml")];
     let put = world.request("PUT", &format!("/workflows/{name}"), definition, &headers).await?;
     if put.status < 300 {
-        Ok(name)
-    } else {
-        Err(format!("registered with {}: {}", put.status, String::from_utf8_lossy(&put.body)))
+        return Ok(name);
     }
+    let body = put.json();
+    let mistakes = body["errors"].as_array().into_iter().flatten();
+    let pair = |m: &Value| (text(&m["code"]).to_owned(), text(&m["message"]).to_owned());
+    world.refused = mistakes.map(pair).collect();
+    Err(format!("registered with {}: {body}", put.status))
 }
 
 /// Writes the definition under test if the server does not have it; gives its name.
@@ -127,6 +133,17 @@ async fn becomes(world: &mut World, status: &str) -> Done {
         .until(async |world| {
             let execution = world.execution().await?;
             Ok(if execution["status"] == status { Ok(()) } else { Err(execution.to_string()) })
+        })
+        .await
+}
+
+async fn waits_for(world: &mut World, what: &str) -> Done {
+    world
+        .until(async |world| {
+            let execution = world.execution().await?;
+            let mut waits = execution["waitingFor"].as_array().into_iter().flatten();
+            let found = waits.any(|wait| wait["what"] == what);
+            Ok(if found { Ok(()) } else { Err(execution.to_string()) })
         })
         .await
 }
@@ -177,6 +194,22 @@ async fn post_own(world: &mut World, body: &str) -> Done {
     let path = format!("{}/events", world.path()?);
     let answer = world.request("POST", &path, &event(body)?, &headers).await?;
     if answer.status < 300 { Ok(()) } else { Err(String::from_utf8_lossy(&answer.body).into_owned()) }
+}
+
+/// Ends the open call of a task that is answered later, once it waits for that.
+async fn answer(world: &mut World, task: &str, verb: &str, body: &str) -> Done {
+    let mut visit = Value::Null;
+    world
+        .until(async |world| {
+            let execution = world.execution().await?;
+            let waits = execution["waitingFor"].as_array().into_iter().flatten();
+            let found = waits.into_iter().find(|w| w["task"] == task && w["what"] == "callback");
+            visit = found.map_or(Value::Null, |wait| wait["visit"].clone());
+            Ok(if visit.is_null() { Err(execution.to_string()) } else { Ok(()) })
+        })
+        .await?;
+    let path = format!("{}/tasks/{visit}/{verb}", world.path()?);
+    world.ask("POST", &path, &yaml(body)?.to_string()).await.map(drop)
 }
 
 async fn command(world: &mut World, verb: &str, body: &str) -> Done {

@@ -3,6 +3,7 @@
 //! Owns the table of what became of each. Which are run, with what and to what end, stands in
 //! `kit/official/examples.feature`, whose scenarios are named like the files.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::gherkin::{Scenario, Step, files, read_file};
@@ -34,16 +35,14 @@ pub async fn judge(dir: &Path) -> Vec<(String, Verdict)> {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let scenario = known.iter().find(|s| s.name == name);
         let refused: Vec<String> = check(&text);
-        let verdict = match scenario {
+        let verdict = match scenario.map(|scenario| (scenario, reason(scenario))) {
             _ if !refused.is_empty() => Verdict::Refused(refused),
             None => Verdict::Valid("no scenario".into()),
-            Some(scenario) => match reason(scenario) {
-                Some(why) => Verdict::Valid(why),
-                None => {
-                    scenarios.push(with_definition(scenario.clone(), text));
-                    Verdict::Run
-                }
-            },
+            Some((_, Some(why))) => Verdict::Valid(why),
+            Some((scenario, None)) => {
+                scenarios.push(with_definition(scenario.clone(), &text));
+                Verdict::Run
+            }
         };
         verdicts.push((name, verdict));
     }
@@ -74,8 +73,8 @@ fn reason(scenario: &Scenario) -> Option<String> {
     line.strip_prefix("it is only checked: ").map(str::to_owned)
 }
 
-fn with_definition(mut scenario: Scenario, text: String) -> Scenario {
-    scenario.steps.insert(0, Step::with("a workflow with definition:", in_namespace(&text)));
+fn with_definition(mut scenario: Scenario, text: &str) -> Scenario {
+    scenario.steps.insert(0, Step::with("a workflow with definition:", in_namespace(text)));
     scenario
 }
 
@@ -105,9 +104,9 @@ pub fn table(verdicts: &[(String, Verdict)]) -> String {
             Verdict::Refused(codes) => (3, format!("refused: {}", codes.join("; "))),
         };
         counts[index] += 1;
-        out.push_str(&format!("{name:width$}  {told}\n"));
+        let _ = writeln!(out, "{name:width$}  {told}");
     }
     let [run, failed, valid, refused] = counts;
-    out.push_str(&format!("{run} run, {failed} failed, {valid} validated only, {refused} refused\n"));
+    let _ = writeln!(out, "{run} run, {failed} failed, {valid} validated only, {refused} refused");
     out
 }

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::gherkin::files;
 use crate::server::binary;
@@ -83,9 +83,9 @@ fn case(block: &[(usize, &str)]) -> Option<Case> {
 fn evaluate(cases: &[Case]) -> std::io::Result<Vec<Value>> {
     let mut requests = String::new();
     for case in cases {
-        let input: Value = serde_json::from_str(&case.input).unwrap_or_default();
-        let request = json!({ "expression": case.program, "input": input, "all": true });
-        let _ = writeln!(requests, "{request}");
+        // The input as it stands: numbers keep their digits.
+        let (program, input) = (Value::from(case.program.as_str()), &case.input);
+        let _ = writeln!(requests, r#"{{"expression": {program}, "input": {input}, "all": true}}"#);
     }
     let mut child = Command::new(binary())
         .args(["eval", "jq", "--jsonl"])
@@ -105,9 +105,6 @@ fn judge(case: &Case, answer: Option<&Value>) -> Result<(), String> {
     let Some(outputs) = &case.outputs else {
         return if answer.get("error").is_some() { Ok(()) } else { Err(format!("gave {answer}")) };
     };
-    if serde_json::from_str::<Value>(&case.input).is_err() {
-        return Err(format!("the input {} is no JSON", case.input));
-    }
     let Some(values) = answer["values"].as_array() else {
         return Err(answer["error"]["detail"].as_str().unwrap_or("no values").to_owned());
     };
@@ -131,6 +128,8 @@ fn equal(a: &Value, b: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -2,50 +2,49 @@
 //!
 //! `/hello/NAME` greets · `/echo` tells the request · `/status/N` answers with that status · `/flaky/N/S` fails N times
 //! with status S, then tells the number of the call · `/gate/NAME` is held until the scenario opens it ·
-//! `/redirect/S` leads to `/hello/there` · `/text` is no JSON · `/silent` closes the connection · `/basic/USER/WORD`
+//! `/redirect/S` leads to `/hello/there` · `/later` takes a call to answer it by a callback · `/text` is no JSON · `/silent` closes the connection · `/basic/USER/WORD`
 //! and `/bearer/TOKEN` ask for credentials. Other hosts are a pet store, people of a film, a betting shop.
 
 use serde_json::{Value, json};
 
 use super::stand_in::{Answer, HOST, Reply, Request};
 
-fn json_of(status: u16, body: &Value) -> Answer {
-    Some(Reply { status, kind: "application/json", headers: Vec::new(), body: body.to_string() })
+fn json_of(status: u16, body: &Value) -> Reply {
+    Reply { status, kind: "application/json", headers: Vec::new(), body: body.to_string() }
 }
 
 /// The answer to a request.
 pub(super) fn answer(request: &Request) -> Answer {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     if request.host != HOST {
-        return elsewhere(request, &parts);
+        return Some(elsewhere(request, &parts));
     }
-    match parts.as_slice() {
+    let number = |text: &str| text.parse().unwrap_or(500);
+    Some(match parts.as_slice() {
         ["hello", name] => json_of(200, &json!({ "hello": name })),
         ["echo", ..] => json_of(200, &told(request)),
-        ["status", status] => {
-            json_of(status.parse().unwrap_or(500), &json!({ "status": status, "call": request.number }))
-        }
+        ["status", status] => json_of(number(status), &json!({ "call": request.number })),
         ["flaky", times, status] => {
-            if request.number <= times.parse().unwrap_or(0) {
-                json_of(status.parse().unwrap_or(500), &json!({ "call": request.number }))
-            } else {
-                json_of(200, &json!({ "call": request.number }))
-            }
+            let fails = request.number <= times.parse().unwrap_or(0);
+            json_of(if fails { number(status) } else { 200 }, &json!({ "call": request.number }))
         }
         ["gate", name] => json_of(200, &json!({ "gate": name, "call": request.number })),
-        ["redirect", status] => Some(Reply {
-            status: status.parse().unwrap_or(302),
-            kind: "text/plain",
+        ["redirect", status] => Reply {
             headers: vec![("location", format!("http://{HOST}/of-the-redirect/hello/there"))],
-            body: String::new(),
-        }),
-        ["text"] => {
-            Some(Reply { status: 200, kind: "text/plain", headers: Vec::new(), body: "plain text".into() })
+            ..text(number(status), "")
+        },
+        ["later"] => {
+            Reply { headers: vec![("tidemill-callback", "accepted".into())], ..json_of(202, &json!({})) }
         }
-        ["silent"] => None,
+        ["text"] => text(200, "plain text"),
+        ["silent"] => return None,
         ["basic" | "bearer", wanted @ ..] => credentials(request, parts[0], wanted),
         _ => json_of(404, &json!({ "message": "not found" })),
-    }
+    })
+}
+
+fn text(status: u16, body: &str) -> Reply {
+    Reply { status, kind: "text/plain", headers: Vec::new(), body: body.into() }
 }
 
 /// A request as JSON.
@@ -59,7 +58,7 @@ pub(super) fn told(request: &Request) -> Value {
     })
 }
 
-fn credentials(request: &Request, scheme: &str, wanted: &[&str]) -> Answer {
+fn credentials(request: &Request, scheme: &str, wanted: &[&str]) -> Reply {
     let expected = if scheme == "basic" {
         format!("Basic {}", base64(wanted.join(":").as_bytes()))
     } else {
@@ -70,7 +69,7 @@ fn credentials(request: &Request, scheme: &str, wanted: &[&str]) -> Answer {
 }
 
 /// The hosts that the official kit and examples name.
-fn elsewhere(request: &Request, parts: &[&str]) -> Answer {
+fn elsewhere(request: &Request, parts: &[&str]) -> Reply {
     let pet = |id: u32| json!({ "id": id, "name": format!("pet {id}"), "status": "available" });
     match (request.method.as_str(), parts) {
         (_, ["v2", "pet", "findByStatus"]) => json_of(200, &json!([pet(1), pet(2)])),
@@ -82,6 +81,7 @@ fn elsewhere(request: &Request, parts: &[&str]) -> Answer {
             json_of(200, &json!({ "name": "One", "homeworld": "https://swapi.dev/api/planets/7/" }))
         }
         ("GET", ["api", "planets", _]) => json_of(200, &json!({ "name": "Seven" })),
+        ("GET", [.., "log", "1.0.0", "function.yaml"]) => text(200, "set: {logged: '${ .message }'}"),
         ("POST", _) | ("PUT", ["api", ..]) => json_of(200, &told(request)),
         ("GET", ["api"]) => json_of(503, &json!({ "message": "down" })),
         _ => json_of(404, &json!({ "code": 404, "message": "not found" })),

@@ -5,6 +5,7 @@
 //! namespace as first segment of their path, so that scenarios that run side by side do not see each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -159,7 +160,7 @@ async fn serve(mut stream: TcpStream, stand_in: Arc<StandIn>) {
             reply.body.len()
         );
         for (name, value) in &reply.headers {
-            out.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(out, "{name}: {value}\r\n");
         }
         out.push_str("\r\n");
         out.push_str(&reply.body);

@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) input: Value,
     /// The execution that was started last.
     pub(super) id: Option<String>,
+    /// Why a definition was refused, code and message of each mistake.
+    pub(super) refused: Vec<(String, String)>,
 }
 
 impl World {
@@ -55,7 +57,14 @@ impl World {
             registered: false,
             input: Value::Null,
             id: None,
+            refused: Vec::new(),
         }
+    }
+
+    /// What this release lacks, if that is all a definition was refused for.
+    pub(super) fn lacking(&self) -> Option<String> {
+        let lacks = !self.refused.is_empty() && self.refused.iter().all(|(code, _)| code.starts_with("E09"));
+        lacks.then(|| self.refused[0].1.clone())
     }
 
     /// Forgets the connection to a server that was killed.

@@ -87,7 +87,7 @@ metadata: {name: breaks}
 spec: {filters: [{exact: {type: break}}], target: {workflow: broken}, input: '${ .id }', deadLetter: {none: {}}}
 ";
 const MANY: usize = 100_000;
-const POSTED: usize = 1000;
+const POSTED: usize = 100;
 
 /// A retry of a hundred thousand executions over kills: each is retried once, and the batch counts each once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -93,6 +93,11 @@ async fn check(name: &str) {
         let script = source.join("desk.py");
         Running(Command::new("python3").arg(script).args(words).stdout(Stdio::null()).spawn().unwrap())
     });
+    let began = Instant::now();
+    while source.join("desk.py").exists() && std::net::TcpStream::connect(desk).is_err() {
+        assert!(began.elapsed() < LIMIT, "{name}: the desk is not ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mut client = Client::new(address);
     let began = Instant::now();
     while !client.get("/readyz").await.is_ok_and(|(status, _)| status == 200) {

@@ -192,7 +192,12 @@ fn desk(dir: &Path, port: u16, server: &str) -> Result<Option<(PathBuf, Guard)>>
     command.arg(&script).arg(port.to_string()).arg(format!("http://{server}"));
     process::start(&mut command, &dir.join("desk.log"), &pid_file)?;
     let guard = Guard::over(&pid_file)?;
-    Ok(Some((pid_file, guard)))
+    let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    if process::wait_until(READY_DEADLINE, answers) {
+        Ok(Some((pid_file, guard)))
+    } else {
+        Err(Error::Failed(format!("reach {} on port {port}", script.display())))
+    }
 }
 
 impl Server {

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use super::body::json;
 use super::call::Call;
-use super::dead_letters::{DeadFilter, instant, launch};
+use super::dead_letters::{DeadFilter, edit, instant, launch};
+use super::lenient;
 use super::paging::{Keyset, Page, by_name};
 use crate::problem::Problem;
 use crate::redrive::{Action, Filter, Plan, Record, State};
@@ -58,10 +59,13 @@ pub struct BatchRequest {
     #[serde(default)]
     filter: BatchFilter,
     limit: Option<u64>,
-    /// At most so many per time, for example `100/s`.
+    /// At most so many per time, for example `100/s`; a number is so many a second.
+    #[serde(default, deserialize_with = "lenient::rate")]
     rate: Option<String>,
     /// Why, for the history of each execution.
     reason: Option<String>,
+    /// Of a redrive: an expression `${ ... }` over each letter's event that gives the one delivered.
+    edit: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -73,13 +77,13 @@ pub struct BatchFilter {
     /// Ids of executions, or of dead letters for a redrive.
     ids: Option<Vec<String>>,
     workflow: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::texts")]
     status: Vec<String>,
     trigger: Option<String>,
     /// Of dead letters.
     cause: Option<String>,
-    /// `name:value`.
-    #[serde(default)]
+    /// `name:value`, one or several.
+    #[serde(default, alias = "tag", deserialize_with = "lenient::texts")]
     tags: Vec<String>,
     since: Option<String>,
     until: Option<String>,
@@ -124,6 +128,12 @@ pub async fn begin(call: Call) -> Result<Response, Problem> {
             return Err(Problem::bad("bad-body", "`action` is `redrive`, `cancel` or `retry`"));
         }
     };
+    if body.edit.is_some() && action != Action::Redrive {
+        return Err(Problem::bad(
+            "bad-body",
+            "`edit` is for `redrive` alone; a retry takes `input` one by one",
+        ));
+    }
     let plan = Plan {
         namespace: call.namespace.clone(),
         action,
@@ -131,6 +141,7 @@ pub async fn begin(call: Call) -> Result<Response, Problem> {
         rate: rate(body.rate.as_deref())?,
         limit: body.limit,
         reason: body.reason.map(Into::into),
+        edit: edit(body.edit)?,
     };
     launch(&call, plan, body.dry_run).await
 }

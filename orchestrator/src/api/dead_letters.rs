@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::batches::BatchBody;
 use super::body::{Json, json, with};
 use super::call::Call;
+use super::lenient;
 use super::paging::{Keyset, Page};
 use super::query::bad;
 use crate::buffer::submit;
@@ -71,10 +72,13 @@ pub struct DeadFilter {
 pub struct RedriveBody {
     #[serde(default)]
     filter: DeadFilter,
-    /// At most so many per time, for example `100/s`.
+    /// At most so many per time, for example `100/s`; a number is so many a second.
+    #[serde(default, deserialize_with = "lenient::rate")]
     rate: Option<String>,
     /// At most so many in all.
     limit: Option<u64>,
+    /// An expression `${ ... }` over each letter's event: the trigger's input is made from what it gives.
+    edit: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -215,8 +219,14 @@ pub async fn redrive(call: Call) -> Result<Response, Problem> {
         rate: super::batches::rate(body.rate.as_deref())?,
         limit: body.limit,
         reason: None,
+        edit: edit(body.edit)?,
     };
     launch(&call, plan, body.dry_run).await
+}
+
+/// An edit that can be read.
+pub(super) fn edit(text: Option<String>) -> Result<Option<Arc<str>>, Problem> {
+    text.map(|text| redrive::edit(&text).map(|_| text.into())).transpose().map_err(Problem::from)
 }
 
 /// Starts a batch, or only counts what it would do.

@@ -14,6 +14,7 @@ use super::batches::rate;
 use super::body::{Json, json, raw};
 use super::call::Call;
 use super::dead_letters::{instant, launch};
+use super::lenient;
 use super::paging::{Keyset, Page};
 use crate::deliveries::blocking;
 use crate::error::Error;
@@ -131,7 +132,8 @@ pub struct ReplayBody {
     kind: Option<String>,
     since: Option<String>,
     until: Option<String>,
-    /// At most so many per time; `100/s` when absent.
+    /// At most so many per time; `100/s` when absent; a number is so many a second.
+    #[serde(default, deserialize_with = "lenient::rate")]
     rate: Option<String>,
     limit: Option<u64>,
     #[serde(default)]
@@ -154,6 +156,7 @@ pub async fn replay(call: Call) -> Result<Response, Problem> {
         rate: rate(body.rate.as_deref())?.or(Some(REPLAY_RATE)),
         limit: body.limit,
         reason: None,
+        edit: None,
     };
     launch(&call, plan, body.dry_run).await
 }

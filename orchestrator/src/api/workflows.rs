@@ -247,13 +247,12 @@ pub async fn graph(call: Call) -> Result<Response, Problem> {
                 .ok_or_else(|| bad("format", "is `json`, `mermaid`, `dot`, `svg` or `ascii`"))?,
         ),
     };
-    let (program, marks) = match call.query.get("execution") {
-        Some(id) => run_of(&call, &name, id).await?,
-        None => {
-            let version = call.query.get("version");
-            let found = call.rooms().catalog.workflow(&call.namespace, &name, version);
-            (found.ok_or_else(|| missing(&call, &name))?, BTreeMap::new())
-        }
+    let (program, marks) = if let Some(id) = call.query.get("execution") {
+        run_of(&call, &name, id).await?
+    } else {
+        let version = call.query.get("version");
+        let found = call.rooms().catalog.workflow(&call.namespace, &name, version);
+        (found.ok_or_else(|| missing(&call, &name))?, BTreeMap::new())
     };
     let Some(form) = form else {
         return json(200, &drawn(&program, &marks));

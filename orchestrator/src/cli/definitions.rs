@@ -245,10 +245,10 @@ fn is_test(stem: &str) -> bool {
 /// Whether a file of this name may hold definitions.
 pub(super) fn may_define(name: &str) -> bool {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
-    let ending = matches!(ending, "yaml" | "yml" | "json");
     let of_example =
         |own: &&str| stem.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    let beside = name.ends_with(".json") && SKIPPED_FILES.iter().any(|own| of_example(own));
+    let beside = ending == "json" && SKIPPED_FILES.iter().any(of_example);
+    let ending = matches!(ending, "yaml" | "yml" | "json");
     ending && !beside && !is_test(stem) && !name.starts_with('.')
 }
 

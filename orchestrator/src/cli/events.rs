@@ -197,7 +197,8 @@ fn redrive_body(args: &RedriveArgs) -> Value {
         filter.push(("ids", Value::array(args.filter.ids.iter().map(|id| Value::text(id.as_str())))));
     }
     let filter = std::iter::once(("filter", Value::object(filter)));
-    Value::object(filter.chain(batches::pace(&args.pace)))
+    let edit = args.edit.iter().map(|edit| ("edit", Value::text(edit.as_str())));
+    Value::object(filter.chain(edit).chain(batches::pace(&args.pace)))
 }
 
 #[cfg(test)]
@@ -225,7 +226,7 @@ mod tests {
         let filter =
             FilterArgs { ids: vec!["7".into()], trigger: None, cause: None, since: None, until: None };
         let pace = PaceArgs { rate: Some("10/s".into()), dry_run: true, ..PaceArgs::default() };
-        let args = RedriveArgs { filter, pace };
+        let args = RedriveArgs { filter, edit: None, pace };
         assert_eq!(
             redrive_body(&args).to_string(),
             r#"{"filter":{"ids":["7"]},"dryRun":true,"rate":"10/s"}"#

@@ -1,15 +1,19 @@
 //! `execution` and `workflow`: what runs, and what is run.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
 use tidemill_dsl::value::Value;
+use tidemill_dsl::yaml::Node;
 
+use super::apply::refused;
 use super::args::{
     ExecutionListArgs, ExecutionVerb, Form, GraphArgs, ReasonArgs, RetryArgs, Shared, StartArgs, WorkflowVerb,
 };
 use super::client::{Answer, Body, Client, succeeded};
-use super::exit::{FAILURE, FAULTED, Failure, LINT, OK, Outcome, UNAVAILABLE, USAGE};
+use super::definitions::Definitions;
+use super::exit::{FAILURE, FAULTED, Failure, NOT_FOUND, OK, Outcome, UNAVAILABLE, USAGE};
 use super::output::{self, Column};
 use super::{input, yaml};
 use crate::graph as picture;
@@ -131,7 +135,7 @@ async fn retry(client: &Client, args: &RetryArgs) -> Outcome {
 fn told(answer: Answer, id: &str, verb: &str) -> Outcome {
     succeeded(answer).map_err(|failure| match failure.code {
         super::exit::CONFLICT => failure.try_next(format!("tidemill execution show {id}")),
-        super::exit::NOT_FOUND => failure.try_next("tidemill execution list"),
+        NOT_FOUND => failure.try_next("tidemill execution list"),
         _ => failure,
     })?;
     output::note(&format!("{verb}: done; follow it with: tidemill execution watch {id}"));
@@ -255,15 +259,7 @@ async fn graph(client: &Client, shared: &Shared, args: &GraphArgs) -> Outcome {
                 failure.try_next("--format mermaid, dot, svg or ascii, or apply it and name the workflow")
             );
         }
-        let text = input::read(file)?;
-        let checked = tidemill_dsl::workflow::check(&text);
-        let name = file.display().to_string();
-        let told: String = checked.diagnostics.iter().map(|found| found.render(&name, &text)).collect();
-        let Some(program) = checked.program else {
-            return Err(Failure::whole(LINT, told).try_next(format!("tidemill lint {name}")));
-        };
-        let form = picture::Form::of_word(args.format.word()).unwrap_or(picture::Form::Ascii);
-        output::line(picture::Picture::of(&program).draw(form).trim_end());
+        output::line(drawn(file, args)?.trim_end());
         return Ok(OK);
     }
     let name = args.name.as_deref().unwrap_or_default();
@@ -278,6 +274,31 @@ async fn graph(client: &Client, shared: &Shared, args: &GraphArgs) -> Outcome {
     query.push(("format", args.format.word()));
     output::line(client.text(&path, &query, "*/*").await?.trim_end());
     Ok(OK)
+}
+
+/// The workflow of a file, drawn: the one that is named, or the first.
+fn drawn(file: &Path, args: &GraphArgs) -> Result<String, Failure> {
+    let set = Definitions::read(&[file.to_owned()])?;
+    if !set.unreadable.is_empty() {
+        return Err(refused(&set, &set.unreadable));
+    }
+    let own = |node: &Node| {
+        let name = node.get("document").and_then(|document| document.get("name")?.as_str());
+        name.is_some_and(|name| args.name.as_ref().is_none_or(|asked| asked == name))
+    };
+    let wanted = set.documents.iter().find(|document| own(&document.node)).map(|found| found.node.span);
+    let Some(wanted) = wanted else {
+        let failure = Failure::new(NOT_FOUND, format!("find such a workflow in {}", file.display()));
+        return Err(failure.try_next(format!("tidemill lint {}", file.display())));
+    };
+    let bundle = set.bundle(|node| node.span == wanted);
+    let checked = tidemill_dsl::workflow::check(&bundle.text);
+    let Some(program) = checked.program else {
+        let found: Vec<_> = checked.diagnostics.into_iter().map(|found| bundle.place(found)).collect();
+        return Err(refused(&set, &found));
+    };
+    let form = picture::Form::of_word(args.format.word()).unwrap_or(picture::Form::Ascii);
+    Ok(picture::Picture::of(&program).draw(form))
 }
 
 /// Longest wait of one request.

@@ -8,7 +8,7 @@ use tidemill_dsl::value::Value;
 
 use super::args::{BufferVerb, FunctionVerb, SecretVerb, Shared, SourceVerb, TriggerVerb};
 use super::client::{Body, Client};
-use super::exit::{CONFLICT, FAILURE, Failure, OK, Outcome};
+use super::exit::{CONFLICT, FAILURE, Failure, OK, Outcome, USAGE};
 use super::input;
 use super::output::{self, Column};
 
@@ -71,6 +71,19 @@ pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
         SourceVerb::Pause { name } => turn(&client, ("sources", &name), "pause").await,
         SourceVerb::Resume { name } => turn(&client, ("sources", &name), "resume").await,
         SourceVerb::Delete { name } => delete(&client, shared, ("sources", "source", &name)).await,
+        SourceVerb::Seek { name, position, partition } => {
+            input::confirm(&format!("move source {name} to {position}"), shared.yes)?;
+            let position = Value::text(position);
+            let body = match &partition {
+                Some(partition) => {
+                    Value::object([("positions", Value::object([(partition.as_str(), position)]))])
+                }
+                None => Value::object([("position", position)]),
+            };
+            client.call(Method::POST, &["sources", &name, "seek"], &[], Body::Json(body)).await?;
+            output::note(&format!("{name}: moved; see it with: tidemill source show {name}"));
+            Ok(OK)
+        }
         SourceVerb::Next { name, count } => {
             let source = client.get(&["sources", &name], &[]).await?;
             let now = crate::clock::system()();
@@ -114,11 +127,43 @@ pub(super) async fn function(verb: FunctionVerb, shared: &Shared) -> Outcome {
         FunctionVerb::Instances { name } => {
             let items = client.list(&["functions", &name, "instances"], &[], usize::MAX).await?;
             let columns: &[Column] =
-                &[("ID", "/id"), ("VERSION", "/version"), ("STATE", "/state"), ("SINCE", "/since")];
+                &[("ID", "/id"), ("VERSION", "/version"), ("STATE", "/state"), ("SINCE", "/startedAt")];
             output::list(shared.output, &items, columns);
             Ok(OK)
         }
+        FunctionVerb::Alias { name, alias: None, .. } => {
+            let items = client.list(&["functions", &name, "aliases"], &[], usize::MAX).await?;
+            let columns: &[Column] =
+                &[("ALIAS", "/alias"), ("WEIGHTS", "/weights"), ("UPDATED", "/updatedAt")];
+            output::list(shared.output, &items, columns);
+            Ok(OK)
+        }
+        FunctionVerb::Alias { name, alias: Some(alias), weights } => {
+            let segments = ["functions", &name, "aliases", &alias];
+            let shown = if weights.is_empty() {
+                client.get(&segments, &[]).await?
+            } else {
+                let body = Value::object([("weights", shares(&weights)?)]);
+                client.call(Method::PUT, &segments, &[], Body::Json(body)).await?.body
+            };
+            output::object(shared.output, &shown, "/alias");
+            Ok(OK)
+        }
     }
+}
+
+/// `VERSION=WEIGHT` pairs as an object.
+fn shares(pairs: &[String]) -> Result<Value, Failure> {
+    let read = |pair: &String| {
+        let (version, weight) = pair.split_once('=')?;
+        Some((version.to_owned(), Value::from(weight.parse::<i64>().ok()?)))
+    };
+    let wrong = |pair: &String| {
+        let failure = Failure::new(USAGE, format!("read the weight `{pair}`"));
+        failure.try_next("VERSION=WEIGHT, for example 1=95 2=5")
+    };
+    let pairs = pairs.iter().map(|pair| read(pair).ok_or_else(|| wrong(pair)));
+    Ok(Value::object(pairs.collect::<Result<Vec<_>, _>>()?))
 }
 
 pub(super) async fn buffer(verb: BufferVerb, shared: &Shared) -> Outcome {

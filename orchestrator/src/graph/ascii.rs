@@ -1,5 +1,7 @@
 //! The picture as a tree in plain ASCII: one line a task, jumps named at its end.
 
+use std::fmt::Write as _;
+
 use super::{Group, Picture, times};
 
 pub(super) fn draw(picture: &Picture) -> String {
@@ -28,7 +30,7 @@ fn group(picture: &Picture, list: &Group, lead: &str, out: &mut String) {
             if part.label.is_empty() {
                 group(picture, part, &inner, out);
             } else {
-                out.push_str(&format!("{inner}{}:\n", part.label));
+                let _ = writeln!(out, "{inner}{}:", part.label);
                 group(picture, part, &format!("{inner}  "), out);
             }
         }
@@ -47,7 +49,7 @@ fn jumps(picture: &Picture, from: usize, following: Option<usize>) -> String {
         }
         let label = if link.label.is_empty() { String::new() } else { format!("{} ", link.label) };
         let to = link.to.map_or("end", |to| &picture.nodes[to].name);
-        out.push_str(&format!("  {label}-> {to}"));
+        let _ = write!(out, "  {label}-> {to}");
     }
     out
 }

@@ -113,12 +113,7 @@ impl Sheet<'_> {
         Self: 'b,
     {
         let own = self.picture.links.iter().filter(|link| list.tasks.contains(&link.from) && !link.call);
-        own.filter(|link| !self.is_straight(list, link)).collect()
-    }
-
-    fn is_straight(&self, list: &Group, link: &Link) -> bool {
-        let place = list.tasks.iter().position(|task| *task == link.from);
-        place.is_some_and(|place| list.tasks.get(place + 1).copied() == link.to)
+        own.filter(|link| !is_straight(list, link)).collect()
     }
 
     fn side(&self, list: &Group) -> f64 {
@@ -201,7 +196,7 @@ impl Sheet<'_> {
     fn arrows(&mut self, list: &Group, edge: f64) {
         let picture = self.picture;
         for link in picture.links.iter().filter(|link| list.tasks.contains(&link.from) && !link.call) {
-            let Some(to) = link.to.filter(|_| self.is_straight(list, link)) else { continue };
+            let Some(to) = link.to.filter(|_| is_straight(list, link)) else { continue };
             let (from, to) = (self.places[link.from], self.places[to]);
             self.arrow(&format!("M{:.1} {:.1}L{:.1} {:.1}", from.middle(), from.bottom(), to.middle(), to.y));
             self.label(&link.label, (from.middle() + 6.0, from.bottom() + 17.0));
@@ -257,6 +252,12 @@ impl Sheet<'_> {
             );
         }
     }
+}
+
+/// Whether a link leads to the next task of its list.
+fn is_straight(list: &Group, link: &Link) -> bool {
+    let place = list.tasks.iter().position(|task| *task == link.from);
+    place.is_some_and(|place| list.tasks.get(place + 1).copied() == link.to)
 }
 
 fn label_of(node: &Node) -> String {

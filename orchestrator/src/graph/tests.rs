@@ -197,7 +197,7 @@ fn svg() {
         }
     }
     assert_eq!(svg.matches("marker-end").count(), 7);
-    let odd = BODY.replace("name: order", "name: order\n  # <b>&\"").replace("charge:", "'<b>&\"':");
+    let odd = BODY.replace("charge: {", "'<b>&\"': {");
     let drawn = Picture::of(&tidemill_dsl::workflow::check(&odd).program.expect("odd names are names"))
         .draw(Form::Svg);
     assert!(drawn.contains("&lt;b&gt;&amp;&quot;") && !drawn.contains("<b>"), "{drawn}");

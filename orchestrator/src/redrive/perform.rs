@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use tidemill_dsl::expr::Template;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
+use tidemill_dsl::value::Value;
 use tidemill_engine::decode;
 use tidemill_engine::history::Record as History;
 use tidemill_store::{DeadLetter, DeadState, ReadResult, Store};
@@ -32,7 +34,10 @@ pub(super) async fn perform(
     let mut outcomes = match record.action {
         Action::Redrive => {
             let _turn = turn.lock().await;
-            redrive(rooms, &record.namespace, chunk).await
+            match record.edit.as_ref().map(|text| edit(text)).transpose() {
+                Ok(edit) => redrive(rooms, &record.namespace, edit.as_ref(), chunk).await,
+                Err(error) => chunk.iter().map(|_| failed(&record.id, &error)).collect(),
+            }
         }
         Action::Replay => join_all(chunk.iter().map(|step| replay(rooms, record, step))).await,
         _ => join_all(chunk.iter().map(|step| verb(rooms, (record, doubtful), step))).await,
@@ -45,8 +50,23 @@ pub(super) async fn perform(
     outcomes
 }
 
+/// The expression of an edit, compiled; it is written `${ ... }` and sees the event as `.`.
+pub fn edit(text: &str) -> Result<Template, Error> {
+    let bad = |why: String| Error::bad("bad-body", format!("read `edit`: {why}"));
+    let template = Template::compile(&Value::text(text), &[]).map_err(|error| bad(error.to_string()))?;
+    match template.constant() {
+        Some(_) => Err(bad("it is no expression: write it like ${ .data.amount = 1 }".into())),
+        None => Ok(template),
+    }
+}
+
 /// Letters of one order key go one after another, the others together.
-async fn redrive(rooms: &Arc<Rooms>, namespace: &Namespace, chunk: &[Step]) -> Vec<Outcome> {
+async fn redrive(
+    rooms: &Arc<Rooms>,
+    namespace: &Namespace,
+    edit: Option<&Template>,
+    chunk: &[Step],
+) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(chunk.len());
     let mut together = Vec::new();
     let mut keys = HashSet::new();
@@ -66,18 +86,18 @@ async fn redrive(rooms: &Arc<Rooms>, namespace: &Namespace, chunk: &[Step]) -> V
         };
         let fresh = letter.key.as_ref().is_none_or(|key| keys.insert((letter.trigger.clone(), key.clone())));
         if !fresh {
-            outcomes.extend(join_all(together.drain(..).map(|letter| put_back(rooms, letter))).await);
+            outcomes.extend(join_all(together.drain(..).map(|letter| put_back(rooms, letter, edit))).await);
             keys.clear();
             keys.extend(letter.key.clone().map(|key| (letter.trigger.clone(), key)));
         }
         together.push(letter);
     }
-    outcomes.extend(join_all(together.drain(..).map(|letter| put_back(rooms, letter))).await);
+    outcomes.extend(join_all(together.drain(..).map(|letter| put_back(rooms, letter, edit))).await);
     outcomes
 }
 
-async fn put_back(rooms: &Arc<Rooms>, letter: DeadLetter) -> Outcome {
-    match deliveries::redrive(rooms, &letter).await {
+async fn put_back(rooms: &Arc<Rooms>, letter: DeadLetter, edit: Option<&Template>) -> Outcome {
+    match deliveries::redrive(rooms, &letter, edit).await {
         Ok(true) => Outcome::Done,
         Ok(false) => Outcome::Skipped,
         Err(error) => failed(&letter.id, &error),

@@ -79,6 +79,8 @@ pub struct Plan {
     pub limit: Option<u64>,
     /// Why, as an operator has said; it stands in the history of each execution.
     pub reason: Option<Arc<str>>,
+    /// Redrive: an expression `${ ... }` over each letter's event that gives the event that is delivered instead.
+    pub edit: Option<Arc<str>>,
 }
 
 /// What a plan would touch.
@@ -135,6 +137,9 @@ pub struct Record {
     /// Why, as an operator has said.
     #[serde(default)]
     pub reason: Option<Arc<str>>,
+    /// Redrive: what is made of each letter's event.
+    #[serde(default)]
+    pub edit: Option<Arc<str>>,
     /// What it touches, in order: decided when it was made.
     #[serde(skip)]
     pub(super) steps: Arc<Vec<Step>>,

@@ -184,7 +184,7 @@ pub(super) async fn preview(rooms: &Rooms, plan: Plan) -> Result<Preview, Error>
         return Ok(Preview { matched, states: BTreeMap::new() });
     }
     let store = rooms.store.clone();
-    Ok(blocking(move || counted(&*store, &plan)).await?)
+    blocking(move || counted(&*store, &plan)).await
 }
 
 fn counted(store: &dyn Store, plan: &Plan) -> ReadResult<Preview> {

@@ -6,6 +6,7 @@ use tidemill_dsl::order::Outcome;
 use tidemill_engine::{Effect, Ended, Input, Verdict, resume};
 
 use crate::harness::{Run, json};
+use crate::signals::event;
 
 const BODIES: [&str; 4] = [
     "timeout: {after: PT30S}\ndo:\n- f:\n    fork:\n      branches:\n      - a: {do: [{a1: {call: 'x:1@default'}}, {a2: {set: {v: '${ . }'}, export: {as: '{a: 1}'}}}, {a3: {call: 'x:1@default'}}]}\n      - b: {try: [{b1: {call: 'x:1@default'}}], catch: {retry: {delay: PT1S, backoff: {exponential: {}}, limit: {attempt: {count: 2, duration: PT4S}}}, do: [{bh: {wait: PT1S}}]}}\n      - l: {listen: {to: {one: {with: {type: e}}}}}\n- z: {call: 'x:1@default', timeout: {after: PT5S}}\n",
@@ -23,6 +24,12 @@ enum Move {
     Early(usize),
     Pass(u16),
     Post,
+    /// An answer is promised for later.
+    Later(usize),
+    /// It comes, well or not, for whatever visit.
+    Callback(u32, bool),
+    /// A signal; few ids, so that some are repeated.
+    Signal(u8),
     Child(bool),
     Cancel,
     Suspend,
@@ -39,6 +46,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => any::<usize>().prop_map(Move::Early),
         4 => (0u16..3000).prop_map(Move::Pass),
         2 => Just(Move::Post),
+        2 => any::<usize>().prop_map(Move::Later),
+        3 => (0u32..20, any::<bool>()).prop_map(|(visit, well)| Move::Callback(visit, well)),
+        2 => (0u8..6).prop_map(Move::Signal),
         2 => any::<bool>().prop_map(Move::Child),
         1 => Just(Move::Cancel),
         1 => Just(Move::Suspend),
@@ -68,6 +78,34 @@ fn unwanted(run: &mut Run, step: &Move) {
     }
 }
 
+/// What the outside tells one execution.
+fn tell(run: &mut Run, step: &Move) {
+    let calls: Vec<_> = run.x.open_calls().collect();
+    match step {
+        Move::Later(at) if !calls.is_empty() => {
+            let call = calls[at % calls.len()];
+            run.answered.push((call.visit, call.attempt));
+            let outcome = Outcome::Later;
+            run.feed(Input::Outcome { visit: call.visit, attempt: call.attempt, outcome });
+        }
+        Move::Callback(visit, well) => {
+            let fault = || Fault::communication(503, "down");
+            let answer = if *well { Ok(json("7")) } else { Err(fault()) };
+            let verdict = run.feed(Input::Callback { visit: *visit, answer });
+            if verdict == Verdict::Applied {
+                let again = run.feed(Input::Callback { visit: *visit, answer: Ok(json("8")) });
+                assert!(matches!(again, Verdict::Refused(_)), "{again:?}");
+            }
+        }
+        Move::Signal(id) => {
+            let signal = || Input::Signal(event(&id.to_string(), "e"));
+            run.feed(signal());
+            assert_ne!(run.feed(signal()), Verdict::Applied);
+        }
+        _ => {}
+    }
+}
+
 fn play(run: &mut Run, pos: u64, step: &Move) {
     let calls: Vec<_> = run.x.open_calls().collect();
     match step {
@@ -92,6 +130,7 @@ fn play(run: &mut Run, pos: u64, step: &Move) {
         Move::Post => {
             run.post(pos, "e", "{\"e\":1}");
         }
+        Move::Later(_) | Move::Callback(..) | Move::Signal(_) => tell(run, step),
         Move::Child(well) => {
             let wanted = resume(&run.program, &run.x).effects;
             let started = wanted.iter().find_map(|effect| match effect {

@@ -15,7 +15,11 @@ const TWO: &str =
 const CALL: &str = "do:\n- c: {call: 'x:1@default', timeout: {after: PT1M}}\n";
 
 fn signal(run: &mut Run, id: &str, kind: &str) -> Verdict {
-    run.feed(Input::Signal(Arc::new(Event {
+    run.feed(Input::Signal(event(id, kind)))
+}
+
+pub(crate) fn event(id: &str, kind: &str) -> Arc<Event> {
+    Arc::new(Event {
         id: id.into(),
         source: "/test".into(),
         kind: kind.into(),
@@ -25,7 +29,7 @@ fn signal(run: &mut Run, id: &str, kind: &str) -> Verdict {
         dataschema: None,
         extensions: Map::new(),
         data: Data::Json(json(&format!("{{\"id\":\"{id}\"}}"))),
-    })))
+    })
 }
 
 fn later(run: &mut Run, name: &str) -> u32 {
@@ -90,9 +94,10 @@ fn one_signal_goes_to_one_listen() {
 #[test]
 fn signals_have_a_limit_with_a_name() {
     let mut run = Run::start(TWO, "{}");
-    run.checked = false;
     for n in 0..tidemill_engine::limits::MAX_SIGNALS {
-        assert_eq!(signal(&mut run, &n.to_string(), "other"), Verdict::Applied);
+        let input = Input::Signal(event(&n.to_string(), "other"));
+        let decision = tidemill_engine::decide(&run.program, &mut run.x, input, run.now);
+        assert_eq!(decision.verdict, Verdict::Applied);
     }
     refused(signal(&mut run, "more", "a"), "limit signals");
 }

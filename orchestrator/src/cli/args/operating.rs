@@ -19,7 +19,7 @@ pub enum BatchVerb {
         id: String,
     },
     /// Begin a batch over executions. Asks first; --dry-run counts instead, by status.
-    Start(BatchStartArgs),
+    Start(Box<BatchStartArgs>),
     /// Follow a batch to its end: exit code 1 if steps failed.
     Watch {
         /// Batch id.
@@ -135,8 +135,8 @@ pub struct ReplayArgs {
 /// `workflow graph`.
 #[derive(Debug, Args)]
 pub struct GraphArgs {
-    /// Name of a workflow on the server, or with --file of none.
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    /// Name of a workflow of the server, or of the file [default: the first of the file].
+    #[arg(required_unless_present = "file")]
     pub name: Option<String>,
     /// Draw the workflow of this file instead, without a server.
     #[arg(long, short, value_name = "PATH")]

@@ -205,6 +205,16 @@ pub enum SourceVerb {
         /// Name.
         name: String,
     },
+    /// Set the position from which a source goes on. Asks first: events are taken again, or left out.
+    Seek {
+        /// Name.
+        name: String,
+        /// The position, in the form that `source show` tells.
+        position: String,
+        /// Partition of a source that has several, for example orders/0.
+        #[arg(long)]
+        partition: Option<String>,
+    },
     /// Tell when a cron source fires next.
     Next {
         /// Name.
@@ -234,6 +244,16 @@ pub enum FunctionVerb {
     Instances {
         /// Name.
         name: String,
+    },
+    /// List the aliases of a function, show one, or set its weights.
+    Alias {
+        /// Name of the function.
+        name: String,
+        /// The alias; all of them when left out.
+        alias: Option<String>,
+        /// `VERSION=WEIGHT`, as many as it takes; the weights sum to 100.
+        #[arg(requires = "alias")]
+        weights: Vec<String>,
     },
 }
 
@@ -285,6 +305,9 @@ pub struct RedriveArgs {
     /// Which.
     #[command(flatten)]
     pub filter: FilterArgs,
+    /// Deliver what this expression makes of each event, for example '${ .data.amount = 1 }'.
+    #[arg(long, value_name = "EXPR")]
+    pub edit: Option<String>,
     /// Pace and extent.
     #[command(flatten)]
     pub pace: PaceArgs,
