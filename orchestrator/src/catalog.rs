@@ -15,6 +15,7 @@ use tidemill_store::{Definition, DefinitionKind, Store};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::relations;
 use crate::rooms::Rooms;
 
 /// How a changed text of an existing workflow version is taken.
@@ -357,7 +358,7 @@ impl Catalog {
             }
         }
         for (id, _) in store.works()? {
-            if let Some((namespace, kind, name)) = deletion(&id)
+            if let Some((namespace, kind, name)) = relations::deletion(&id)
                 && let Some(space) = drafts.get_mut(namespace)
             {
                 space.mark_deleting(kind, name);
@@ -450,30 +451,6 @@ impl Catalog {
         }
         Ok(())
     }
-}
-
-/// What the stored marks of deletions begin with.
-const DELETING: &str = "deleting/";
-
-/// The id under which a deletion is noted in the store.
-pub(crate) fn deletion_id(namespace: &str, kind: DefinitionKind, name: &str) -> Option<Arc<str>> {
-    let kind = match kind {
-        DefinitionKind::Source => "source",
-        DefinitionKind::Trigger => "trigger",
-        _ => return None,
-    };
-    Some(format!("{DELETING}{namespace}/{kind}/{name}").into())
-}
-
-fn deletion(id: &str) -> Option<(&str, DefinitionKind, &str)> {
-    let mut parts = id.strip_prefix(DELETING)?.splitn(3, '/');
-    let (namespace, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
-    let kind = match kind {
-        "source" => DefinitionKind::Source,
-        "trigger" => DefinitionKind::Trigger,
-        _ => return None,
-    };
-    Some((namespace, kind, name))
 }
 
 pub(crate) enum Parsed {

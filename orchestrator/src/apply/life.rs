@@ -8,7 +8,7 @@ use tidemill_store::{Batch, Class, Definition, DefinitionChange, DefinitionKind,
 
 use super::Match;
 use crate::buffer::submit;
-use crate::catalog::{ManifestEntry, Space, deletion_id};
+use crate::catalog::{ManifestEntry, Space};
 use crate::error::Error;
 use crate::relations;
 use crate::rooms::Rooms;
@@ -89,7 +89,7 @@ pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) 
     let (mut changes, mut marks) = (Vec::new(), Vec::new());
     for (kind, name, version) in gone {
         let held = space.manifest(kind, &name).filter(|_| relations::is_held(&space, kind, &name));
-        if let (Some(entry), Some(id)) = (held, deletion_id(namespace, kind, &name)) {
+        if let (Some(entry), Some(id)) = (held, relations::deletion_id(namespace, kind, &name)) {
             draft.put_manifest(entry.clone());
             draft.mark_deleting(kind, &name);
             marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
@@ -119,7 +119,8 @@ pub(crate) async fn finish(
         return Ok(());
     }
     draft.remove(kind, name, "");
-    let mark = deletion_id(namespace, kind, name).map(|id| OperatorChange::Work { id, body: None });
+    let mark =
+        relations::deletion_id(namespace, kind, name).map(|id| OperatorChange::Work { id, body: None });
     let (namespace, name, version) = (namespace.clone(), name.into(), "".into());
     let change = DefinitionChange::Delete { kind, namespace: namespace.clone(), name, version };
     let parts = vec![Part::Operator(mark.into_iter().collect()), Part::Definitions(vec![change])];
