@@ -15,7 +15,9 @@ use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, Ended, Status, Summary, Transition};
 use tidemill_store::sqlite::Options;
-use tidemill_store::{Batch, Class, Counters, Create, OperatorChange, Part, ShardPart, SqliteStore, Store};
+use tidemill_store::{
+    Batch, Class, Counters, Create, OperatorChange, Part, ShardPart, Span, SqliteStore, Store,
+};
 
 /// Steps after the start.
 const STEPS: u64 = 10;
@@ -84,11 +86,12 @@ fn report(concurrency: u64, seconds: f64, c: Counters, written: u64) {
 
 /// Removes the first hundred thousand rows in slices of a thousand: the writer's time for a slice.
 fn retain(store: &SqliteStore) -> String {
-    let (executions, rows) = (Time(i64::MAX), 1000);
+    let rows = 1000;
     let mut slices = Vec::new();
     while slices.len() < 100 {
         let before = store.counters();
-        let retain = OperatorChange::Retain { executions, events: Time(0), rows };
+        let (namespace, executions, events) = ("default".into(), Time(i64::MAX), Time(0));
+        let retain = OperatorChange::Retain { spans: vec![Span { namespace, executions, events }], rows };
         let (told, tell) = sync_channel(1);
         let parts = vec![Part::Operator(vec![retain])];
         store.submit(
@@ -179,6 +182,7 @@ fn create(namespace: &Arc<str>, workflow: &Arc<str>, version: &Arc<str>, id: Exe
         cause: None,
         parent: None,
         tags: Vec::new(),
+        path: Vec::new(),
     };
     Part::Create(Box::new(Create {
         birth: Arc::new(birth),
