@@ -26,6 +26,8 @@ mod minio_server;
 mod order;
 #[path = "e2e/rate.rs"]
 mod rate;
+#[path = "e2e/removal.rs"]
+mod removal;
 #[path = "e2e/responder.rs"]
 mod responder;
 #[path = "e2e/retention.rs"]

@@ -2,13 +2,17 @@
 //!
 //! A write validates the whole set, commits it as one batch, then swaps the snapshot. Holds no executions.
 
+mod text;
+mod trigger;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use semver::Version;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, Overlap, RetryPolicy, Target};
+use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_dsl::matcher::Matcher;
 use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
@@ -17,6 +21,12 @@ use tokio::sync::watch;
 use crate::error::Error;
 use crate::relations;
 use crate::rooms::Rooms;
+use text::{Parsed, lower, parse, settings};
+pub(crate) use text::{lowered_repair, lowered_text};
+pub use trigger::TriggerEntry;
+
+/// How long a write waits for a namespace of the same name to be gone (limit `namespace-removal`).
+const REMOVAL: Duration = Duration::from_secs(10);
 
 /// How a changed text of an existing workflow version is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,51 +67,13 @@ pub struct AliasEntry {
     pub weights: Weights,
 }
 
-/// A trigger, ready to fire.
-#[derive(Debug)]
-pub struct TriggerEntry {
-    /// Name.
-    pub name: Arc<str>,
-    /// Namespace.
-    pub namespace: Namespace,
-    /// The manifest's spec.
-    pub spec: manifest::Trigger,
-    /// Rises with each change.
-    pub generation: u64,
-    /// Paused by an operator, or being deleted.
-    pub paused: bool,
-    /// The one-task workflow a function target is lowered to.
-    pub lowered: Option<Arc<Program>>,
-}
-
-impl TriggerEntry {
-    /// Whether its deliveries are stored in a buffer: it states one, retries of its own, or `overlap: queue`.
-    pub fn buffered(&self) -> bool {
-        self.spec.buffer.is_some() || self.retries().is_some() || self.spec.overlap == Overlap::Queue
-    }
-
-    /// How many of its executions may be open; `overlap: queue` is one, unless an order key says it per key.
-    pub fn concurrency(&self) -> Option<usize> {
-        let buffer = self.spec.buffer.as_ref();
-        let stated = buffer.and_then(|b| b.concurrency).map(|n| n as usize);
-        let keyed = buffer.is_some_and(|b| b.order_by.is_some());
-        if self.spec.overlap == Overlap::Queue && !keyed { Some(1) } else { stated }
-    }
-
-    /// Retries of deliveries. A function target's retries are its lowered workflow's.
-    pub fn retries(&self) -> Option<&RetryPolicy> {
-        match self.spec.target {
-            Target::Workflow { .. } => self.spec.retry.as_ref(),
-            Target::Function { .. } => None,
-        }
-    }
-}
-
 /// One namespace's definitions.
 #[derive(Debug, Default)]
 pub struct Space {
     /// Text of its Namespace manifest, "" for none.
     pub text: Arc<str>,
+    /// What it says, if it is a manifest.
+    pub settings: Option<manifest::Namespace>,
     workflows: BTreeMap<Arc<str>, BTreeMap<Version, WorkflowEntry>>,
     functions: BTreeMap<Arc<str>, BTreeMap<u32, ManifestEntry>>,
     manifests: BTreeMap<(DefinitionKind, Arc<str>), ManifestEntry>,
@@ -131,11 +103,20 @@ impl Space {
 
     /// What a trigger starts.
     pub fn target(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
-        match &trigger.spec.target {
+        self.program(&trigger.spec.target, trigger.lowered.as_ref())
+    }
+
+    /// What a trigger's dead letters start, if anything.
+    pub fn repair(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
+        self.program(trigger.spec.dead_letter.target()?, trigger.lowered_repair.as_ref())
+    }
+
+    fn program(&self, target: &Target, lowered: Option<&Arc<Program>>) -> Option<Arc<Program>> {
+        match target {
             Target::Workflow { name, version } => {
                 self.workflow(name, version.as_deref()).map(|w| w.program.clone())
             }
-            Target::Function { .. } => trigger.lowered.clone(),
+            Target::Function { .. } => lowered.cloned(),
         }
     }
 
@@ -293,34 +274,17 @@ impl Space {
                 spec: (**spec).clone(),
                 generation: definition.generation,
                 paused,
-                lowered: lower(&definition.namespace, spec),
+                at: definition.at,
+                lowered: lower(lowered_text(&definition.namespace, spec)),
+                lowered_repair: lower(lowered_repair(&definition.namespace, spec)),
             });
             rules.push((self.order.len(), spec.rule(paused)));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
         }
         self.matcher = Matcher::new(rules);
+        self.settings = settings(&self.text);
         self
-    }
-}
-
-/// The text of the one-task workflow of a trigger with a function target, compiled; none for a workflow target.
-pub(crate) fn lower(namespace: &str, trigger: &manifest::Trigger) -> Option<Arc<Program>> {
-    let text = lowered_text(namespace, trigger)?;
-    let checked = tidemill_dsl::workflow::check(&text);
-    if checked.program.is_none() {
-        tracing::error!(diagnostics = ?checked.diagnostics, "a function target does not compile");
-    }
-    checked.program
-}
-
-pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Option<String> {
-    match &trigger.target {
-        Target::Workflow { .. } => None,
-        Target::Function { name, version } => {
-            let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
-            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
-        }
     }
 }
 
@@ -332,6 +296,8 @@ pub struct Catalog {
     revisions: Mutex<HashMap<[u8; 32], Arc<Program>>>,
     store: Arc<dyn Store>,
     changed: watch::Sender<u64>,
+    /// Namespaces that are being removed: hidden already, not all gone yet.
+    removing: watch::Sender<BTreeSet<Namespace>>,
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
@@ -371,6 +337,7 @@ impl Catalog {
             revisions: Mutex::default(),
             store,
             changed: watch::Sender::new(0),
+            removing: watch::Sender::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }
@@ -404,7 +371,8 @@ impl Catalog {
         let space = self.space(namespace);
         let current =
             space.workflows.get(name).and_then(|v| v.values().find(|w| w.program.digest == *digest));
-        let lowered = || space.order.iter().filter_map(|t| t.lowered.clone()).find(|p| p.digest == *digest);
+        let both = |t: &Arc<TriggerEntry>| [t.lowered.clone(), t.lowered_repair.clone()];
+        let lowered = || space.order.iter().flat_map(both).flatten().find(|p| p.digest == *digest);
         let program = current
             .map(|w| w.program.clone())
             .or_else(lowered)
@@ -440,43 +408,48 @@ impl Catalog {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// Hides a namespace that is being removed.
+    pub(crate) fn remove(&self, namespace: &Namespace) {
+        self.removing.send_modify(|all| {
+            all.insert(namespace.clone());
+        });
+        self.swap(namespace, None);
+    }
+
+    /// Nothing is left of a namespace.
+    pub(crate) fn removed(&self, namespace: &Namespace) {
+        self.removing.send_modify(|all| {
+            all.remove(namespace);
+        });
+    }
+
+    /// Whether a namespace is being removed.
+    pub fn removing(&self, namespace: &str) -> bool {
+        self.removing.borrow().contains(namespace)
+    }
+
+    /// Waits until a namespace that is being removed is gone; 503 when that takes long.
+    pub async fn gone(&self, namespace: &Namespace) -> Result<(), Error> {
+        let mut removing = self.removing.subscribe();
+        let gone = removing.wait_for(|all| !all.contains(namespace));
+        match tokio::time::timeout(REMOVAL, gone).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                Err(Error::Unavailable(format!("write: namespace `{namespace}` is still being removed")))
+            }
+        }
+    }
+
     /// A namespace's first write makes it.
     pub async fn ensure_namespace(&self, rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
         if self.existing(namespace).is_some() {
             return Ok(());
         }
+        self.gone(namespace).await?;
         let _writing = self.writing.lock().await;
         if self.existing(namespace).is_none() {
             crate::apply::make_namespace(rooms, namespace, "").await?;
         }
         Ok(())
     }
-}
-
-pub(crate) enum Parsed {
-    Workflow(Arc<Program>),
-    Manifest(Arc<Manifest>),
-    Alias(Weights),
-}
-
-/// The weights of an alias as stored: `{"1": 90, "2": 10}`.
-pub(crate) fn weights(text: &str) -> Option<Weights> {
-    let value = tidemill_dsl::value::Value::parse(text.as_bytes()).ok()?;
-    let pair = |(version, weight): (&Arc<str>, &tidemill_dsl::value::Value)| {
-        Some((version.parse().ok()?, u8::try_from(weight.as_i64()?).ok()?))
-    };
-    value.as_object()?.iter().map(pair).collect()
-}
-
-fn parse(definition: &Definition) -> Option<Parsed> {
-    if definition.kind == DefinitionKind::Workflow {
-        return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
-    }
-    if definition.kind == DefinitionKind::Alias {
-        return weights(&definition.text).map(Parsed::Alias);
-    }
-    let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
-    manifest::parse(&document, &definition.text, &definition.namespace)
-        .ok()
-        .map(|m| Parsed::Manifest(Arc::new(m)))
 }

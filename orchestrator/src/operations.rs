@@ -17,6 +17,7 @@ use crate::bookmarks::Bookmark;
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::lanes::{Command, Input, Start, Verb};
+use crate::quotas::Wish;
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
@@ -78,18 +79,23 @@ pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView
         cause: None,
         parent: None,
         tags: request.tags,
+        path: Vec::new(),
     });
     if let Some(key) = &request.key
         && let Some(id) = taken(rooms, &birth, key).await?
     {
         return wait(rooms, &request.namespace, id, request.wait.unwrap_or_default()).await;
     }
+    let wish = Wish { begins: 1, ..Wish::default() };
+    let space = rooms.catalog.space(&request.namespace);
+    let admission = rooms.quotas.admit(rooms, (&request.namespace, &space), wish).await?;
     let id = birth.id;
     let ended = request.wait.map(|_| rooms.waiters.wait(id));
     let (reply, accepted) = oneshot::channel();
     let start = Start { birth: birth.clone(), key: request.key.clone(), reply };
     rooms.lanes.send(id, Input::Start(Box::new(start)));
     let accepted = accepted.await.map_err(|_| Error::Unavailable("start: the service is stopping".into()))?;
+    drop(admission);
     let view = match (accepted, &request.key) {
         (Ok(view), _) => view,
         // Another start with the same key was faster: its execution is the answer.

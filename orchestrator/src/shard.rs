@@ -15,6 +15,7 @@ use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
 use tidemill_store::{Create, InboxKey, Part};
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::inbox;
@@ -123,6 +124,7 @@ impl Driver {
             Input::Recover(id) => {
                 self.load(id, turn);
             }
+            Input::Forget(namespace, told) => self.forget(&namespace, told, turn),
             Input::Query(id, reply) => match self.slots.get_mut(&id) {
                 // What is shown is durable: a question in between waits for the commit.
                 Some(slot) if !slot.born || slot.undurable > 0 => slot.deferred.push(Input::Query(id, reply)),
@@ -138,8 +140,9 @@ impl Driver {
     fn start(&mut self, start: Start) {
         let birth = start.birth;
         let id = birth.id;
-        let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
-        else {
+        let removing = self.rooms.catalog.removing(&birth.namespace);
+        let found = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest);
+        let Some(program) = found.filter(|_| !removing) else {
             let _ = start.reply.send(Err(Error::not_found("workflow", &*birth.workflow)));
             return;
         };
@@ -167,6 +170,9 @@ impl Driver {
     }
 
     fn begin(&mut self, id: ExecutionId, birth: Option<Arc<Birth>>, turn: &mut Turn) {
+        if birth.as_ref().is_some_and(|birth| self.rooms.catalog.removing(&birth.namespace)) {
+            return;
+        }
         if !self.slots.contains_key(&id)
             && !self.poisoned.contains(&id)
             && let Some(birth) = birth
@@ -322,11 +328,11 @@ impl Driver {
                 turn.released.pushes.push((child, Input::Command(Box::new(command))));
             }
             Effect::Emit(event) => {
-                let namespace = slot.execution.birth().namespace.clone();
+                let birth = slot.execution.birth().clone();
                 // A listen takes what was accepted after its execution began: also what that emits in its first instant.
                 let began = slot.execution.started().map_or(0, |at| at.0);
                 let at = self.now().max(Time(began + 1));
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, at);
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &birth, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -335,6 +341,9 @@ impl Driver {
                 turn.released.ended.push(view(slot));
                 tell_parent(&birth, &ended, turn);
                 tell_trigger(&birth, ended, self.now(), turn);
+            }
+            Effect::LimitMet(limit) => {
+                metrics::counter!("tidemill_limit_met_total", "limit" => limit).increment(1);
             }
         }
     }
@@ -349,6 +358,7 @@ impl Driver {
             child_ended(Parent { execution: id, visit, awaited }, child, &ended, turn);
             return;
         };
+        let path = self.slots.get(&id).map(|slot| slot.execution.birth().path.clone()).unwrap_or_default();
         let birth = Arc::new(Birth {
             id: child,
             namespace,
@@ -360,6 +370,7 @@ impl Driver {
             cause: None,
             parent: Some(Parent { execution: id, visit, awaited }),
             tags: Vec::new(),
+            path,
         });
         turn.creates.push(Part::Create(Box::new(create_pending(&program, &birth))));
         turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
@@ -401,6 +412,26 @@ impl Driver {
             turn.released.pushes.push((id, Input::Begin(id, None)));
         }
         Some(())
+    }
+
+    /// Drops the executions of a namespace that is being removed: their calls are cut off, their timers cleared. Their
+    /// inputs find nothing any more.
+    fn forget(&mut self, namespace: &Namespace, told: oneshot::Sender<()>, turn: &mut Turn) {
+        let own = self.slots.iter().filter(|(_, slot)| slot.execution.birth().namespace == *namespace);
+        for id in own.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(slot) = self.slots.remove(&id) else { continue };
+            let open = engine::resume(&slot.program, &slot.execution);
+            let clear: Vec<_> = open.due.into_iter().map(DueChange::Clear).collect();
+            turn.released.due.extend(clear.iter().copied());
+            turn.part.due.extend(clear);
+            for effect in open.effects {
+                if let Effect::Call { visit, .. } = effect {
+                    turn.released.aborts.push((id, visit));
+                }
+            }
+        }
+        self.submit(std::mem::take(turn));
+        let _ = told.send(());
     }
 
     /// Whether a pending execution waits in a buffer, which alone may let it begin.

@@ -229,6 +229,7 @@ impl World {
                     starts: Vec::new(),
                     deliveries: Vec::new(),
                     dead: Vec::new(),
+                    skips: Vec::new(),
                 };
                 turn.emitted.push(Part::Ingress(arrivals(vec![arrival.clone()])));
                 turn.released.emitted.push(arrival);
@@ -237,6 +238,7 @@ impl World {
                 let birth = slot.execution.birth().clone();
                 tell_parent(&birth, ended, turn);
             }
+            Effect::LimitMet(_) => {}
         }
     }
 
@@ -278,6 +280,7 @@ impl World {
             cause: None,
             parent,
             tags: Vec::new(),
+            path: Vec::new(),
         })
     }
 }

@@ -257,28 +257,40 @@ fn get_fault(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Fault> {
 }
 
 pub(crate) fn get_birth(r: &mut Reader<'_>) -> Read<Birth> {
+    let (id, namespace) = (ExecutionId(r.array()?), r.text()?);
+    let (workflow, version, digest) = (r.text()?, r.text()?, r.array()?);
+    let (created, input) = (r.time()?, r.value()?);
+    let (caused, pathed) = match r.byte()? {
+        flags @ 0..4 => (flags & 1 != 0, flags & 2 != 0),
+        _ => return Err(DecodeError("the flags of a birth are unknown")),
+    };
+    let path = if pathed { r.list(Reader::text)? } else { Vec::new() };
+    let cause = if caused { Some(get_cause(r)?) } else { None };
     Ok(Birth {
-        id: ExecutionId(r.array()?),
-        namespace: r.text()?,
-        workflow: r.text()?,
-        version: r.text()?,
-        digest: r.array()?,
-        created: r.time()?,
-        input: r.value()?,
-        cause: r.option(|r| {
-            Ok(Cause {
-                trigger: r.text()?,
-                generation: r.number()?,
-                attempt: r.small()?,
-                binding: r.text()?,
-                source: r.text()?,
-                id: r.text()?,
-                buffered: r.flag()?,
-            })
-        })?,
+        id,
+        namespace,
+        workflow,
+        version,
+        digest,
+        created,
+        input,
+        cause,
         parent: r.option(|r| {
             Ok(Parent { execution: ExecutionId(r.array()?), visit: r.small()?, awaited: r.flag()? })
         })?,
         tags: r.list(|r| Ok((r.text()?, r.text()?)))?,
+        path,
+    })
+}
+
+fn get_cause(r: &mut Reader<'_>) -> Read<Cause> {
+    Ok(Cause {
+        trigger: r.text()?,
+        generation: r.number()?,
+        attempt: r.small()?,
+        binding: r.text()?,
+        source: r.text()?,
+        id: r.text()?,
+        buffered: r.flag()?,
     })
 }

@@ -403,7 +403,12 @@ pub(crate) fn put_birth(w: &mut Writer, birth: &Birth) {
     w.raw(&birth.digest);
     w.time(birth.created);
     w.value(&birth.input);
-    w.option(birth.cause.as_ref(), |w, cause| {
+    // The second bit: a path follows. Births of the first release have none.
+    w.byte(u8::from(birth.cause.is_some()) | if birth.path.is_empty() { 0 } else { 2 });
+    if !birth.path.is_empty() {
+        put_list(w, &birth.path, |w, name| w.text(name));
+    }
+    if let Some(cause) = &birth.cause {
         w.text(&cause.trigger);
         w.number(cause.generation);
         w.number(cause.attempt.into());
@@ -411,7 +416,7 @@ pub(crate) fn put_birth(w: &mut Writer, birth: &Birth) {
             w.text(text);
         }
         w.byte(u8::from(cause.buffered));
-    });
+    }
     w.option(birth.parent.as_ref(), |w, parent| {
         w.raw(&parent.execution.0);
         w.number(parent.visit.into());

@@ -174,7 +174,7 @@ impl Ledger {
                 Effect::Abort { visit } => self.calls.iter().any(|(call, _)| call == visit),
                 Effect::StartChild { child, .. } => self.children.insert(*child),
                 Effect::CancelChild { child } => self.children.contains(child),
-                Effect::Emit(_) | Effect::Ended(_) => true,
+                Effect::Emit(_) | Effect::Ended(_) | Effect::LimitMet(_) => true,
             };
             if !fits {
                 return Err(format!("{effect:?} does not fit"));

@@ -60,7 +60,7 @@ mod tree;
 pub use codec::DecodeError;
 pub use decode::{birth_of, decode};
 pub use execution::{Awaited, Execution, OpenCall, WaitingFor};
-pub use limits::{MAX_BYTES, MAX_VISITS};
+pub use limits::{MAX_BYTES, MAX_HOPS, MAX_VISITS};
 pub use prepare::{callee, prepare};
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
@@ -189,6 +189,8 @@ pub enum Effect {
     Emit(Event),
     /// The run has ended: tell the parent and the trigger.
     Ended(Ended),
+    /// A limit was met: to be counted under its name.
+    LimitMet(&'static str),
 }
 
 /// Whether an input was used.

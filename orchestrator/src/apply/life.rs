@@ -11,6 +11,7 @@ use crate::buffer::submit;
 use crate::catalog::{ManifestEntry, Space};
 use crate::error::Error;
 use crate::relations;
+use crate::retention;
 use crate::rooms::Rooms;
 
 /// What to remove.
@@ -181,25 +182,37 @@ pub(crate) async fn make_namespace(rooms: &Rooms, namespace: &Namespace, text: &
 
 /// Declares a namespace.
 pub async fn put_namespace(rooms: &Rooms, namespace: &Namespace, text: &str) -> Result<(), Error> {
+    rooms.catalog.gone(namespace).await?;
     let _writing = rooms.catalog.writing.lock().await;
-    make_namespace(rooms, namespace, text).await
+    make_namespace(rooms, namespace, text).await?;
+    // What its calls may reach counts from the next call on.
+    rooms.dispatch.sync(rooms);
+    Ok(())
 }
 
-/// Removes a namespace and everything of it.
-pub async fn delete_namespace(rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
-    let _writing = rooms.catalog.writing.lock().await;
-    let Some(space) = rooms.catalog.existing(namespace) else {
-        return Err(Error::not_found("namespace", &**namespace));
-    };
-    let sources = space.manifests(DefinitionKind::Source);
-    if let Some(held) = sources.iter().find(|entry| relations::is_two_way(&space, &entry.definition.name)) {
-        let name = &held.definition.name;
-        let detail =
-            format!("remove the namespace: the Source `{name}` has entries at its server; remove it first");
-        return Err(Error::conflict("source-held", detail));
+/// Removes a namespace and everything of it: hidden with the first commit, then removed slice by slice, over restarts
+/// too. Answers when it is gone, or after a while all the same.
+pub async fn delete_namespace(rooms: &Arc<Rooms>, namespace: &Namespace) -> Result<(), Error> {
+    {
+        let _writing = rooms.catalog.writing.lock().await;
+        let Some(space) = rooms.catalog.existing(namespace) else {
+            return Err(Error::not_found("namespace", &**namespace));
+        };
+        let sources = space.manifests(DefinitionKind::Source);
+        if let Some(held) = sources.iter().find(|entry| relations::is_two_way(&space, &entry.definition.name))
+        {
+            let name = &held.definition.name;
+            let detail = format!(
+                "remove the namespace: the Source `{name}` has entries at its server; remove it first"
+            );
+            return Err(Error::conflict("source-held", detail));
+        }
+        let parts = vec![Part::Operator(vec![retention::removal(namespace, true)])];
+        submit(rooms, Batch { class: Class::Running, parts }).await?;
+        rooms.catalog.remove(namespace);
     }
-    let change = OperatorChange::DropNamespace(namespace.clone());
-    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Operator(vec![change])] }).await?;
-    rooms.catalog.swap(namespace, None);
+    tokio::spawn(retention::remove(rooms.clone(), namespace.clone()));
+    // What takes longer than that goes on by itself.
+    let _ = rooms.catalog.gone(namespace).await;
     Ok(())
 }

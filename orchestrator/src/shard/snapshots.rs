@@ -69,6 +69,7 @@ mod tests {
             cause: None,
             parent: None,
             tags: Vec::new(),
+            path: Vec::new(),
         };
         let mut execution = create(&program, Arc::new(birth));
         let (mut snapshots, mut logged, mut stored, mut count) = (Snapshots::default(), 0, 0, 0);

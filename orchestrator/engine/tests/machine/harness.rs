@@ -46,6 +46,7 @@ pub(crate) fn birth(program: &Program, input: Value) -> Arc<Birth> {
         cause: None,
         parent: None,
         tags: vec![("k".into(), "v".into())],
+        path: Vec::new(),
     })
 }
 
