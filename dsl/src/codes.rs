@@ -77,8 +77,6 @@ codes! {
     "$secrets may be read only in `with` of call and run, and in `authentication`. Everywhere else the value would end up in the history. Pass the secret to the call that needs it."
     EXPR_NEEDED "E0404" "an expression is expected"
     "The place takes a runtime expression, as text."
-    LANGUAGE "E0405" "the expression language is not jq"
-    "`evaluate.language` is `jq`, the language that every runtime must know. Expressions in another language are refused, so that they never mean something else."
 
     UNCLOSED "W0451" "an expression is not closed"
     "A `${` without its `}` is text like any other. If an expression is meant, close it; the last character of a whole expression is the brace that closes it."
@@ -169,6 +167,8 @@ codes! {
     "`oidc` is part of the language but not run yet. `basic` and `bearer` are."
     LATER_SCHEMA_FORMAT "E0920" "the schema format is not supported by this release"
     "Schemas are of format `json` (JSON Schema)."
+    LANGUAGE "E0921" "the expression language is not jq"
+    "`evaluate.language` is `jq`, the language that every runtime must know. Expressions in another language are refused, so that they never mean something else."
 }
 
 #[cfg(test)]

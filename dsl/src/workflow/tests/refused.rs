@@ -57,7 +57,7 @@ fn top_level() {
     refused(&format!("{list}output:\n  as: 5\n"), ("E0203", 10, 7, "an expression"));
     refused(&format!("{list}timeout: long\n"), ("E0601", 9, 10, "`long`"));
     refused(&format!("{list}timeout: {{after: P1Y}}\n"), ("E0701", 9, 18, "year"));
-    refused(&format!("{list}evaluate: {{language: js}}\n"), ("E0405", 9, 22, "js"));
+    refused(&format!("{list}evaluate: {{language: js}}\n"), ("E0921", 9, 22, "js"));
     refused(&format!("{list}evaluate: {{mode: lax}}\n"), ("E0204", 9, 18, "lax"));
     refused(&format!("{list}schedule:\n  every: PT1M\n"), ("E0914", 9, 1, "schedule"));
 }
