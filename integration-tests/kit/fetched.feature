@@ -125,4 +125,4 @@ Feature: Fetched definitions
     do:
       - a: {set: {v: 1}}
     """
-    Then the definition should be refused with 'E0921' at line 1
+    Then the definition should be refused with 'E0405' at line 1

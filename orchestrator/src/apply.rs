@@ -21,9 +21,9 @@ mod place;
 
 pub use alias::{AliasRequest, put_alias};
 pub use condition::Match;
-pub(crate) use life::make_namespace;
 use life::namespace_change;
-pub use life::{Removal, delete, delete_namespace, pause, put_namespace, what};
+pub use life::{Removal, Removed, delete, delete_namespace, pause, put_namespace, what};
+pub(crate) use life::{finish, make_namespace};
 use place::{applied, place, secret_value};
 
 /// What an apply did to one document.
@@ -288,6 +288,13 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             let text = "limits of a source are not supported by this release";
             let help = "give its triggers a buffer with a rate, a concurrency and a capacity";
             diagnostics.push(Diagnostic::error("E0515", document.span, text).at("/spec/limits").help(help));
+        }
+        if let Manifest::Source(source) = &**manifest
+            && let Some((_, name)) = source.carrier()
+            && let Some(Manifest::Source(carrier)) =
+                draft.manifest(DefinitionKind::Source, name).map(|entry| &*entry.manifest)
+        {
+            diagnostics.extend(source.check_carrier(carrier));
         }
         if let Manifest::Trigger(trigger) = &**manifest {
             let source =

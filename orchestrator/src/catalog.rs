@@ -2,7 +2,7 @@
 //!
 //! A write validates the whole set, commits it as one batch, then swaps the snapshot. Holds no executions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use semver::Version;
@@ -15,6 +15,7 @@ use tidemill_store::{Definition, DefinitionKind, Store};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::relations;
 use crate::rooms::Rooms;
 
 /// How a changed text of an existing workflow version is taken.
@@ -67,7 +68,7 @@ pub struct TriggerEntry {
     pub spec: manifest::Trigger,
     /// Rises with each change.
     pub generation: u64,
-    /// Paused by an operator.
+    /// Paused by an operator, or being deleted.
     pub paused: bool,
     /// The one-task workflow a function target is lowered to.
     pub lowered: Option<Arc<Program>>,
@@ -109,6 +110,7 @@ pub struct Space {
     triggers: BTreeMap<Arc<str>, Arc<TriggerEntry>>,
     order: Vec<Arc<TriggerEntry>>,
     matcher: Matcher,
+    deleting: BTreeSet<(DefinitionKind, Arc<str>)>,
 }
 
 impl Space {
@@ -202,6 +204,20 @@ impl Space {
         self.manifests.iter().filter(|((k, _), _)| *k == kind).map(|(_, m)| m).collect()
     }
 
+    /// What is being deleted: it is shown, fires nothing, and goes when its source has let go of it.
+    pub fn deleting(&self) -> &BTreeSet<(DefinitionKind, Arc<str>)> {
+        &self.deleting
+    }
+
+    /// Whether a definition is being deleted.
+    pub fn is_deleting(&self, kind: DefinitionKind, name: &str) -> bool {
+        self.deleting.iter().any(|(own, deleted)| *own == kind && **deleted == *name)
+    }
+
+    pub(crate) fn mark_deleting(&mut self, kind: DefinitionKind, name: &str) {
+        self.deleting.insert((kind, name.into()));
+    }
+
     /// A copy to change.
     pub(crate) fn draft(&self) -> Space {
         Space {
@@ -209,6 +225,7 @@ impl Space {
             workflows: self.workflows.clone(),
             functions: self.functions.clone(),
             manifests: self.manifests.clone(),
+            deleting: self.deleting.clone(),
             aliases: self.aliases.clone(),
             ..Space::default()
         }
@@ -237,6 +254,7 @@ impl Space {
     }
 
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
+        self.deleting.remove(&(kind, name.into()));
         match kind {
             DefinitionKind::Workflow if !version.is_empty() => {
                 let Some(versions) = self.workflows.get_mut(name) else {
@@ -268,15 +286,16 @@ impl Space {
                 continue;
             };
             let definition = &entry.definition;
+            let paused = definition.paused || self.is_deleting(DefinitionKind::Trigger, &definition.name);
             let trigger = Arc::new(TriggerEntry {
                 name: definition.name.clone(),
                 namespace: definition.namespace.clone(),
                 spec: (**spec).clone(),
                 generation: definition.generation,
-                paused: definition.paused,
+                paused,
                 lowered: lower(&definition.namespace, spec),
             });
-            rules.push((self.order.len(), spec.rule(definition.paused)));
+            rules.push((self.order.len(), spec.rule(paused)));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
         }
@@ -336,6 +355,13 @@ impl Catalog {
                     kind = ?definition.kind, name = %definition.name, version = %definition.version,
                     "a stored definition does not compile; it is left out"
                 ),
+            }
+        }
+        for (id, _) in store.works()? {
+            if let Some((namespace, kind, name)) = relations::deletion(&id)
+                && let Some(space) = drafts.get_mut(namespace)
+            {
+                space.mark_deleting(kind, name);
             }
         }
         let spaces = drafts.into_iter().map(|(name, space)| (name, Arc::new(space.seal()))).collect();

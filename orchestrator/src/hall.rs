@@ -67,6 +67,7 @@ impl Hall {
             listeners: Listeners::default(),
             waiters: Waiters::default(),
             secrets,
+            reconcile: config.reconcile,
             bookmarks: Bookmarks::default(),
             stream: Stream::default(),
             broken: tokio_util::sync::CancellationToken::new(),
@@ -88,6 +89,7 @@ impl Hall {
         hall.sources.sync(&rooms);
         hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
         hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
+        hall.tasks.push(tokio::spawn(crate::relations::run(rooms.clone(), hall.sources.clone())));
         hall.tasks.push(tokio::spawn(retain(
             rooms,
             config.retain_every,

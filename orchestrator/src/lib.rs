@@ -30,6 +30,7 @@ pub mod logbook;
 pub mod operations;
 pub mod problem;
 pub mod redrive;
+pub mod relations;
 pub mod rooms;
 pub mod secrets;
 pub mod shard;

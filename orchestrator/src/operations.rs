@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
 use tidemill_dsl::manifest::Manifest;
-use tidemill_dsl::program::Program;
+use tidemill_dsl::program::{Program, SchemaRef};
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
 use tidemill_engine::record::{Birth, Status};
@@ -46,10 +46,12 @@ pub struct StartRequest {
 /// The workflow version that a start would run; an input that misses its schema is refused.
 pub fn startable(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
     let program = wanted(rooms, request)?;
-    match program.input.schema.as_ref().map(|schema| schema.validate(&request.input)) {
-        Some(Err(fault)) => Err(Error::Input(fault)),
-        _ => Ok(program),
+    // A schema from elsewhere is judged by the execution, which fetches it.
+    match &program.input.schema {
+        Some(SchemaRef::Here(schema)) => schema.validate(&request.input).map_err(Error::Input)?,
+        Some(SchemaRef::Elsewhere(_)) | None => {}
     }
+    Ok(program)
 }
 
 fn wanted(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {

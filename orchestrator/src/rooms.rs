@@ -46,6 +46,8 @@ pub struct Rooms {
     pub waiters: Waiters,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// How often a twoWay source compares its entries with the rules.
+    pub reconcile: std::time::Duration,
     /// Where histories were read up to.
     pub bookmarks: Bookmarks,
     /// The post-commit stream.

@@ -14,7 +14,7 @@ use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
-use tidemill_store::{Create, InboxKey, Part, StateSnapshot};
+use tidemill_store::{Create, InboxKey, Part};
 
 use crate::error::Error;
 use crate::inbox;
@@ -23,13 +23,13 @@ use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
 mod release;
+mod snapshots;
 mod turn;
 
+use snapshots::Snapshots;
 pub use turn::{Released, create_pending};
 use turn::{Turn, child_ended, tell_parent, tell_trigger};
 
-/// A snapshot of an execution is stored after this many transitions.
-const SNAPSHOT_EVERY: u64 = 64;
 /// Inputs handled in one turn, at most: bounds the batch and the time to the next commit.
 const TURN_INPUTS: usize = 4096;
 /// Log bytes of one turn, at most.
@@ -45,8 +45,7 @@ struct Slot {
     undurable: u32,
     /// Its creation is durable.
     born: bool,
-    /// Transitions at the last stored snapshot.
-    snapshot: u64,
+    snapshots: Snapshots,
     /// Inputs that wait for its birth.
     deferred: Vec<Input>,
 }
@@ -150,7 +149,14 @@ impl Driver {
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
-        let slot = Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
+        let slot = Slot {
+            program,
+            execution,
+            undurable: 1,
+            born: false,
+            snapshots: Snapshots::default(),
+            deferred: Vec::new(),
+        };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
@@ -172,8 +178,14 @@ impl Driver {
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot =
-                Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
+            let slot = Slot {
+                program,
+                execution,
+                undurable: 0,
+                born: true,
+                snapshots: Snapshots::default(),
+                deferred: Vec::new(),
+            };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -239,19 +251,10 @@ impl Driver {
         if !decision.records.is_empty() {
             let transition = engine::transition(&slot.execution, &decision);
             turn.bytes += transition.body.len();
+            turn.part.states.extend(slot.snapshots.after(&slot.execution, transition.body.len()));
             turn.part.transitions.push(transition);
             slot.undurable += 1;
             turn.released.touched.push(id);
-            let folded = slot.execution.transitions();
-            if folded >= slot.snapshot + SNAPSHOT_EVERY && !slot.execution.status().ended() {
-                slot.snapshot = folded;
-                turn.part.states.push(StateSnapshot {
-                    execution: id,
-                    next: slot.execution.next_sequence(),
-                    transitions: folded,
-                    body: slot.execution.snapshot(),
-                });
-            }
         }
         self.effects(id, decision, turn);
         self.deciding = None;
@@ -380,8 +383,8 @@ impl Driver {
         };
         let resumed = engine::resume(&program, &execution);
         let pending = execution.status() == Status::Pending;
-        let snapshot = execution.transitions();
-        let slot = Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
+        let snapshots = Snapshots::from(execution.transitions());
+        let slot = Slot { program, execution, undurable: 0, born: true, snapshots, deferred: Vec::new() };
         self.slots.insert(id, slot);
         turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
         turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));

@@ -9,4 +9,4 @@ mod resolve;
 
 pub use address::{Verdict, judge};
 pub use policy::{Allow, BadAllow, Policy, Refusal};
-pub(crate) use resolve::Pinned;
+pub(crate) use resolve::{Pinned, permit_literal};

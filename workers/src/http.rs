@@ -5,11 +5,15 @@
 
 mod answer;
 mod function;
+mod general;
+mod plain;
 mod request;
+mod target;
 mod transport;
 
 pub use answer::{Body, excerpt};
 pub(crate) use answer::{output_of, protocol};
 pub use function::{Auth, HttpFunction};
 pub use request::{MAX_REDIRECTS, perform};
+pub use target::Target;
 pub use transport::{Answer, CALLS_IN_FLIGHT, CallError, Exchange, Outbound};

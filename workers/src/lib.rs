@@ -14,6 +14,7 @@ pub mod registry;
 pub mod secret;
 #[cfg(test)]
 mod testing;
+mod wire;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -3,17 +3,22 @@
 //! Owns the names and the text forms of these fields, as header fields and as environment variables. Draws
 //! nothing: the trace context is derived from the order, so every attempt at a visit can be recomputed.
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use tidemill_dsl::order::Order;
 
+/// Names the call for a partner that is asked twice.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// Header names of the fields, in the order of [`fields`].
-pub(crate) const HEADERS: [&str; 6] = [
-    "idempotency-key",
-    "traceparent",
-    "tidemill-execution",
-    "tidemill-task",
-    "tidemill-attempt",
-    "tidemill-deadline",
+const HEADERS: [HeaderName; 6] = [
+    IDEMPOTENCY_KEY,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tidemill-execution"),
+    HeaderName::from_static("tidemill-task"),
+    HeaderName::from_static("tidemill-attempt"),
+    HeaderName::from_static("tidemill-deadline"),
 ];
 
 /// Environment variables of the fields, in the order of [`fields`].
@@ -41,6 +46,15 @@ pub(crate) fn fields(order: &Order) -> [Option<String>; 6] {
 /// The path of the API under which a partner ends the task later: `/complete` or `/fail` follows it.
 pub(crate) fn callback(order: &Order) -> String {
     format!("/v1/namespaces/{}/executions/{}/tasks/{}", ascii(&order.namespace), order.execution, order.visit)
+}
+
+/// Sets the header fields; all of them are visible ASCII.
+pub(crate) fn insert(order: &Order, headers: &mut HeaderMap) {
+    for (name, value) in HEADERS.into_iter().zip(fields(order)) {
+        if let Some(value) = value.and_then(|text| HeaderValue::from_maybe_shared(Bytes::from(text)).ok()) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The W3C trace context of a call: the trace is the execution's, the span that of one attempt at one visit.

@@ -2,17 +2,19 @@
 //!
 //! Owns their JSON form. Knows no document.
 
-use crate::value::Value;
+use std::sync::Arc;
+
+use crate::value::{Map, Value};
 
 /// Where the schemas of this release have their names.
 const BASE: &str = "https://tidemill.dev/schemas/";
 
 /// A named schema.
 pub(super) fn document(name: &str, schema: Value) -> Value {
-    let mut map = crate::value::Map::new();
+    let mut map = Map::new();
     map.insert("$schema".into(), Value::text("https://json-schema.org/draft/2020-12/schema"));
     map.insert("$id".into(), Value::text(format!("{BASE}{name}.json")));
-    map.extend(schema.as_object().cloned().unwrap_or_default());
+    map.extend(members(schema));
     map.into()
 }
 
@@ -20,16 +22,23 @@ fn of(kind: &str) -> Value {
     Value::object([("type", Value::text(kind))])
 }
 
+fn members(shape: Value) -> Map {
+    match shape {
+        Value::Object(map) => Arc::unwrap_or_clone(map),
+        _ => Map::new(),
+    }
+}
+
 /// The shape with more members.
 fn with<const N: usize>(shape: Value, more: [(&str, Value); N]) -> Value {
-    let mut map = shape.as_object().cloned().unwrap_or_default();
+    let mut map = members(shape);
     map.extend(more.map(|(key, value)| (key.into(), value)));
     map.into()
 }
 
 /// Anything.
 pub(super) fn any() -> Value {
-    Value::from(crate::value::Map::new())
+    Value::from(Map::new())
 }
 
 /// A text.
@@ -94,11 +103,9 @@ pub(super) fn entry(value: Value) -> Value {
 
 /// An object with these keys and no others; those with a `!` in front must be there.
 pub(super) fn keys<const N: usize>(members: [(&str, Value); N]) -> Value {
-    let name = |key: &str| key.trim_start_matches('!').to_owned();
-    let required =
-        members.iter().filter(|(key, _)| key.starts_with('!')).map(|(key, _)| Value::text(name(key)));
+    let required = members.iter().filter_map(|(key, _)| key.strip_prefix('!').map(Value::text));
     let required = Value::array(required.collect::<Vec<_>>());
-    let members = Value::object(members.iter().map(|(key, shape)| (name(key), shape.clone())));
+    let members = Value::object(members.map(|(key, shape)| (key.trim_start_matches('!').to_owned(), shape)));
     let closed =
         [("properties", members), ("required", required), ("additionalProperties", Value::Bool(false))];
     with(object(), closed)

@@ -32,6 +32,8 @@ const UNDER_WAY: usize = 4;
 const SPREAD: i64 = 5 * 86_400_000;
 /// Pages asked of each list.
 const PAGES: usize = 60;
+/// Between two openings of the long history beside W1.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Tasks of the long history.
 const TASKS: usize = 10_000;
 
@@ -160,7 +162,7 @@ async fn history(options: &Options, server: &Server) {
     let reading = tokio::spawn(async move {
         loop {
             let _ = open(&mut reader, &id).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     });
     let beside = measured(options, server, "W1(a) C=100, history opened", "seq10", 100).await;

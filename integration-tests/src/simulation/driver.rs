@@ -47,7 +47,7 @@ impl World {
             Input::Outcome(id, visit, attempt, outcome) => {
                 let input = engine::Input::Outcome { visit, attempt, outcome };
                 if self.step(id, input, turn)? == Some(Verdict::Applied) {
-                    turn.forget_call(id, visit);
+                    turn.forget_answered((id, visit, attempt));
                     turn.released.settled.push((id, visit, attempt));
                 }
             }

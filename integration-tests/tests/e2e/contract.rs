@@ -51,16 +51,22 @@ metadata: {name: held}
 spec: {filters: [{exact: {type: held}}], target: {workflow: hello}, buffer: {concurrency: 1, rate: 1/h, burst: 1}}
 ";
 
-async fn call(server: &Server, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn call(
+    server: &Server,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     server.client().call(method, path, headers, body.as_bytes()).await.unwrap()
 }
 
 /// The same below the namespace.
-async fn ask(server: &Server, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) async fn ask(server: &Server, method: &str, path: &str, body: &str) -> Answer {
     call(server, method, &format!("{BASE}{path}"), &[], body).await
 }
 
-async fn served() -> (Server, tempfile::TempDir) {
+pub(crate) async fn served() -> (Server, tempfile::TempDir) {
     let folder = folder();
     let server = Server::start(folder.path(), &[]).await;
     apply(&server, SET).await;
@@ -69,7 +75,7 @@ async fn served() -> (Server, tempfile::TempDir) {
 
 /// A refusal with all that a problem has.
 #[track_caller]
-fn problem(answer: &Answer, status: u16, what: &str) {
+pub(crate) fn problem(answer: &Answer, status: u16, what: &str) {
     let body = answer.json();
     assert_eq!(answer.status, status, "{what}: {body}");
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{what}");

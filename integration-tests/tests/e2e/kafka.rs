@@ -17,7 +17,7 @@ use crate::support::{LOOPBACK, all, apply, folder, get, until};
 const PARTITIONS: i32 = 3;
 
 /// The broker; none if there is none, which is told.
-fn broker(test: &str) -> Option<String> {
+pub(crate) fn broker(test: &str) -> Option<String> {
     let broker = std::env::var("TIDEMILL_TEST_KAFKA").ok().filter(|address| !address.is_empty());
     if broker.is_none() {
         assert!(std::env::var_os("CI").is_none(), "TIDEMILL_TEST_KAFKA=host:port is not set");
@@ -27,7 +27,7 @@ fn broker(test: &str) -> Option<String> {
 }
 
 /// A topic of its own.
-async fn topic(broker: &str, name: &str) -> String {
+pub(crate) async fn topic(broker: &str, name: &str) -> String {
     let topic = format!("e2e-{name}-{}-{}", std::process::id(), jiff::Timestamp::now().as_millisecond());
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
@@ -40,7 +40,7 @@ async fn topic(broker: &str, name: &str) -> String {
 }
 
 /// Writes records `from..to`, each acknowledged by the broker.
-async fn produce(broker: &str, topic: &str, numbers: std::ops::Range<usize>) {
+pub(crate) async fn produce(broker: &str, topic: &str, numbers: std::ops::Range<usize>) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", broker)
         .set("enable.idempotence", "true")

@@ -36,6 +36,7 @@ mod encode;
 mod ending;
 pub mod entry;
 mod execution;
+mod fetch;
 mod frame;
 pub mod history;
 pub mod invariants;
@@ -48,6 +49,7 @@ mod redrive;
 mod resume;
 mod retry;
 mod scope;
+mod secrets;
 mod signal;
 mod snapshot;
 mod step;
@@ -234,7 +236,10 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
     let now = now.max(execution.time);
     let first = execution.sequence;
     let before = (execution.status(), execution.started, execution.ended);
-    let mut machine = Machine::new(program, execution, now);
+    let (fetched, input) = fetch::absorb(program, execution, input, now);
+    let whole = execution.link.0.clone();
+    let mut machine = Machine::new(whole.as_deref().unwrap_or(program), execution, now);
+    machine.records.extend(fetched);
     let verdict = take(&mut machine, input);
     let Machine { mut records, effects, due, subscriptions, .. } = machine;
     if !records.is_empty() {

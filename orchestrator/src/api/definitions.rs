@@ -19,7 +19,7 @@ use super::call::Call;
 use super::paging::{Keyset, Page, by_name};
 use super::status::{self, Status};
 use super::workflows::{tag, written};
-use crate::apply::{self, Removal, Request, what};
+use crate::apply::{self, Removal, Removed, Request, what};
 use crate::buffer::submit;
 use crate::catalog::ManifestEntry;
 use crate::error::Error;
@@ -28,6 +28,8 @@ use crate::sources::State;
 
 /// How long a seek waits for the source to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How long a removal waits for a source to let go of its entries.
+const LET_GO: Duration = Duration::from_secs(3);
 /// Between two looks at a stopping source.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -128,13 +130,21 @@ pub async fn list(call: Call, kind: DefinitionKind) -> Result<Response, Problem>
     json(200, &Page::new(items, next).counting(&call.query, || space.manifests(kind).len())?)
 }
 
-/// `DELETE /{kind}s/{name}`.
+/// `DELETE /{kind}s/{name}`: 204, or 202 with the document while its entries at a source are still to go.
 pub async fn delete(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
     let name = call.name()?;
     let (matching, dry_run) = (call.if_match(), call.query.flag("dryRun")?);
     let removal = Removal { kind, name: &name, version: "", matching, dry_run };
-    apply::delete(call.rooms(), &call.namespace, removal).await?;
-    Ok(empty(204))
+    let mut changed = call.rooms().catalog.watch();
+    if apply::delete(call.rooms(), &call.namespace, removal).await? == Removed::Now {
+        return Ok(empty(204));
+    }
+    let gone = async { while entry(&call, kind, &name).is_ok() && changed.changed().await.is_ok() {} };
+    let _ = tokio::time::timeout(LET_GO, gone).await;
+    match entry(&call, kind, &name) {
+        Ok(entry) => json(202, &resource(&call, entry).await?),
+        Err(_) => Ok(empty(204)),
+    }
 }
 
 /// `POST /{sources|triggers}/{name}/pause`.

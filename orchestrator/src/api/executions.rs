@@ -403,10 +403,8 @@ pub async fn history(call: Call) -> Result<Response, Problem> {
     let more = entries.len() > size;
     entries.truncate(size);
     let next = entries.last().filter(|_| more).map(|entry| keyset.token(&entry.sequence.to_be_bytes()));
-    let total = match call.query.flag("count")? {
-        true => Some(operations::history_length(call.rooms(), id).await?),
-        false => None,
-    };
+    let count = call.query.flag("count")?;
+    let total = if count { Some(operations::history_length(call.rooms(), id).await?) } else { None };
     let page = Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next);
     json(200, &Page { total, ..page })
 }

@@ -10,6 +10,7 @@ use super::Match;
 use crate::buffer::submit;
 use crate::catalog::{ManifestEntry, Space};
 use crate::error::Error;
+use crate::relations;
 use crate::rooms::Rooms;
 
 /// What to remove.
@@ -52,42 +53,79 @@ fn current(space: &Space, removal: &Removal<'_>) -> Option<[u8; 32]> {
     }
 }
 
-/// Removes a definition; a workflow's or function's triggers go with it, and a function's aliases.
-pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) -> Result<(), Error> {
+/// Whether a removal is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Now,
+    /// It, or a trigger that goes with it, goes when its source has let go of it.
+    Later,
+}
+
+/// Removes a definition; a workflow's or function's triggers go with it, and a function's aliases. What has entries at
+/// a source fires no more from now on, and goes after them.
+pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) -> Result<Removed, Error> {
     let _writing = rooms.catalog.writing.lock().await;
-    let mut draft = rooms.catalog.space(namespace).draft();
+    let space = rooms.catalog.space(namespace);
+    let mut draft = space.draft();
     let Removal { kind, name, version, .. } = removal;
-    let current = current(&draft, &removal).ok_or_else(|| Error::not_found(what(kind), name))?;
+    let current = current(&space, &removal).ok_or_else(|| Error::not_found(what(kind), name))?;
     Match::check(removal.matching.as_ref(), Some(current))?;
     if removal.dry_run {
-        return Ok(());
+        return Ok(Removed::Now);
     }
     draft.remove(kind, name, version);
-    let gone = |kind, name: &str, version: &str| DefinitionChange::Delete {
-        kind,
-        namespace: namespace.clone(),
-        name: name.into(),
-        version: version.into(),
-    };
-    let mut changes = vec![gone(kind, name, version)];
+    let mut gone: Vec<(DefinitionKind, Arc<str>, &str)> = vec![(kind, name.into(), version)];
     if kind == DefinitionKind::Function {
-        changes.push(gone(DefinitionKind::Alias, name, ""));
+        gone.push((DefinitionKind::Alias, name.into(), ""));
     }
-    let orphaned: Vec<Arc<str>> = draft
-        .manifests(DefinitionKind::Trigger)
-        .into_iter()
-        .filter_map(|entry| match &*entry.manifest {
-            Manifest::Trigger(t) => targets(t, kind, name, &draft).then(|| entry.definition.name.clone()),
-            _ => None,
-        })
-        .collect();
-    for trigger in orphaned {
-        draft.remove(DefinitionKind::Trigger, &trigger, "");
-        changes.push(gone(DefinitionKind::Trigger, &trigger, ""));
+    for entry in draft.manifests(DefinitionKind::Trigger) {
+        if let Manifest::Trigger(trigger) = &*entry.manifest
+            && targets(trigger, kind, name, &draft)
+        {
+            gone.push((DefinitionKind::Trigger, entry.definition.name.clone(), ""));
+        }
     }
-    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Definitions(changes)] }).await?;
+    let (mut changes, mut marks) = (Vec::new(), Vec::new());
+    for (kind, name, version) in gone {
+        let held = space.manifest(kind, &name).filter(|_| relations::is_held(&space, kind, &name));
+        if let (Some(entry), Some(id)) = (held, relations::deletion_id(namespace, kind, &name)) {
+            draft.put_manifest(entry.clone());
+            draft.mark_deleting(kind, &name);
+            marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
+        } else {
+            draft.remove(kind, &name, version);
+            let (namespace, version) = (namespace.clone(), version.into());
+            changes.push(DefinitionChange::Delete { kind, namespace, name, version });
+        }
+    }
+    let removed = if marks.is_empty() { Removed::Now } else { Removed::Later };
+    let parts = vec![Part::Operator(marks), Part::Definitions(changes)];
+    submit(rooms, Batch { class: Class::Running, parts }).await?;
     rooms.catalog.swap(namespace, Some(draft));
     rooms.dispatch.sync(rooms);
+    Ok(removed)
+}
+
+/// Ends a removal: the source has let go.
+pub(crate) async fn finish(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    (kind, name): (DefinitionKind, &str),
+) -> Result<(), Error> {
+    let _writing = rooms.catalog.writing.lock().await;
+    let mut draft = rooms.catalog.space(namespace).draft();
+    if !draft.is_deleting(kind, name) {
+        return Ok(());
+    }
+    draft.remove(kind, name, "");
+    let mark =
+        relations::deletion_id(namespace, kind, name).map(|id| OperatorChange::Work { id, body: None });
+    let (namespace, name, version) = (namespace.clone(), name.into(), "".into());
+    let change = DefinitionChange::Delete { kind, namespace: namespace.clone(), name, version };
+    let parts = vec![Part::Operator(mark.into_iter().collect()), Part::Definitions(vec![change])];
+    submit(rooms, Batch { class: Class::Running, parts }).await?;
+    rooms.catalog.swap(&namespace, Some(draft));
     Ok(())
 }
 
@@ -150,8 +188,15 @@ pub async fn put_namespace(rooms: &Rooms, namespace: &Namespace, text: &str) -> 
 /// Removes a namespace and everything of it.
 pub async fn delete_namespace(rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
     let _writing = rooms.catalog.writing.lock().await;
-    if rooms.catalog.existing(namespace).is_none() {
+    let Some(space) = rooms.catalog.existing(namespace) else {
         return Err(Error::not_found("namespace", &**namespace));
+    };
+    let sources = space.manifests(DefinitionKind::Source);
+    if let Some(held) = sources.iter().find(|entry| relations::is_two_way(&space, &entry.definition.name)) {
+        let name = &held.definition.name;
+        let detail =
+            format!("remove the namespace: the Source `{name}` has entries at its server; remove it first");
+        return Err(Error::conflict("source-held", detail));
     }
     let change = OperatorChange::DropNamespace(namespace.clone());
     submit(rooms, Batch { class: Class::Running, parts: vec![Part::Operator(vec![change])] }).await?;

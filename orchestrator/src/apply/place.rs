@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest};
+use tidemill_dsl::manifest::{self, Integration, Link, Manifest, MinioSource, SourceKind};
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_store::{Definition, DefinitionChange, DefinitionKind};
@@ -122,6 +122,16 @@ fn place_manifest(
     let name = manifest.name().clone();
     let digest: [u8; 32] = Sha256::digest(manifest.to_value().to_json()).into();
     let current = draft.manifest(kind, &name).cloned();
+    if draft.is_deleting(kind, &name) {
+        let detail = format!("write the {} `{name}`: it is being deleted; see its status", word(kind));
+        return Err(Error::conflict("deleting", detail));
+    }
+    if let (Manifest::Source(new), Some(Manifest::Source(old))) =
+        (manifest, current.as_ref().map(|c| &*c.manifest))
+        && let Some(detail) = moved(old, new)
+    {
+        return Err(Error::conflict("source-moved", detail));
+    }
     Match::check(request.matching.as_ref(), current.as_ref().map(|c| c.definition.digest))?;
     let change = match &current {
         Some(c) if c.definition.digest == digest => Change::Unchanged,
@@ -159,6 +169,32 @@ fn place_manifest(
     }
     let version = Some(version).filter(|v| !v.is_empty());
     Ok(applied(word(kind), name, version, change, digest))
+}
+
+/// Why a twoWay source may not become the new one: its entries would be left where nobody looks for them.
+fn moved(old: &manifest::Source, new: &manifest::Source) -> Option<String> {
+    let SourceKind::Minio(was) = &old.kind else {
+        return None;
+    };
+    let endpoint = |source: &MinioSource| match &source.connection {
+        Link::Inline(connection) => connection.endpoint.clone(),
+        Link::Named(name) => name.clone(),
+    };
+    let stays = match &new.kind {
+        SourceKind::Minio(is) => {
+            is.bucket == was.bucket
+                && endpoint(is) == endpoint(was)
+                && new.kind.integration() == old.kind.integration()
+        }
+        _ => false,
+    };
+    let is_two_way = old.kind.integration() == Integration::TwoWay;
+    (is_two_way && !stays).then(|| {
+        format!(
+            "move the Source `{}`: it has entries at the bucket `{}`; remove it and apply it anew",
+            old.meta.name, was.bucket
+        )
+    })
 }
 
 /// The one-task workflow of a function target is stored, not current, so that its executions find their revision.

@@ -83,7 +83,7 @@ pub(super) async fn remove(rooms: &Rooms, names: &[Name]) -> Vec<String> {
         for (namespace, word, name) in names.iter().filter(|(_, word, _)| *word == apply::word(kind)) {
             let removal = apply::Removal { kind, name, version: "", matching: None, dry_run: false };
             match apply::delete(rooms, namespace, removal).await {
-                Ok(()) => told.push(format!("deleted {word} {name}")),
+                Ok(_) => told.push(format!("deleted {word} {name}")),
                 // A trigger goes with its target.
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => told.push(format!("cannot delete {word} {name}: {error}")),

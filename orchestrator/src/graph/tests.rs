@@ -39,7 +39,7 @@ fn painted() -> Picture {
 
 #[test]
 fn ascii() {
-    insta::assert_snapshot!(picture().draw(Form::Ascii), @r###"
+    insta::assert_snapshot!(picture().draw(Form::Ascii), @r"
 order 1.0.0
 |- check (switch)  cheap -> pack  other -> pay  free -> end
 |- pay (try)
@@ -52,8 +52,8 @@ order 1.0.0
 `- pack (for)
    each:
      `- one (set)
-"###);
-    insta::assert_snapshot!(painted().draw(Form::Ascii), @r###"
+");
+    insta::assert_snapshot!(painted().draw(Form::Ascii), @r"
 order 1.0.0
 |- [x] check (switch)  cheap -> pack  other -> pay  free -> end
 |- [x] pay (try)
@@ -66,12 +66,12 @@ order 1.0.0
 `- [ ] pack (for)
    each:
      `- [ ] one (set)
-"###);
+");
 }
 
 #[test]
 fn mermaid() {
-    insta::assert_snapshot!(painted().draw(Form::Mermaid), @r###"
+    insta::assert_snapshot!(painted().draw(Form::Mermaid), @r#"
 ---
 title: order 1.0.0
 ---
@@ -110,12 +110,12 @@ flowchart TD
   classDef waiting fill:#fdf0cc,stroke:#9a6b00
   class t6 waiting
   classDef cancelled fill:#e4e4e7,stroke:#5f5f66
-"###);
+"#);
 }
 
 #[test]
 fn dot() {
-    insta::assert_snapshot!(painted().draw(Form::Dot), @r###"
+    insta::assert_snapshot!(painted().draw(Form::Dot), @r##"
 digraph "order 1.0.0" {
   rankdir=TB;
   node [shape=box, style="rounded,filled", fontname="sans-serif"];
@@ -152,7 +152,7 @@ digraph "order 1.0.0" {
   t0 -> finish [label="free"];
   t3 -> finish [label=""];
 }
-"###);
+"##);
 }
 
 /// Boxes lie on the sheet and do not cross one another but by nesting.

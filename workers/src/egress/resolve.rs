@@ -5,10 +5,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::dns;
+use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::{BoxError, Service};
 
 use super::policy::{Policy, Refusal};
+use crate::BoxFuture;
+
+/// Judges a host that is an address already; names are judged when they are resolved.
+pub(crate) fn permit_literal(policy: &Policy, url: &Url, port: u16) -> Result<(), Refusal> {
+    let host = url.host_str().unwrap_or("");
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().map_or(Ok(()), |ip| policy.permit(host, ip, Some(port)))
+}
 
 /// A resolver for one policy. With `port` it also refuses addresses where a listener of this process has that port.
 #[derive(Debug, Clone)]
@@ -39,17 +51,34 @@ impl Pinned {
             _ => Ok(kept),
         }
     }
+
+    async fn addresses(&self, host: &str) -> Result<std::vec::IntoIter<SocketAddr>, BoxError> {
+        let found = tokio::net::lookup_host((host, 0)).await?;
+        Ok(self.filter(host, found)?.into_iter())
+    }
 }
 
+/// For the general client.
 impl Resolve for Pinned {
     fn resolve(&self, name: Name) -> Resolving {
         let this = self.clone();
-        Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let kept = this.filter(&host, found)?;
-            Ok(Box::new(kept.into_iter()) as Addrs)
-        })
+        Box::pin(async move { Ok(Box::new(this.addresses(name.as_str()).await?) as Addrs) })
+    }
+}
+
+/// For connections without TLS.
+impl Service<dns::Name> for Pinned {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.addresses(name.as_str()).await })
     }
 }
 

@@ -12,8 +12,10 @@ use tidemill_dsl::value::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::output_of;
+use super::target::Target;
 use super::transport::{CallError, Exchange, Outbound};
-use crate::origin::{self, HEADERS, callback};
+use crate::egress::Refusal;
+use crate::origin::{self, callback};
 use crate::secret::{SecretSource, Text, secret_text};
 use crate::{BoxFuture, Function, input_of};
 
@@ -31,8 +33,7 @@ pub enum Auth {
 
 /// A function behind a URL.
 pub struct HttpFunction {
-    /// Where it is.
-    pub url: String,
+    pub(crate) url: String,
     /// Method, upper case (default POST).
     pub method: String,
     /// Further header fields.
@@ -40,22 +41,20 @@ pub struct HttpFunction {
     /// Credentials.
     pub auth: Option<Auth>,
     /// The way out.
-    pub outbound: Outbound,
+    pub(crate) outbound: Outbound,
     /// Where secrets are read from.
-    pub secrets: Arc<dyn SecretSource>,
+    pub(crate) secrets: Arc<dyn SecretSource>,
+    /// The URL as it is called.
+    pub(crate) target: Result<Target, Refusal>,
 }
 
 impl HttpFunction {
     /// A function that is posted to `url` without further fields or credentials.
     pub fn new(url: impl Into<String>, outbound: Outbound, secrets: Arc<dyn SecretSource>) -> HttpFunction {
-        HttpFunction {
-            url: url.into(),
-            method: "POST".into(),
-            headers: Vec::new(),
-            auth: None,
-            outbound,
-            secrets,
-        }
+        let url = url.into();
+        let target = outbound.target(&url);
+        let (method, headers, auth) = ("POST".into(), Vec::new(), None);
+        HttpFunction { url, method, headers, auth, outbound, secrets, target }
     }
 
     async fn perform(&self, order: Order) -> Outcome {
@@ -71,8 +70,8 @@ impl HttpFunction {
     }
 
     fn exchange(&self, order: &Order) -> Result<Exchange, Fault> {
-        let url = self.outbound.policy().read(&self.url);
-        let url = url.map_err(|refusal| CallError::Refused(refusal).fault(&self.url))?;
+        let refuse = |refusal| CallError::Refused(refusal).fault(&self.url);
+        let target = self.target.clone().map_err(refuse)?;
         let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| {
             Fault::configuration(format!("cannot call {}: bad method `{}`", self.url, self.method))
         })?;
@@ -84,14 +83,10 @@ impl HttpFunction {
         if let Some(auth) = &self.auth {
             insert(&mut headers, "authorization", &authorization(auth, &*self.secrets, &order.namespace)?)?;
         }
-        for (name, value) in HEADERS.iter().zip(origin::fields(order)) {
-            if let Some(value) = value {
-                insert(&mut headers, name, &value)?;
-            }
-        }
+        origin::insert(order, &mut headers);
         insert(&mut headers, CALLBACK, &callback(order))?;
         let body = input_of(order)?.to_json();
-        Ok(Exchange { method, url, headers, body: Some(body.into()) })
+        Ok(Exchange { method, target, headers, body: Some(body.into()) })
     }
 }
 

@@ -32,8 +32,8 @@ pub async fn perform(outbound: &Outbound, request: &HttpRequest) -> Outcome {
 
 async fn attempt(outbound: &Outbound, request: &HttpRequest) -> Result<Value, Fault> {
     let refuse = |refusal| CallError::Refused(refusal).fault(&request.uri);
-    let mut url = outbound.policy().read(&request.uri).map_err(refuse)?;
-    let first = url.clone();
+    let first = outbound.target(&request.uri).map_err(refuse)?;
+    let mut target = first.clone();
     let mut method = Method::from_bytes(request.method.to_uppercase().as_bytes()).map_err(|_| {
         Fault::configuration(format!("cannot send a request: `{}` is no HTTP method", request.method))
     })?;
@@ -45,13 +45,13 @@ async fn attempt(outbound: &Outbound, request: &HttpRequest) -> Result<Value, Fa
     loop {
         let exchange = Exchange {
             method: method.clone(),
-            url: url.clone(),
+            target: target.clone(),
             headers: headers.clone(),
             body: body.clone(),
         };
         let answer = outbound.send(exchange).await.map_err(|error| error.fault(&whom))?;
         let follow = request.redirect && answer.status.is_redirection();
-        let Some(next) = follow.then(|| location(&url, &answer.headers)).flatten() else {
+        let Some(next) = follow.then(|| location(target.asked(), &answer.headers)).flatten() else {
             return finish(request, &answer, &whom, shown);
         };
         hops += 1;
@@ -60,8 +60,8 @@ async fn attempt(outbound: &Outbound, request: &HttpRequest) -> Result<Value, Fa
                 format!("{whom} was redirected more than {MAX_REDIRECTS} times (limit `http-redirects`)");
             return Err(Fault::communication(i64::from(answer.status.as_u16()), detail));
         }
-        url = outbound.policy().read(&next).map_err(refuse)?;
-        if url.origin() != first.origin() {
+        target = outbound.target(&next).map_err(refuse)?;
+        if target.asked().origin() != first.asked().origin() {
             for name in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
                 headers.remove(name);
             }

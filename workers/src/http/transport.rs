@@ -1,17 +1,16 @@
 //! One exchange over the network: kept connections, judged addresses, a cap on what is read.
 //!
-//! Owns the HTTP clients of one outbound policy and the stack around them. Follows no redirects and knows nothing
-//! of orders.
+//! Owns the stack around the two ways out of one outbound policy: without TLS (`plain`) and the general client. Follows
+//! no redirects and knows nothing of orders.
 
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header};
-use reqwest::{Client, Url};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::order::MAX_OUTPUT;
 use tokio::sync::Semaphore;
@@ -20,23 +19,29 @@ use tower::load_shed::LoadShed;
 use tower::load_shed::error::Overloaded;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
+use super::general::GeneralClient;
+use super::plain::PlainClient;
+use super::target::Target;
 use crate::BoxFuture;
-use crate::egress::{Pinned, Policy, Refusal};
+use crate::egress::{Policy, Refusal};
+use crate::wire::WireError;
 
 /// HTTP exchanges open at one time (limit `http-calls-in-flight`); one more is refused, not queued.
 pub const CALLS_IN_FLIGHT: usize = 8192;
 /// How long a connection may take to be there.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept.
-const KEPT: Duration = Duration::from_mins(1);
+pub(super) const KEPT: Duration = Duration::from_mins(1);
+/// The `User-Agent` of requests that name none.
+pub(super) const AGENT: &str = concat!("tidemill/", env!("CARGO_PKG_VERSION"));
 
 /// A request on the wire.
 #[derive(Debug)]
 pub struct Exchange {
     /// Method.
     pub method: Method,
-    /// URL as asked for; the policy may rewrite it.
-    pub url: Url,
+    /// Where it goes.
+    pub target: Target,
     /// Header fields.
     pub headers: HeaderMap,
     /// Body.
@@ -98,13 +103,21 @@ impl Outbound {
         let stack = ServiceBuilder::new()
             .load_shed()
             .layer(GlobalConcurrencyLimitLayer::with_semaphore(open))
-            .service(Transport { clients: Arc::default(), policy: policy.clone() });
+            .service(Transport {
+                plain: Arc::new(PlainClient::new(policy.clone(), KEPT)),
+                general: Arc::new(GeneralClient::new(policy.clone())),
+            });
         Outbound { policy, stack }
     }
 
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Reads a URL as asked for.
+    pub fn target(&self, text: &str) -> Result<Target, Refusal> {
+        Target::read(&self.policy, text)
     }
 
     /// Sends one request and reads the answer.
@@ -123,73 +136,11 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// The clients: built when first needed, since reading the system's certificates takes time.
-#[derive(Default)]
-struct Clients {
-    /// For every port but those of own listeners.
-    general: OnceLock<Result<Client, String>>,
-    /// For ports that a listener of this process has.
-    guarded: Mutex<Vec<(u16, Client)>>,
-}
-
+/// The two ways out. Cheap to clone.
 #[derive(Clone)]
 struct Transport {
-    clients: Arc<Clients>,
-    policy: Arc<Policy>,
-}
-
-impl Transport {
-    fn build(&self, port: Option<u16>) -> Result<Client, String> {
-        Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(KEPT)
-            .tcp_nodelay(true)
-            .user_agent(concat!("tidemill/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(Pinned { policy: self.policy.clone(), port }))
-            .build()
-            .map_err(|error| reason(&error))
-    }
-
-    fn client(&self, port: u16) -> Result<Client, CallError> {
-        if !self.policy.has_own_port(port) {
-            return self
-                .clients
-                .general
-                .get_or_init(|| self.build(None))
-                .clone()
-                .map_err(CallError::NoAnswer);
-        }
-        let mut guarded = self.clients.guarded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = guarded.iter().find(|(own, _)| *own == port) {
-            return Ok(client.clone());
-        }
-        let client = self.build(Some(port)).map_err(CallError::NoAnswer)?;
-        guarded.push((port, client.clone()));
-        Ok(client)
-    }
-
-    async fn exchange(self, exchange: Exchange) -> Result<Answer, CallError> {
-        let Exchange { method, url, mut headers, body } = exchange;
-        let target = self.policy.rewritten(&url);
-        let host = url.host_str().unwrap_or("");
-        if target.is_some()
-            && !headers.contains_key(header::HOST)
-            && let Ok(host) = url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")).parse()
-        {
-            headers.insert(header::HOST, host);
-        }
-        let target = target.unwrap_or(url);
-        let port = target.port_or_known_default().unwrap_or(0);
-        permit_literal(&self.policy, &target, port)?;
-        let mut request = self.client(port)?.request(method, target).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
-        let answer = request.send().await.map_err(failure)?;
-        read(answer).await
-    }
+    plain: Arc<PlainClient>,
+    general: Arc<GeneralClient>,
 }
 
 impl Service<Exchange> for Transport {
@@ -202,44 +153,38 @@ impl Service<Exchange> for Transport {
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { this.exchange(exchange).await.map_err(BoxError::from) })
-    }
-}
-
-/// Judges a host that is an address already; names are judged when they are resolved.
-fn permit_literal(policy: &Policy, url: &Url, port: u16) -> Result<(), Refusal> {
-    let host = url.host_str().unwrap_or("");
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().map_or(Ok(()), |ip| policy.permit(host, ip, Some(port)))
-}
-
-async fn read(mut answer: reqwest::Response) -> Result<Answer, CallError> {
-    let status = answer.status();
-    let headers = std::mem::take(answer.headers_mut());
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(failure)? {
-        if body.len() + chunk.len() > MAX_OUTPUT {
-            return Err(CallError::TooLarge);
+        if exchange.target.plain().is_some() {
+            let plain = self.plain.clone();
+            return Box::pin(async move { plain.exchange(exchange).await.map_err(BoxError::from) });
         }
-        body.extend_from_slice(&chunk);
+        let general = self.general.clone();
+        Box::pin(async move { general.exchange(exchange).await.map_err(BoxError::from) })
     }
-    Ok(Answer { status, headers, body: body.freeze() })
 }
 
-fn failure(error: reqwest::Error) -> CallError {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+impl From<WireError> for CallError {
+    fn from(error: WireError) -> CallError {
+        match error {
+            WireError::TooLarge => CallError::TooLarge,
+            WireError::Unsent(_, error) | WireError::Broken(error) => CallError::NoAnswer(reason(&error)),
+        }
+    }
+}
+
+/// What went wrong below: a refusal of the policy somewhere in the chain of causes, or the chain as text.
+pub(super) fn failure(error: &(dyn Error + 'static)) -> CallError {
+    let mut cause = Some(error);
     while let Some(inner) = cause {
         if let Some(refusal) = inner.downcast_ref::<Refusal>() {
             return CallError::Refused(refusal.clone());
         }
         cause = inner.source();
     }
-    CallError::NoAnswer(reason(&error.without_url()))
+    CallError::NoAnswer(reason(error))
 }
 
 /// The chain of causes, each told once.
-fn reason(error: &dyn Error) -> String {
+pub(super) fn reason(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -65,7 +65,6 @@ pub struct InstanceStatus {
 }
 
 /// A started instance.
-#[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: u64,
     pub(super) line: Line,

@@ -22,10 +22,11 @@ use super::ProcessConfig;
 use super::fleet::{Shared, Slot};
 use super::instance::{Instance, InstanceState, InstanceStatus};
 use super::one_shot::Place;
-use super::wire::{Wire, WireError};
+use super::wire::LineError;
 use crate::clock::Clock;
 use crate::http::output_of;
-use crate::origin::{self, HEADERS};
+use crate::origin;
+use crate::wire::{Ask, WireError};
 use crate::{BoxFuture, Function, input_of};
 
 /// How long a broken call waits to learn how its instance ended.
@@ -95,8 +96,8 @@ impl Resident {
                 instance.calls.fetch_add(1, Ordering::Relaxed);
                 Ok(output_of(parts.status, &parts.headers, &body, name))
             }
-            Err(WireError::TooLarge) => {
-                Err(Fault::runtime(format!("{name}: cannot {}", WireError::TooLarge)))
+            Err(LineError::Wire(error @ WireError::TooLarge)) => {
+                Err(Fault::runtime(format!("{name}: cannot {error}")))
             }
             Err(error) => {
                 let _ = tokio::time::timeout(LEARN, instance.gone.cancelled()).await;
@@ -132,7 +133,7 @@ impl Function for Resident {
     }
 }
 
-fn lost(name: &str, instance: &Instance, error: Option<&WireError>) -> Fault {
+fn lost(name: &str, instance: &Instance, error: Option<&LineError>) -> Fault {
     let how = match (instance.ended(), error) {
         (Some(how), _) => how.to_owned(),
         (None, Some(error)) => format!("cannot {error}"),
@@ -142,17 +143,13 @@ fn lost(name: &str, instance: &Instance, error: Option<&WireError>) -> Fault {
 }
 
 /// `POST /invoke` with the input as body.
-fn invoke(order: &Order) -> Result<Wire, Fault> {
+fn invoke(order: &Order) -> Result<Ask, Fault> {
     let mut request = Request::new(Full::new(Bytes::from(input_of(order)?.to_json())));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static("/invoke");
     let headers = request.headers_mut();
     headers.insert(header::HOST, HeaderValue::from_static("function"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in HEADERS.iter().zip(origin::fields(order)) {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            headers.insert(*name, value);
-        }
-    }
+    origin::insert(order, headers);
     Ok(request)
 }

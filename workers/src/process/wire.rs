@@ -1,6 +1,6 @@
-//! HTTP/1.1 over a unix socket with kept connections.
+//! The way to one unix socket, with kept connections.
 //!
-//! Owns the connections to one socket. Judges no answers.
+//! Owns the connections to one instance. Judges no answers.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,36 +8,25 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use tidemill_dsl::order::MAX_OUTPUT;
 use tokio::net::UnixStream;
 
-/// A request with its body.
-pub(crate) type Wire = Request<Full<Bytes>>;
+use crate::wire::{Ask, Heard, Wire, WireError};
 
-/// Why there is no answer.
+/// Why an instance gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WireError {
+pub(crate) enum LineError {
     /// The socket cannot be connected to.
     #[error("connect to its socket: {0}")]
     Connect(#[from] io::Error),
-    /// The connection broke.
-    #[error("get an answer: {0}")]
-    Broken(#[from] hyper::Error),
-    /// The answer is larger than [`MAX_OUTPUT`].
-    #[error("read the answer: it is larger than {MAX_OUTPUT} bytes (limit `task-output`)")]
-    TooLarge,
+    /// The exchange failed.
+    #[error(transparent)]
+    Wire(#[from] WireError),
 }
 
 /// The way to one socket.
-#[derive(Debug)]
 pub(crate) struct Line {
     socket: PathBuf,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    idle: Mutex<Vec<Wire<UnixStream>>>,
 }
 
 impl Line {
@@ -48,50 +37,27 @@ impl Line {
 
     /// Sends a request and reads the answer. A kept connection that the program closed without a word is replaced by
     /// a new one and the request sent again: it carries its idempotency key.
-    pub(crate) async fn send(&self, request: Wire) -> Result<(Parts, Bytes), WireError> {
-        while let Some(mut sender) = self.kept() {
-            match sender.send_request(request.clone()).await {
-                Ok(answer) => return self.read(sender, answer).await,
-                Err(error) if error.is_parse() => return Err(error.into()),
-                Err(error) => tracing::debug!(%error, "kept connection to an instance is gone"),
+    pub(crate) async fn send(&self, mut ask: Ask) -> Result<(Parts, Bytes), LineError> {
+        while let Some(wire) = self.kept() {
+            let again = ask.clone();
+            match wire.exchange(ask).await {
+                Ok(heard) => return Ok(self.keep(heard)),
+                Err(WireError::Unsent(unsent, _)) => ask = *unsent,
+                Err(error) if error.is_hang_up() => ask = again,
+                Err(error) => return Err(error.into()),
             }
         }
-        let mut sender = self.connect().await?;
-        let answer = sender.send_request(request).await?;
-        self.read(sender, answer).await
-    }
-
-    fn kept(&self) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(sender) = idle.pop() {
-            if !sender.is_closed() {
-                return Some(sender);
-            }
-        }
-        None
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, WireError> {
         let stream = UnixStream::connect(&self.socket).await?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to an instance ended");
-            }
-        });
-        Ok(sender)
+        let wire = Wire::new(stream).await.map_err(WireError::from)?;
+        Ok(self.keep(wire.exchange(ask).await?))
     }
 
-    async fn read(
-        &self,
-        sender: SendRequest<Full<Bytes>>,
-        answer: Response<Incoming>,
-    ) -> Result<(Parts, Bytes), WireError> {
-        let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_OUTPUT).collect().await.map_err(|error| {
-            error.downcast::<hyper::Error>().map_or(WireError::TooLarge, |error| WireError::Broken(*error))
-        })?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        Ok((parts, body.to_bytes()))
+    fn kept(&self) -> Option<Wire<UnixStream>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, heard: Heard<UnixStream>) -> (Parts, Bytes) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(heard.wire);
+        (heard.parts, heard.body)
     }
 }

@@ -165,7 +165,8 @@ impl Entry {
         let target = match spec.kind {
             FunctionKind::Builtin(builtin) => Target::Builtin(builtin),
             FunctionKind::Http(HttpSpec { url, method, headers, auth }) => {
-                Target::Other(Arc::new(HttpFunction { url, method, headers, auth, outbound, secrets }))
+                let function = HttpFunction::new(url, outbound, secrets);
+                Target::Other(Arc::new(HttpFunction { method, headers, auth, ..function }))
             }
             FunctionKind::OneShot(config) => Target::Other(Arc::new(OneShot::new(config))),
             FunctionKind::Resident(config) => {
@@ -205,11 +206,11 @@ impl Entry {
             Some(left) if left < self.timeout => (left, "the deadline of the task"),
             _ => (self.timeout, "the timeout of the function"),
         };
-        let asked = order.clone();
+        let task = order.task.clone();
         order.deadline =
             Some(order.deadline.unwrap_or_else(|| clock.now().plus(limit)).min(clock.now().plus(limit)));
         let outcome = tokio::time::timeout(limit, self.admitted(order, stop)).await.unwrap_or_else(|_| {
-            let (waited, task) = (limit.as_millis(), &asked.task);
+            let waited = limit.as_millis();
             Outcome::Failed(Fault::timeout(format!(
                 "the call of {task} took longer than {waited} ms ({whose})"
             )))

@@ -290,22 +290,3 @@ async fn too_many_open_calls_are_shed_by_name() {
     assert!(said.status == 503 && said.to_string().contains("`http-calls-in-flight`"), "{said}");
     assert_eq!(done(send(&get(serve(ResponseTemplate::new(204)).await.uri())).await), Value::Null);
 }
-
-/// Calls of an http function over loopback, 32 at a time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn measure_http() {
-    let server = serve(ResponseTemplate::new(200)).await;
-    let function = HttpFunction::new(server.uri(), outbound(loopback()), secrets());
-    let begun = std::time::Instant::now();
-    futures_util::future::join_all((0..32).map(|_| async {
-        for visit in 0..200 {
-            done(function.call(order(visit, Value::Null), CancellationToken::new()).await);
-        }
-    }))
-    .await;
-    println!(
-        "http function, 32 abreast (server in the same process): {:.0}/s",
-        6400.0 / begun.elapsed().as_secs_f64()
-    );
-}

@@ -144,24 +144,3 @@ async fn the_queue_has_a_named_limit() {
     assert_eq!(said.status, 429);
     assert!(said.to_string().contains("`function-queue`"), "{said}");
 }
-
-/// Calls of /bin/true per second, one after another and eight at a time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn measure_one_shot() {
-    for abreast in [1, 8] {
-        let mut config = ProcessConfig::new(vec!["/bin/true".to_owned()], secrets());
-        config.concurrency = abreast;
-        let function = OneShot::new(config);
-        let begun = std::time::Instant::now();
-        let calls = 1000;
-        futures_util::future::join_all((0..abreast).map(|_| async {
-            for _ in 0..calls / abreast {
-                done(function.call(order(1, Value::Null), CancellationToken::new()).await);
-            }
-        }))
-        .await;
-        let rate = f64::from(u32::try_from(calls).unwrap()) / begun.elapsed().as_secs_f64();
-        println!("one-shot /bin/true, {abreast} abreast: {rate:.0}/s");
-    }
-}

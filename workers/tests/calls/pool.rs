@@ -214,24 +214,3 @@ async fn manifests_become_functions() {
     let shell = r#"{process: {command: [sh, -c, 'printf "%s" "$N"'], environment: {N: "3"}}}"#;
     check(shell, "null", "3").await;
 }
-
-/// Orders per second through the pool: echo on the spot, and a spawned call.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn measure_pool() {
-    let registry = registry();
-    registry.publish("default", "echo", 1, builtin(Builtin::Echo));
-    registry.publish("default", "sleep", 1, builtin(Builtin::Sleep));
-    let (pool, answers) = pool(registry, 100_000);
-    let orders =
-        |name: &str| (0..100_000).map(|visit| calling(name, "1", visit, r#"{"ms":1}"#)).collect::<Vec<_>>();
-    let (echo, sleep) = (orders("echo"), orders("sleep"));
-    let begun = std::time::Instant::now();
-    assert_eq!(pool.perform(echo).len(), 100_000);
-    println!("pool, echo: {:?} per order", begun.elapsed() / 100_000);
-    let begun = std::time::Instant::now();
-    pool.perform(sleep);
-    pool.drain().await;
-    let lists = answers.lock().unwrap().len();
-    println!("pool, sleep 1 ms: {:?} per order, {lists} lists", begun.elapsed() / 100_000);
-}

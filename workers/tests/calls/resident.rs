@@ -165,19 +165,3 @@ async fn the_queue_has_a_named_limit() {
     assert_eq!(said.status, 429);
     assert!(said.to_string().contains("`function-queue`"), "{said}");
 }
-
-/// Latency of a call of the example, one after another.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn measure_resident() {
-    let function = resident(config(""));
-    done(call(&function, 1).await);
-    let mut times = Vec::new();
-    for visit in 0..5000 {
-        let begun = std::time::Instant::now();
-        done(call(&function, visit).await);
-        times.push(begun.elapsed());
-    }
-    times.sort();
-    println!("resident call: p50 {:?}, p99 {:?}", times[2500], times[4950]);
-}

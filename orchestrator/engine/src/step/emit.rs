@@ -58,7 +58,7 @@ fn event(machine: &Machine<'_>, site: &Site, map: &Map) -> Result<Event, Fault> 
 
 /// A hash of (execution, visit, attempt): nothing is drawn (dsl.md section 12).
 fn event_id(machine: &Machine<'_>, site: &Site) -> Arc<str> {
-    let visit = site.visit.unwrap_or(machine.x.next_visit);
+    let visit = site.visit.unwrap_or(machine.x.upcoming(site.task));
     let attempt = attempt_within(machine.x, site.parent);
     let id = machine.x.birth.id;
     let parts: [&[u8]; 4] = [b"event", &id.0, &visit.to_be_bytes(), &attempt.to_be_bytes()];

@@ -17,7 +17,7 @@ pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, run: &RunWorkflow) -
     if run.wait {
         return Ok(Begun::Open(Begin::Child));
     }
-    let visit = site.visit.unwrap_or(machine.x.next_visit);
+    let visit = site.visit.unwrap_or(machine.x.upcoming(site.task));
     let effect = start(machine.x, run, (visit, site), input);
     machine.effects.push(effect);
     Ok(Begun::Done(Raw::Input, machine.program.task(site.task).then))

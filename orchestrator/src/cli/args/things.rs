@@ -160,13 +160,23 @@ pub enum TriggerVerb {
         /// Name.
         name: String,
     },
-    /// Judge an event against a trigger, clause by clause; nothing is started.
+    /// Judge an event against a trigger, clause by clause, and show the input it would make: exit code 3 if it does not
+    /// match. Nothing is started.
     Test {
         /// Name.
         name: String,
         /// The CloudEvent as JSON; - is standard input.
-        #[arg(value_name = "FILE")]
-        event: PathBuf,
+        #[arg(value_name = "EVENT", required_unless_present_any = ["since", "until"])]
+        event: Option<PathBuf>,
+        /// Take the trigger from this file or folder, without a server.
+        #[arg(long, short, value_name = "PATH", conflicts_with_all = ["since", "until"])]
+        file: Option<PathBuf>,
+        /// Judge the stored events instead: those accepted at or after this instant (RFC 3339).
+        #[arg(long, value_name = "TIME", conflicts_with = "event")]
+        since: Option<String>,
+        /// Judge the stored events instead: those accepted before this instant (RFC 3339).
+        #[arg(long, value_name = "TIME", conflicts_with = "event")]
+        until: Option<String>,
     },
     /// Stop a trigger from firing.
     Pause {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
+use tidemill_dsl::ids::Time;
 use tidemill_engine::record::Status;
 
 use super::codec::{self, EXECUTION};
@@ -148,13 +149,15 @@ fn walks(query: &ExecutionQuery, way: Way, bound: &mut Vec<Sql>) -> Vec<Walk> {
     let of_workflow = query.workflow.as_ref().map(|name| bind(bound, text(name)));
     let of_trigger = query.trigger.as_ref().map(|name| bind(bound, text(name)));
     let each = |index: &str, key: String| -> Vec<Walk> {
-        let all = if query.status.is_empty() { &Status::ALL[..] } else { &query.status };
+        // A status that is asked for twice is walked once.
+        let stated = |status: &&Status| query.status.is_empty() || query.status.contains(status);
+        let all = Status::ALL.iter().filter(stated);
         let walk = |status: &Status| Walk {
             from: format!("execution INDEXED BY {index}"),
             conditions: format!("ns = {ns}{key} AND status = {}{rest}", *status as u8),
             order,
         };
-        all.iter().map(walk).collect()
+        all.map(walk).collect()
     };
     let is = |column: &str, value: &Option<String>| {
         value.as_ref().map(|value| format!(" AND {column} = {value}")).unwrap_or_default()
@@ -186,9 +189,12 @@ fn walks(query: &ExecutionQuery, way: Way, bound: &mut Vec<Sql>) -> Vec<Walk> {
 /// one outside says nothing that the bound does not.
 fn interval(query: &ExecutionQuery, [at, id]: [&str; 2], bound: &mut Vec<Sql>) -> String {
     let mut conditions = String::new();
-    let within = |place: tidemill_dsl::ids::Time| match query.ascending {
-        true => query.since.is_none_or(|since| since <= place),
-        false => query.until.is_none_or(|until| place < until),
+    let within = |place: Time| {
+        if query.ascending {
+            query.since.is_none_or(|since| since <= place)
+        } else {
+            query.until.is_none_or(|until| place < until)
+        }
     };
     let after = query.after.filter(|(place, _)| within(*place));
     if let Some(since) = query.since.filter(|_| after.is_none() || !query.ascending) {

@@ -233,6 +233,9 @@ pub(crate) fn lists_filter_by_all_that_is_asked(store: &dyn Store) {
         &[10, 9, 8, 6, 5, 4, 2, 1, 0],
     );
     check(|q| (q.workflow, q.status) = (Some(text("v")), vec![Status::Running]), &[10, 8]);
+    check(|q| q.status = vec![Status::Waiting, Status::Waiting], &[9, 6, 0]);
+    check(|q| (q.tags, q.status) = (vec![(text("n"), text("low"))], vec![Status::Waiting]), &[6, 0]);
+    check(|q| (q.tags, q.trigger) = (vec![(text("n"), text("low"))], Some(text("tr"))), &[8, 6, 4, 2, 0]);
     check(|q| q.trigger = Some(text("tr")), &[10, 8, 6, 4, 2, 0]);
     check(|q| (q.trigger, q.workflow) = (Some(text("tr")), Some(text("w"))), &[4, 2, 0]);
     check(|q| q.tags = vec![(text("n"), text("high"))], &[10, 9]);
