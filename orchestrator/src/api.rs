@@ -94,14 +94,14 @@ impl ApiState {
 }
 
 /// The router over [`routes::ROUTES`], each behind its front door, with problems for unknown paths and methods.
-pub fn router(state: Arc<ApiState>) -> Router {
+pub fn router(state: &Arc<ApiState>) -> Router {
     let mut router = Router::new();
     for route in routes::ROUTES {
         let filters = route.filters().into_iter().reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
-        router = router.route(route.path, on_service(filters, door::front(&state, route)));
+        router = router.route(route.path, on_service(filters, door::front(state, route)));
     }
-    let wrong_method = door::closed(&state, &routes::WRONG_METHOD);
+    let wrong_method = door::closed(state, &routes::WRONG_METHOD);
     router
         .method_not_allowed_fallback(async move |request: Request| wrong_method.oneshot(request).await)
-        .fallback_service(door::closed(&state, &routes::UNKNOWN))
+        .fallback_service(door::closed(state, &routes::UNKNOWN))
 }

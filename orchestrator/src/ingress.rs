@@ -95,6 +95,7 @@ pub struct Offer {
 
 impl Offer {
     /// The first events of it, with the positions behind them.
+    #[must_use]
     pub fn first(&self, count: usize) -> Offer {
         let whole = count == self.events.len();
         let marks = if whole { &self.marks[..] } else { &self.marks[..count.min(self.marks.len())] };

@@ -184,11 +184,10 @@ pub async fn wait(
 /// Whether a status allows a verb.
 pub fn judge(status: Status, verb: &Verb) -> Result<(), Error> {
     let allowed = match verb {
-        Verb::Cancel => !status.ended(),
+        Verb::Cancel | Verb::Signal(_) | Verb::Callback { .. } => !status.ended(),
         Verb::Suspend => matches!(status, Status::Running | Status::Waiting),
         Verb::Resume => status == Status::Suspended,
         Verb::Retry { .. } => matches!(status, Status::Faulted | Status::Cancelled),
-        Verb::Signal(_) | Verb::Callback { .. } => !status.ended(),
     };
     if allowed {
         Ok(())
@@ -298,7 +297,9 @@ fn entries(
             break;
         }
     }
-    mark.into_iter().for_each(|mark| rooms.bookmarks.put(mark));
+    if let Some(mark) = mark {
+        rooms.bookmarks.put(mark);
+    }
     entries.truncate(limit);
     Ok(entries)
 }

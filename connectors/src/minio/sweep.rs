@@ -160,7 +160,9 @@ mod tests {
     fn a_position_never_falls_before_its_floor() {
         let check = |floor: i64, confirmed: &[i64], expected: i64| {
             let mut position = Position::at(Time(floor * 60_000));
-            confirmed.iter().for_each(|at| position.confirm(Time(at * 60_000)));
+            for at in confirmed {
+                position.confirm(Time(at * 60_000));
+            }
             assert_eq!(position.from, Time(expected * 60_000));
         };
         check(10, &[], 10);

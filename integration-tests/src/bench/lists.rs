@@ -294,7 +294,7 @@ fn create(programs: &[Arc<Program>], n: u64, at: Time) -> Create {
     let (status, result) = match mixed >> 32 & 1023 {
         0..=19 => (Status::Faulted, Some(Ended::Faulted(tidemill_dsl::fault::Fault::timeout("too slow")))),
         20..=24 => (Status::Cancelled, Some(Ended::Cancelled)),
-        25 if n % 8 == 0 => (Status::Waiting, None),
+        25 if n.is_multiple_of(8) => (Status::Waiting, None),
         _ => (Status::Completed, Some(Ended::Completed(Value::object([("n", Value::from(n as i64))])))),
     };
     let ended = result.as_ref().map(|_| Time(at.0 + 40));

@@ -305,7 +305,7 @@ fn execution_of(address: &str, mark: Option<&Mark>) -> Result<Option<Value>> {
 fn event_of(address: &str, execution: &Value) -> Result<Value> {
     let encoded = |member: &str| -> String {
         let text = execution["event"][member].as_str().unwrap_or_default();
-        text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+        text.bytes().fold(String::new(), |out, byte| out + &format!("%{byte:02X}"))
     };
     if execution["event"].is_null() {
         return Ok(Value::Null);

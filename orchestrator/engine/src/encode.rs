@@ -151,7 +151,9 @@ fn whole(w: &mut Writer, record: &Record) {
         Record::Taken { input, deadline } => {
             w.byte(if deadline.is_some() { tag::TAKEN_UNTIL } else { tag::TAKEN });
             w.value(input);
-            deadline.iter().for_each(|deadline| w.time(*deadline));
+            if let Some(deadline) = deadline {
+                w.time(*deadline);
+            }
         }
         Record::Asked { visit } => head(w, tag::ASKED, *visit),
         Record::Fetched(resource) => {

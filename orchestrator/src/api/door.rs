@@ -206,7 +206,7 @@ mod tests {
         let store = Arc::new(MemoryStore::new());
         let hall = Arc::new(Hall::open(&config, store, crate::clock::system()).await.unwrap());
         let state = ApiState::new(hall.clone(), &config);
-        let router = router(state.clone());
+        let router = router(&state);
         let ask = async |method: &str, path: &str| {
             let request = Request::builder().method(method).uri(path).header("host", "localhost");
             let response = router.clone().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();

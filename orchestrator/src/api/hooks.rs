@@ -91,7 +91,9 @@ async fn notified(mut call: Call, found: &Found, source: &Source) -> Result<Resp
         return Err(Problem::new(410, "no-rule", detail));
     }
     if let Some(gauge) = &gauge {
-        poison.iter().for_each(|why| Health::poison(&**gauge, &why.to_string()));
+        for why in &poison {
+            Health::poison(&**gauge, &why.to_string());
+        }
     }
     let receipts = if events.is_empty() { Vec::new() } else { offer(&call, found, events).await? };
     json(202, &accepted(&receipts))

@@ -92,7 +92,7 @@ impl Owner {
     /// concurrency held it. Starts that were paid for and take place only now are paid for now.
     async fn recover_bucket(&mut self, owed: usize) -> Result<(), Error> {
         let space = self.rooms.catalog.space(&self.namespace);
-        let Some(pace) = space.trigger(&self.trigger).and_then(|trigger| Pace::of(trigger)) else {
+        let Some(pace) = space.trigger(&self.trigger).and_then(Pace::of) else {
             return Ok(());
         };
         let now = (self.rooms.clock)();

@@ -88,7 +88,7 @@ fn doors(
     stop: &CancellationToken,
 ) -> [Door; 2] {
     let state = ApiState::new(hall.clone(), config);
-    let router = api::router(state);
+    let router = api::router(&state);
     let scraped = telemetry::router(hall.clone(), metrics);
     let (first, second) = (stop.clone(), stop.clone());
     [

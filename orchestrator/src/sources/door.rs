@@ -105,7 +105,9 @@ impl Door {
                 let (found, poison) = minio::carried(&mapping, carrier);
                 events.extend(found);
                 if let Some(gauge) = &gauge {
-                    poison.iter().for_each(|why| connectors::Health::poison(&**gauge, &why.to_string()));
+                    for why in &poison {
+                        connectors::Health::poison(&**gauge, &why.to_string());
+                    }
                 }
             }
             if events.is_empty() {

@@ -163,7 +163,7 @@ impl Service {
         let hall = Arc::new(Hall::open(&config, store, clock).await.unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = api::router(ApiState::new(hall.clone(), &config));
+        let router = api::router(&ApiState::new(hall.clone(), &config));
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let until = async {

@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(read(fields).err().as_deref(), Some(expected), "{fields}");
         };
         let listen = "via: {listen: {}}";
-        check(&format!("{PLACE}"), "E0202");
+        check(PLACE, "E0202");
         check(&format!("{PLACE}, via: {{}}"), "E1003");
         check(&format!("{PLACE}, via: {{webhook: {{arn: w}}}}"), "E0202 E1028");
         check(&format!("{PLACE}, via: {{nats: {{}}}}"), "E0202");

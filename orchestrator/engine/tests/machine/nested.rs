@@ -229,8 +229,7 @@ fn work(text: &str, input: &str) -> (usize, usize, usize) {
     }
     run.is(Status::Completed);
     let bytes = run.log.iter().map(|transition| transition.body.len()).sum();
-    let records =
-        run.log.iter().map(|transition| tidemill_engine::decode(&transition.body).unwrap().len()).sum();
+    let records = run.log.iter().map(|t| tidemill_engine::decode(&t.body).expect("own records").len()).sum();
     (bytes, records, run.effects.len())
 }
 

@@ -188,7 +188,7 @@ mod tests {
             check(br#"{"type":"t","data":"#, value, br#","id":"1"}"#, true);
         }
         check(&[1], &text[..text.len() - 1], &[], false);
-        check(&[1], "\"short\"", &[0; LARGE], false);
+        check(&[1], "\"short\"", &vec![0; LARGE], false);
         check(&[1], &"[".repeat(4 * LARGE), &[], false);
     }
 }
