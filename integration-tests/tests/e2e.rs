@@ -8,6 +8,8 @@
 mod buffer;
 #[path = "e2e/disk.rs"]
 mod disk;
+#[path = "e2e/functions.rs"]
+mod functions;
 #[path = "e2e/kafka.rs"]
 mod kafka;
 #[path = "e2e/order.rs"]
