@@ -221,7 +221,7 @@ fn query(text: &str) -> Map {
 }
 
 /// Percent-decodes a part of a query; `+` is a blank. What is no UTF-8 is replaced.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

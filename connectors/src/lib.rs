@@ -6,15 +6,19 @@
 pub mod cron;
 pub mod http;
 pub mod kafka;
+pub mod minio;
 mod offer;
 pub mod registry;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::{Namespace, Time};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
@@ -41,6 +45,9 @@ pub struct Arrivals {
     pub events: Vec<Event>,
     /// Positions to save in the same commit: (partition, value) in the connector's own text form.
     pub positions: Vec<(Arc<str>, Arc<str>)>,
+    /// The position behind each event, one each: then the ingress may take a first part of the events, with the last of
+    /// these that belong to it, before the rest. Empty: all or nothing.
+    pub marks: Vec<(Arc<str>, Arc<str>)>,
     /// Whether duplicates are judged by (source, id); false where the position is the test (Kafka, cron).
     pub dedupe: bool,
 }
@@ -81,6 +88,71 @@ pub struct Context {
     pub health: Arc<dyn Health>,
     /// The time now (the one clock of the process).
     pub clock: Arc<dyn Fn() -> Time + Send + Sync>,
+    /// When the source was written: what happened before is not its own.
+    pub since: Time,
+    /// The rules that want its events, as they are now: a twoWay source keeps an entry at the source for each.
+    pub rules: watch::Receiver<Rules>,
+    /// How often a twoWay source compares its entries with the rules when nothing changes here.
+    pub reconcile: Duration,
+}
+
+/// The rules that want a source's events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Ids of the enabled rules with their generations.
+    pub wanted: BTreeMap<Arc<str>, u64>,
+    /// Whether events may come in: the source is neither paused, nor disabled, nor being deleted.
+    pub open: bool,
+}
+
+/// How an entry at a source compares with the rules here (events-and-triggers.md section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncState {
+    /// It is what the rule wants.
+    InSync,
+    /// A rule without its entry, or with another than it wants.
+    Drifted,
+    /// An own entry without a rule.
+    Orphaned,
+    /// Somebody else's.
+    Foreign,
+}
+
+impl SyncState {
+    /// The word of the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            SyncState::InSync => "inSync",
+            SyncState::Drifted => "drifted",
+            SyncState::Orphaned => "orphaned",
+            SyncState::Foreign => "foreign",
+        }
+    }
+}
+
+/// An entry at a source, or a rule that lacks one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// The id of the rule; of a foreign entry the id it has there.
+    pub id: Arc<str>,
+    /// How it compares.
+    pub sync: SyncState,
+    /// The generation of the rule that was compared.
+    pub generation: Option<u64>,
+}
+
+/// What a comparison of entries and rules found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reconciled {
+    /// The source answered.
+    Seen {
+        /// Every entry, and every rule that lacks one.
+        relations: Vec<Relation>,
+        /// Whether events may come in, as the rules said that it was compared with.
+        open: bool,
+    },
+    /// The source did not answer.
+    Unreachable,
 }
 
 /// Where a source tells how it is.
@@ -93,6 +165,8 @@ pub trait Health: Send + Sync + 'static {
     fn lag(&self, records: u64);
     /// A record that cannot become an event was set aside (a poison record); others go on.
     fn poison(&self, message: &str);
+    /// A twoWay source has compared its entries with the rules.
+    fn reconciled(&self, found: Reconciled);
 }
 
 /// Why a source's run ended. The supervisor starts it again with back-off unless it was stopped.

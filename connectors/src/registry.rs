@@ -5,30 +5,129 @@
 use std::sync::Arc;
 
 use tidemill_dsl::manifest::{
-    self, CronSource, HttpAuth, HttpSource, KafkaConnection, KafkaSource, Link, SourceKind,
+    self, ConnectionKind, CronSource, HttpAuth, HttpSource, KafkaSource, Link, MinioConnection, MinioSource,
+    MinioVia, SourceKind,
 };
 use tidemill_dsl::value::{Map, Value};
 
 use crate::cron::{self, Schedule, ScheduleError};
 use crate::http::{self, Auth, auth};
-use crate::kafka;
 use crate::{Source, SourceError};
+use crate::{kafka, minio};
 
 /// Where a manifest's references lead.
 pub struct Lookup<'a> {
     /// The value of a secret of the namespace.
     pub secret: &'a dyn Fn(&str) -> Option<Value>,
-    /// A Kafka connection of the namespace.
-    pub connection: &'a dyn Fn(&str) -> Option<KafkaConnection>,
+    /// A connection of the namespace.
+    pub connection: &'a dyn Fn(&str) -> Option<ConnectionKind>,
 }
 
-/// Makes the source of a manifest. None for `http`: it is a route, see [`route`].
+/// Makes the source of a manifest. None for `http`, which is a route (see [`route`]), and for a `minio` source that
+/// another one carries (see [`mapping`]).
 pub fn build(source: &manifest::Source, lookup: &Lookup<'_>) -> Result<Option<Box<dyn Source>>, SourceError> {
     Ok(match &source.kind {
         SourceKind::Http(_) => None,
         SourceKind::Cron(cron) => Some(Box::new(cron::Cron(cron_spec(source, cron)?))),
         SourceKind::Kafka(kafka) => Some(Box::new(kafka::Kafka(kafka_spec(source, kafka, lookup)?))),
+        SourceKind::Minio(minio) => {
+            minio_spec(source, minio, lookup)?.map(|spec| Box::new(minio::Minio(spec)) as Box<dyn Source>)
+        }
     })
+}
+
+/// What of the records of its carrier is a `minio` source's, and how it becomes events; none for other kinds.
+pub fn mapping(
+    source: &manifest::Source,
+    lookup: &Lookup<'_>,
+) -> Result<Option<minio::Mapping>, SourceError> {
+    let SourceKind::Minio(found) = &source.kind else {
+        return Ok(None);
+    };
+    let connection = minio_connection(found, lookup)?;
+    Ok(Some(minio_mapping(source, found, &connection)))
+}
+
+/// The hook of a `minio` source that the server calls; none for other kinds and ways.
+pub fn hook(source: &manifest::Source, lookup: &Lookup<'_>) -> Result<Option<minio::Hook>, SourceError> {
+    let SourceKind::Minio(found) = &source.kind else {
+        return Ok(None);
+    };
+    let MinioVia::Webhook { path, token, .. } = &found.via else {
+        return Ok(None);
+    };
+    let connection = minio_connection(found, lookup)?;
+    Ok(Some(minio::Hook {
+        path: path.clone(),
+        auth: Auth::Bearer(auth::Secret(text(token, lookup)?)),
+        mapping: minio_mapping(source, found, &connection),
+    }))
+}
+
+fn minio_connection(minio: &MinioSource, lookup: &Lookup<'_>) -> Result<MinioConnection, SourceError> {
+    match &minio.connection {
+        Link::Inline(connection) => Ok(connection.clone()),
+        Link::Named(name) => match (lookup.connection)(name) {
+            Some(ConnectionKind::Minio(connection)) => Ok(connection),
+            _ => Err(connection_absent("MinIO", name)),
+        },
+    }
+}
+
+fn minio_mapping(
+    source: &manifest::Source,
+    minio: &MinioSource,
+    connection: &MinioConnection,
+) -> minio::Mapping {
+    let authority = connection.endpoint.split_once("://").map_or(&*connection.endpoint, |(_, rest)| rest);
+    minio::Mapping {
+        authority: authority.into(),
+        bucket: minio.bucket.clone(),
+        events: minio.events.clone(),
+        prefix: minio.prefix.clone(),
+        suffix: minio.suffix.clone(),
+        overrides: source.event.clone(),
+    }
+}
+
+fn minio_spec(
+    source: &manifest::Source,
+    minio: &MinioSource,
+    lookup: &Lookup<'_>,
+) -> Result<Option<minio::Spec>, SourceError> {
+    let (via, hook) = match &minio.via {
+        MinioVia::Carried { .. } => return Ok(None),
+        MinioVia::Listen { backfill } => (minio::Via::Listen { backfill: *backfill }, String::new()),
+        MinioVia::Webhook { arn, path, token } => {
+            // The hook takes nothing without it.
+            text(token, lookup)?;
+            let hook = format!("/hooks/{}/{path}", source.meta.namespace);
+            (minio::Via::Webhook { arn: arn.clone() }, hook)
+        }
+    };
+    let connection = minio_connection(minio, lookup)?;
+    let keys = value(&connection.credentials, lookup)?;
+    let (access, secret) = match (keys.get("accessKey"), keys.get("secretKey")) {
+        (Some(Value::String(access)), Some(Value::String(secret))) => (access.clone(), secret.clone()),
+        _ => return Err(misshapen(&connection.credentials, "an object with `accessKey` and `secretKey`")),
+    };
+    Ok(Some(minio::Spec {
+        mapping: minio_mapping(source, minio, &connection),
+        place: minio::Place {
+            endpoint: connection.endpoint,
+            region: connection.region.unwrap_or_else(|| "us-east-1".into()),
+            keys: minio::Keys { access, secret: auth::Secret(secret) },
+            path_style: connection.path_style,
+            bucket: minio.bucket.clone(),
+        },
+        via,
+        hook,
+    }))
+}
+
+fn connection_absent(kind: &str, name: &str) -> SourceError {
+    let message = format!("there is no {kind} connection `{name}`");
+    refused("connection-absent", &message, "apply the Connection, or correct `connection`")
 }
 
 /// The route of an `http` manifest with its secrets; none for the other kinds.
@@ -74,10 +173,10 @@ fn kafka_spec(
 ) -> Result<kafka::Spec, SourceError> {
     let connection = match &kafka.connection {
         Link::Inline(connection) => connection.clone(),
-        Link::Named(name) => (lookup.connection)(name).ok_or_else(|| {
-            let message = format!("there is no Kafka connection `{name}`");
-            refused("connection-absent", &message, "apply the Connection, or correct `connection`")
-        })?,
+        Link::Named(name) => match (lookup.connection)(name) {
+            Some(ConnectionKind::Kafka(connection)) => connection,
+            _ => return Err(connection_absent("Kafka", name)),
+        },
     };
     let security = &connection.security;
     let credentials = match &security.credentials {
@@ -183,6 +282,7 @@ mod tests {
     fn secret(name: &str) -> Option<Value> {
         Some(match name {
             "token" => Value::text("t"),
+            "keys" => Value::object([("accessKey", Value::text("a")), ("secretKey", Value::text("s"))]),
             "wrapped" => Value::object([("token", Value::text("t"))]),
             "login" => Value::object([("username", Value::text("u")), ("password", Value::text("p"))]),
             "empty" => Value::text(""),
@@ -190,12 +290,12 @@ mod tests {
         })
     }
 
-    fn connection(name: &str) -> Option<KafkaConnection> {
+    fn connection(name: &str) -> Option<ConnectionKind> {
         let SourceKind::Kafka(kafka) = source("kafka: {brokers: ['b:1'], topics: [t]}").kind else {
             return None;
         };
         match kafka.connection {
-            Link::Inline(connection) if name == "there" => Some(connection),
+            Link::Inline(connection) if name == "there" => Some(ConnectionKind::Kafka(connection)),
             _ => None,
         }
     }
@@ -210,7 +310,8 @@ mod tests {
         let shown = match &built {
             Ok((true, false)) => "runs",
             Ok((false, true)) => "route",
-            Ok(_) => "neither",
+            Ok((false, false)) => "neither",
+            Ok(_) => "both",
             Err(error) => &error.code,
         };
         assert_eq!(shown, expected, "{kind}: {built:?}");
@@ -235,6 +336,18 @@ mod tests {
         check(&with("login"), "runs");
         check(&with("token"), "secret-shape");
         check(&with("gone"), "secret-absent");
+        let minio = |keys: &str, via: &str| {
+            format!(
+                "minio: {{endpoint: 'h:1', bucket: photos, credentials: {{secret: {keys}}}, via: {{{via}}}}}"
+            )
+        };
+        let arn = "arn: 'arn:minio:sqs::W:webhook'";
+        check(&minio("keys", "listen: {}"), "runs");
+        check(&minio("login", "listen: {}"), "secret-shape");
+        check(&minio("keys", &format!("webhook: {{{arn}, token: {{secret: token}}}}")), "runs");
+        check(&minio("keys", &format!("webhook: {{{arn}, token: {{secret: gone}}}}")), "secret-absent");
+        check(&minio("gone", "kafka: {source: records}"), "neither");
+        check("minio: {connection: there, bucket: photos, via: {listen: {}}}", "connection-absent");
         check("http: {path: in, auth: {none: {}}}", "route");
         check("http: {path: in, auth: {bearer: {secret: token}}}", "route");
         check("http: {path: in, auth: {bearer: {secret: wrapped}}}", "route");

@@ -8,7 +8,7 @@ use tidemill_dsl::ids::Time;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Arrivals, BoxFuture, Context, Health, Ingress, Receipt, Refused};
+use crate::{Arrivals, BoxFuture, Context, Health, Ingress, Receipt, Reconciled, Refused, Rules};
 
 type Positions = Vec<(Arc<str>, Arc<str>)>;
 
@@ -104,6 +104,7 @@ struct Shown {
     lags: Vec<u64>,
     poison: Vec<String>,
     trouble: Vec<String>,
+    reconciled: Option<Reconciled>,
 }
 
 impl Board {
@@ -148,6 +149,10 @@ impl Health for Board {
     fn poison(&self, message: &str) {
         self.0.lock().unwrap().poison.push(message.to_owned());
     }
+
+    fn reconciled(&self, found: Reconciled) {
+        self.0.lock().unwrap().reconciled = Some(found);
+    }
 }
 
 /// The time now.
@@ -165,6 +170,9 @@ pub(crate) fn context(ingress: &Arc<Recorder>, health: &Arc<Board>, name: &str) 
         stop: CancellationToken::new(),
         health: health.clone(),
         clock: Arc::new(now),
+        since: now(),
+        rules: tokio::sync::watch::Sender::new(Rules::default()).subscribe(),
+        reconcile: Duration::from_secs(1),
     }
 }
 

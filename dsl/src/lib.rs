@@ -18,6 +18,7 @@ pub mod order;
 pub mod program;
 pub mod reader;
 pub mod schema;
+pub mod schemas;
 pub mod value;
 pub mod workflow;
 pub mod yaml;

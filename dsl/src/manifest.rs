@@ -20,7 +20,8 @@ mod trigger;
 use std::sync::Arc;
 
 pub use connection::{
-    Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, Protocol, Queue,
+    Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, MinioConnection, Protocol,
+    Queue,
 };
 pub use function::{
     Builtin, CallAuth, Function, FunctionKind, FunctionLimits, Lifecycle, ProcessFunction, ProcessProtocol,
@@ -33,7 +34,7 @@ pub use scope::{Namespace, Quotas, RoleBinding};
 pub use secret::{SecretManifest, SecretOrigin};
 pub use source::{
     CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, KafkaSource,
-    OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
+    MinioSource, MinioVia, OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
 };
 pub use trigger::{Buffer, DeadLetter, Integration, Overlap, Target, Trigger, WhenFull};
 

@@ -3,7 +3,7 @@
 //! Knows the product from outside only: the binary, its flags, its API.
 
 pub mod bench;
-pub mod ctk;
+pub mod conformance;
 pub mod http;
 pub mod probe;
 pub mod server;

@@ -6,20 +6,36 @@
 
 #[path = "e2e/buffer.rs"]
 mod buffer;
+#[path = "e2e/contract.rs"]
+mod contract;
+#[path = "e2e/desk.rs"]
+mod desk;
 #[path = "e2e/disk.rs"]
 mod disk;
+#[path = "e2e/elsewhere.rs"]
+mod elsewhere;
+#[path = "e2e/examples.rs"]
+mod examples;
 #[path = "e2e/functions.rs"]
 mod functions;
 #[path = "e2e/kafka.rs"]
 mod kafka;
+#[path = "e2e/minio.rs"]
+mod minio;
+#[path = "e2e/minio_server.rs"]
+mod minio_server;
 #[path = "e2e/order.rs"]
 mod order;
 #[path = "e2e/rate.rs"]
 mod rate;
+#[path = "e2e/removal.rs"]
+mod removal;
 #[path = "e2e/responder.rs"]
 mod responder;
 #[path = "e2e/retention.rs"]
 mod retention;
+#[path = "e2e/states.rs"]
+mod states;
 #[path = "e2e/stop.rs"]
 mod stop;
 #[path = "e2e/support.rs"]

@@ -3,6 +3,7 @@
 //! Owns the state that requests share, the router and the server loop. Every route and its permission stand in
 //! [`routes::ROUTES`]; nothing is routed beside it. Decides nothing about workflows.
 
+pub mod aliases;
 pub mod batches;
 pub mod body;
 pub mod buffers;
@@ -14,6 +15,7 @@ pub mod door;
 pub mod events;
 pub mod executions;
 pub mod hooks;
+mod lenient;
 pub mod namespaces;
 pub mod openapi;
 pub mod paging;
@@ -22,22 +24,25 @@ pub mod query;
 pub mod route;
 pub mod routes;
 mod rows;
+pub mod schemas;
 pub mod secrets;
 pub mod server;
+pub mod signals;
 pub mod status;
 pub mod stream;
 pub mod trace;
 pub mod trials;
+pub mod why;
 pub mod workflows;
 
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request};
-use axum::routing::{MethodFilter, on};
+use axum::extract::Request;
+use axum::routing::{MethodFilter, on_service};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 use crate::config::{Config, Durability};
 use crate::hall::Hall;
@@ -88,19 +93,15 @@ impl ApiState {
     }
 }
 
-/// The router over [`routes::ROUTES`], with problems for unknown paths and methods.
+/// The router over [`routes::ROUTES`], each behind its front door, with problems for unknown paths and methods.
 pub fn router(state: Arc<ApiState>) -> Router {
     let mut router = Router::new();
     for route in routes::ROUTES {
-        let own = state.clone();
-        let run = move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request| {
-            door::enter(own.clone(), route, params, request)
-        };
         let filters = route.filters().into_iter().reduce(MethodFilter::or).unwrap_or(MethodFilter::GET);
-        router = router.route(route.path, on(filters, run));
+        router = router.route(route.path, on_service(filters, door::front(&state, route)));
     }
-    let (unknown, other) = (state.clone(), state);
+    let wrong_method = door::closed(&state, &routes::WRONG_METHOD);
     router
-        .method_not_allowed_fallback(async move |request: Request| door::wrong_method(&other, &request))
-        .fallback(async move |request: Request| door::unknown(&unknown, &request))
+        .method_not_allowed_fallback(async move |request: Request| wrong_method.oneshot(request).await)
+        .fallback_service(door::closed(&state, &routes::UNKNOWN))
 }

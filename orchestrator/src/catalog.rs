@@ -2,20 +2,31 @@
 //!
 //! A write validates the whole set, commits it as one batch, then swaps the snapshot. Holds no executions.
 
-use std::collections::{BTreeMap, HashMap};
+mod text;
+mod trigger;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use semver::Version;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, Overlap, RetryPolicy, Target};
+use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_dsl::matcher::Matcher;
 use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::relations;
 use crate::rooms::Rooms;
+use text::{Parsed, lower, parse, settings};
+pub(crate) use text::{lowered_repair, lowered_text};
+pub use trigger::TriggerEntry;
+
+/// How long a write waits for a namespace of the same name to be gone (limit `namespace-removal`).
+const REMOVAL: Duration = Duration::from_secs(10);
 
 /// How a changed text of an existing workflow version is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,44 +55,16 @@ pub struct ManifestEntry {
     pub manifest: Arc<Manifest>,
 }
 
-/// A trigger, ready to fire.
-#[derive(Debug)]
-pub struct TriggerEntry {
-    /// Name.
-    pub name: Arc<str>,
-    /// Namespace.
-    pub namespace: Namespace,
-    /// The manifest's spec.
-    pub spec: manifest::Trigger,
-    /// Rises with each change.
-    pub generation: u64,
-    /// Paused by an operator.
-    pub paused: bool,
-    /// The one-task workflow a function target is lowered to.
-    pub lowered: Option<Arc<Program>>,
-}
+/// Versions of a function with their shares in a hundred.
+pub type Weights = Vec<(u32, u8)>;
 
-impl TriggerEntry {
-    /// Whether its deliveries are stored in a buffer: it states one, retries of its own, or `overlap: queue`.
-    pub fn buffered(&self) -> bool {
-        self.spec.buffer.is_some() || self.retries().is_some() || self.spec.overlap == Overlap::Queue
-    }
-
-    /// How many of its executions may be open; `overlap: queue` is one, unless an order key says it per key.
-    pub fn concurrency(&self) -> Option<usize> {
-        let buffer = self.spec.buffer.as_ref();
-        let stated = buffer.and_then(|b| b.concurrency).map(|n| n as usize);
-        let keyed = buffer.is_some_and(|b| b.order_by.is_some());
-        if self.spec.overlap == Overlap::Queue && !keyed { Some(1) } else { stated }
-    }
-
-    /// Retries of deliveries. A function target's retries are its lowered workflow's.
-    pub fn retries(&self) -> Option<&RetryPolicy> {
-        match self.spec.target {
-            Target::Workflow { .. } => self.spec.retry.as_ref(),
-            Target::Function { .. } => None,
-        }
-    }
+/// An alias of a function.
+#[derive(Clone, Debug)]
+pub struct AliasEntry {
+    /// As stored: the function's name, the alias as version, the weights as text.
+    pub definition: Arc<Definition>,
+    /// The weights.
+    pub weights: Weights,
 }
 
 /// One namespace's definitions.
@@ -89,12 +72,17 @@ impl TriggerEntry {
 pub struct Space {
     /// Text of its Namespace manifest, "" for none.
     pub text: Arc<str>,
+    /// What it says, if it is a manifest.
+    pub settings: Option<manifest::Namespace>,
     workflows: BTreeMap<Arc<str>, BTreeMap<Version, WorkflowEntry>>,
     functions: BTreeMap<Arc<str>, BTreeMap<u32, ManifestEntry>>,
     manifests: BTreeMap<(DefinitionKind, Arc<str>), ManifestEntry>,
+    /// By function, then by alias.
+    aliases: BTreeMap<Arc<str>, BTreeMap<Arc<str>, AliasEntry>>,
     triggers: BTreeMap<Arc<str>, Arc<TriggerEntry>>,
     order: Vec<Arc<TriggerEntry>>,
     matcher: Matcher,
+    deleting: BTreeSet<(DefinitionKind, Arc<str>)>,
 }
 
 impl Space {
@@ -115,11 +103,20 @@ impl Space {
 
     /// What a trigger starts.
     pub fn target(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
-        match &trigger.spec.target {
+        self.program(&trigger.spec.target, trigger.lowered.as_ref())
+    }
+
+    /// What a trigger's dead letters start, if anything.
+    pub fn repair(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
+        self.program(trigger.spec.dead_letter.target()?, trigger.lowered_repair.as_ref())
+    }
+
+    fn program(&self, target: &Target, lowered: Option<&Arc<Program>>) -> Option<Arc<Program>> {
+        match target {
             Target::Workflow { name, version } => {
                 self.workflow(name, version.as_deref()).map(|w| w.program.clone())
             }
-            Target::Function { .. } => trigger.lowered.clone(),
+            Target::Function { .. } => lowered.cloned(),
         }
     }
 
@@ -151,6 +148,27 @@ impl Space {
         self.functions.iter()
     }
 
+    /// An alias of a function.
+    pub fn alias(&self, function: &str, alias: &str) -> Option<&AliasEntry> {
+        self.aliases.get(function)?.get(alias)
+    }
+
+    /// Every alias of a function.
+    pub fn aliases(&self, function: &str) -> impl Iterator<Item = (&Arc<str>, &AliasEntry)> {
+        self.aliases.get(function).into_iter().flatten()
+    }
+
+    /// Whether a function has what its caller names: a version by number, an alias, or simply the newest.
+    pub fn has_function(&self, name: &str, version: Option<&str>) -> bool {
+        match version {
+            None | Some("latest") => self.functions.contains_key(name),
+            Some(text) => match text.parse() {
+                Ok(number) => self.function(name, Some(number)).is_some(),
+                Err(_) => self.alias(name, text).is_some(),
+            },
+        }
+    }
+
     /// A source, trigger, connection or queue (or a function's highest version).
     pub fn manifest(&self, kind: DefinitionKind, name: &str) -> Option<&ManifestEntry> {
         match kind {
@@ -167,6 +185,20 @@ impl Space {
         self.manifests.iter().filter(|((k, _), _)| *k == kind).map(|(_, m)| m).collect()
     }
 
+    /// What is being deleted: it is shown, fires nothing, and goes when its source has let go of it.
+    pub fn deleting(&self) -> &BTreeSet<(DefinitionKind, Arc<str>)> {
+        &self.deleting
+    }
+
+    /// Whether a definition is being deleted.
+    pub fn is_deleting(&self, kind: DefinitionKind, name: &str) -> bool {
+        self.deleting.iter().any(|(own, deleted)| *own == kind && **deleted == *name)
+    }
+
+    pub(crate) fn mark_deleting(&mut self, kind: DefinitionKind, name: &str) {
+        self.deleting.insert((kind, name.into()));
+    }
+
     /// A copy to change.
     pub(crate) fn draft(&self) -> Space {
         Space {
@@ -174,6 +206,8 @@ impl Space {
             workflows: self.workflows.clone(),
             functions: self.functions.clone(),
             manifests: self.manifests.clone(),
+            deleting: self.deleting.clone(),
+            aliases: self.aliases.clone(),
             ..Space::default()
         }
     }
@@ -195,7 +229,13 @@ impl Space {
         }
     }
 
+    pub(crate) fn put_alias(&mut self, entry: AliasEntry) {
+        let (function, alias) = (entry.definition.name.clone(), entry.definition.version.clone());
+        self.aliases.entry(function).or_default().insert(alias, entry);
+    }
+
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
+        self.deleting.remove(&(kind, name.into()));
         match kind {
             DefinitionKind::Workflow if !version.is_empty() => {
                 let Some(versions) = self.workflows.get_mut(name) else {
@@ -208,7 +248,13 @@ impl Space {
                 removed
             }
             DefinitionKind::Workflow => self.workflows.remove(name).is_some(),
-            DefinitionKind::Function => self.functions.remove(name).is_some(),
+            DefinitionKind::Function => {
+                self.aliases.remove(name);
+                self.functions.remove(name).is_some()
+            }
+            DefinitionKind::Alias => {
+                self.aliases.get_mut(name).is_some_and(|own| own.remove(version).is_some())
+            }
             _ => self.manifests.remove(&(kind, name.into())).is_some(),
         }
     }
@@ -221,40 +267,24 @@ impl Space {
                 continue;
             };
             let definition = &entry.definition;
+            let paused = definition.paused || self.is_deleting(DefinitionKind::Trigger, &definition.name);
             let trigger = Arc::new(TriggerEntry {
                 name: definition.name.clone(),
                 namespace: definition.namespace.clone(),
                 spec: (**spec).clone(),
                 generation: definition.generation,
-                paused: definition.paused,
-                lowered: lower(&definition.namespace, spec),
+                paused,
+                at: definition.at,
+                lowered: lower(lowered_text(&definition.namespace, spec)),
+                lowered_repair: lower(lowered_repair(&definition.namespace, spec)),
             });
-            rules.push((self.order.len(), spec.rule(definition.paused)));
+            rules.push((self.order.len(), spec.rule(paused)));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
         }
         self.matcher = Matcher::new(rules);
+        self.settings = settings(&self.text);
         self
-    }
-}
-
-/// The text of the one-task workflow of a trigger with a function target, compiled; none for a workflow target.
-pub(crate) fn lower(namespace: &str, trigger: &manifest::Trigger) -> Option<Arc<Program>> {
-    let text = lowered_text(namespace, trigger)?;
-    let checked = tidemill_dsl::workflow::check(&text);
-    if checked.program.is_none() {
-        tracing::error!(diagnostics = ?checked.diagnostics, "a function target does not compile");
-    }
-    checked.program
-}
-
-pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Option<String> {
-    match &trigger.target {
-        Target::Workflow { .. } => None,
-        Target::Function { name, version } => {
-            let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
-            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
-        }
     }
 }
 
@@ -266,6 +296,8 @@ pub struct Catalog {
     revisions: Mutex<HashMap<[u8; 32], Arc<Program>>>,
     store: Arc<dyn Store>,
     changed: watch::Sender<u64>,
+    /// Namespaces that are being removed: hidden already, not all gone yet.
+    removing: watch::Sender<BTreeSet<Namespace>>,
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
@@ -284,10 +316,18 @@ impl Catalog {
                 Some(Parsed::Manifest(manifest)) => {
                     space.put_manifest(ManifestEntry { definition, manifest });
                 }
+                Some(Parsed::Alias(weights)) => space.put_alias(AliasEntry { definition, weights }),
                 None => tracing::error!(
                     kind = ?definition.kind, name = %definition.name, version = %definition.version,
                     "a stored definition does not compile; it is left out"
                 ),
+            }
+        }
+        for (id, _) in store.works()? {
+            if let Some((namespace, kind, name)) = relations::deletion(&id)
+                && let Some(space) = drafts.get_mut(namespace)
+            {
+                space.mark_deleting(kind, name);
             }
         }
         let spaces = drafts.into_iter().map(|(name, space)| (name, Arc::new(space.seal()))).collect();
@@ -297,6 +337,7 @@ impl Catalog {
             revisions: Mutex::default(),
             store,
             changed: watch::Sender::new(0),
+            removing: watch::Sender::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }
@@ -330,7 +371,8 @@ impl Catalog {
         let space = self.space(namespace);
         let current =
             space.workflows.get(name).and_then(|v| v.values().find(|w| w.program.digest == *digest));
-        let lowered = || space.order.iter().filter_map(|t| t.lowered.clone()).find(|p| p.digest == *digest);
+        let both = |t: &Arc<TriggerEntry>| [t.lowered.clone(), t.lowered_repair.clone()];
+        let lowered = || space.order.iter().flat_map(both).flatten().find(|p| p.digest == *digest);
         let program = current
             .map(|w| w.program.clone())
             .or_else(lowered)
@@ -366,30 +408,48 @@ impl Catalog {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// Hides a namespace that is being removed.
+    pub(crate) fn remove(&self, namespace: &Namespace) {
+        self.removing.send_modify(|all| {
+            all.insert(namespace.clone());
+        });
+        self.swap(namespace, None);
+    }
+
+    /// Nothing is left of a namespace.
+    pub(crate) fn removed(&self, namespace: &Namespace) {
+        self.removing.send_modify(|all| {
+            all.remove(namespace);
+        });
+    }
+
+    /// Whether a namespace is being removed.
+    pub fn removing(&self, namespace: &str) -> bool {
+        self.removing.borrow().contains(namespace)
+    }
+
+    /// Waits until a namespace that is being removed is gone; 503 when that takes long.
+    pub async fn gone(&self, namespace: &Namespace) -> Result<(), Error> {
+        let mut removing = self.removing.subscribe();
+        let gone = removing.wait_for(|all| !all.contains(namespace));
+        match tokio::time::timeout(REMOVAL, gone).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                Err(Error::Unavailable(format!("write: namespace `{namespace}` is still being removed")))
+            }
+        }
+    }
+
     /// A namespace's first write makes it.
     pub async fn ensure_namespace(&self, rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
         if self.existing(namespace).is_some() {
             return Ok(());
         }
+        self.gone(namespace).await?;
         let _writing = self.writing.lock().await;
         if self.existing(namespace).is_none() {
             crate::apply::make_namespace(rooms, namespace, "").await?;
         }
         Ok(())
     }
-}
-
-pub(crate) enum Parsed {
-    Workflow(Arc<Program>),
-    Manifest(Arc<Manifest>),
-}
-
-fn parse(definition: &Definition) -> Option<Parsed> {
-    if definition.kind == DefinitionKind::Workflow {
-        return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
-    }
-    let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
-    manifest::parse(&document, &definition.text, &definition.namespace)
-        .ok()
-        .map(|m| Parsed::Manifest(Arc::new(m)))
 }

@@ -4,9 +4,12 @@
 
 mod apply;
 pub mod args;
+mod backup;
+mod batches;
 mod client;
 mod definitions;
 mod dev;
+mod doctor;
 mod eval;
 mod events;
 mod executions;
@@ -21,6 +24,7 @@ mod serve;
 mod service;
 mod settings;
 mod things;
+mod watching;
 mod yaml;
 
 use std::ffi::OsString;
@@ -52,6 +56,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli.verb, &cli.shared) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
+            let next = failure.next.clone().unwrap_or_else(|| "tidemill help".into());
+            let failure = failure.try_next(next);
             output::note(&failure.to_string());
             ExitCode::from(failure.code)
         }
@@ -76,8 +82,15 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
         Verb::DeadLetter(verb) => on_one(events::dead_letter(verb, shared)),
         Verb::Buffer(verb) => on_one(things::buffer(verb, shared)),
         Verb::Event(verb) => on_one(events::event(verb, shared)),
+        Verb::Batch(verb) => on_one(batches::batch(verb, shared)),
+        Verb::Tail(args) => on_one(watching::tail(&args, shared)),
+        Verb::Export(args) => on_one(watching::export(&args, shared)),
         Verb::Secret(verb) => on_one(things::secret(verb, shared)),
         Verb::Explain(args) => lint::explain(&args.code, shared),
+        Verb::Doctor(args) => on_one(doctor::run(&args, shared)),
+        Verb::Backup(verb) => backup::backup_verb(verb, shared),
+        Verb::Store(verb) => backup::store_verb(verb, shared),
+        Verb::Man(args) => manual(args.dir.as_deref()),
         Verb::Healthcheck => on_one(healthcheck(shared)),
         Verb::Completion(args) => {
             let mut script = Vec::new();
@@ -89,6 +102,23 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
             settings::show(&settings, shared, effective)
         }
     }
+}
+
+/// The manual page of the whole, or one of every command into a folder.
+fn manual(dir: Option<&std::path::Path>) -> Outcome {
+    let failed = |error: std::io::Error| {
+        Failure::new(FAILURE, format!("write the manual: {error}")).try_next("another --dir")
+    };
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+        output::line(String::from_utf8_lossy(&page).trim_end());
+        return Ok(OK);
+    };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
+    output::note(&format!("read them with: man -l {}/tidemill.1", dir.display()));
+    Ok(OK)
 }
 
 /// For the client's verbs: one thread serves.

@@ -28,6 +28,8 @@ pub const MAX_DRAIN: Duration = Duration::from_secs(25);
 pub const MIN_RETAIN_EVENTS: Duration = Duration::from_hours(24);
 /// Shortest and longest time between two removals of what is beyond retention (limit `retention-every`).
 pub const RETAIN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+/// Shortest and longest time between two comparisons of a twoWay source's entries (limit `sources-reconcile`).
+pub const RECONCILE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// Most lanes (limit `lanes`): there are 256 shards.
 pub const MAX_LANES: usize = 256;
 
@@ -73,6 +75,8 @@ pub struct Config {
     pub retain_events: Duration,
     /// Time between two removals of what is beyond retention.
     pub retain_every: Duration,
+    /// How often a twoWay source compares its entries with the rules.
+    pub reconcile: Duration,
     /// Networks (CIDR) and hosts that calls may reach beside public ones.
     pub egress_allow: Vec<String>,
     /// Whether calls may reach loopback (`dev`).
@@ -115,6 +119,7 @@ impl Config {
             retain_executions: 7 * day,
             retain_events: 7 * day,
             retain_every: Duration::from_mins(1),
+            reconcile: Duration::from_secs(30),
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_dsl::event::StoredEvent;
+use tidemill_dsl::expr::{NoArguments, Template};
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::manifest::{self, ErrorClass};
 use tidemill_engine::record::Ended;
@@ -18,7 +19,12 @@ use crate::error::Error;
 use crate::inbox::DeliveryEnded;
 use crate::ingress;
 use crate::lanes::Input;
+use crate::repair;
 use crate::rooms::Rooms;
+use crate::shard::create_pending;
+
+/// The tag that an execution begun by a replay has: the batch that replayed its event.
+pub const REPLAY: &str = "tidemill-replay";
 
 /// What becomes of a delivery.
 pub enum Verdict {
@@ -33,8 +39,8 @@ pub enum Verdict {
         /// Attempt, from 1.
         attempt: u32,
     },
-    /// It is dead.
-    Dead(Box<DeadLetter>),
+    /// It is dead, and its letter may start a repair.
+    Dead(Box<DeadLetter>, Option<Box<Create>>),
 }
 
 /// Judges the end of a triggered execution by its trigger's retry policy. Without the trigger (deleted meanwhile) a
@@ -73,8 +79,11 @@ pub async fn judge(
         Some(trigger) => ingress::dead_letter(trigger, about, "faulted", end.at),
         None => orphan(end, &stored),
     };
-    let parked = key.as_ref().and(delivery).map(|d| d.pos);
-    Ok(Verdict::Dead(Box::new(DeadLetter { attempts, key, parked, ..base })))
+    let parks = trigger.is_none_or(TriggerEntry::parks);
+    let parked = key.as_ref().and(delivery).filter(|_| parks).map(|d| d.pos);
+    let letter = DeadLetter { attempts, key, parked, ..base };
+    let repair = trigger.and_then(|trigger| repair::start(&space, trigger, &letter)).map(Box::new);
+    Ok(Verdict::Dead(Box::new(letter), repair))
 }
 
 fn orphan(end: &DeliveryEnded, stored: &StoredEvent) -> DeadLetter {
@@ -147,8 +156,13 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// Puts one dead letter back: a new pending execution (through the buffer if its trigger has one), the letter marked,
-/// in one commit. False if it is not open any more.
-pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Error> {
+/// in one commit. With an edit its input, tags and order key are made from what that gives; the stored event stays as
+/// it is. False if it is not open any more.
+pub async fn redrive(
+    rooms: &Arc<Rooms>,
+    letter: &DeadLetter,
+    edit: Option<&Template>,
+) -> Result<bool, Error> {
     let (store, namespace, id) = (rooms.store.clone(), letter.namespace.clone(), letter.id);
     let current = blocking(move || store.dead_letter(&namespace, id)).await?;
     let Some(letter) = current.filter(|l| l.state == DeadState::Open) else {
@@ -158,7 +172,9 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
     let trigger =
         space.trigger(&letter.trigger).ok_or_else(|| Error::not_found("trigger", &*letter.trigger))?;
     let now = (rooms.clock)();
-    let envelope = letter.event.to_value();
+    let edited = edit.map(|edit| edit.eval(&letter.event.to_value(), &NoArguments)).transpose();
+    let edited = edited.map_err(|fault| Error::conflict("edit", format!("edit the event: {fault}")))?;
+    let envelope = edited.unwrap_or_else(|| letter.event.to_value());
     let about = (&letter.namespace, &letter.binding, &letter.event);
     let (create, delivery) =
         ingress::start(&space, trigger, &envelope, about, (now, 1)).map_err(|(cause, fault)| {
@@ -196,7 +212,7 @@ pub async fn redrive(rooms: &Arc<Rooms>, letter: &DeadLetter) -> Result<bool, Er
 /// the same replay does it once. False if it was done before.
 pub async fn replay(
     rooms: &Arc<Rooms>,
-    namespace: &Namespace,
+    (namespace, batch): (&Namespace, &str),
     trigger: &str,
     row: &StoredEvent,
     at: Time,
@@ -209,7 +225,12 @@ pub async fn replay(
         ingress::start(&space, trigger, &envelope, about, (at, 1)).map_err(|(cause, fault)| {
             Error::Conflict { code: cause, detail: fault.detail.unwrap_or_default().to_string() }
         })?;
-    let birth = create.birth.clone();
+    let program =
+        space.target(trigger).ok_or_else(|| Error::not_found("target of trigger", &*trigger.name))?;
+    let mut birth = (*create.birth).clone();
+    birth.tags.push((REPLAY.into(), batch.into()));
+    let birth = Arc::new(birth);
+    let create = create_pending(&program, &birth);
     let buffered = delivery.is_some();
     let changes = delivery.into_iter().map(BufferChange::Enqueue).collect();
     let parts = vec![Part::Create(Box::new(create)), Part::Buffer(changes)];

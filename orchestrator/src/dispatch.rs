@@ -2,29 +2,37 @@
 //!
 //! Calls nothing itself and keeps no order: what was not answered is asked for again after a restart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
 use tidemill_dsl::manifest::Manifest;
-use tidemill_dsl::order::Order;
+use tidemill_dsl::order::{Call, Order};
 use tidemill_dsl::value::Value;
 use tidemill_workers::egress::{Allow, Policy};
 use tidemill_workers::pool::{Answer, CALLS_IN_FLIGHT, Pool};
 use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
 use tidemill_workers::secret::SecretSource;
 
-use crate::catalog::ManifestEntry;
+use crate::catalog::{ManifestEntry, Space, Weights};
 use crate::config::Config;
 use crate::error::Error;
 use crate::lanes::{Input, Lanes};
 use crate::rooms::Rooms;
 use crate::secrets::Secrets;
 
-/// Functions by name, each with its versions and their digests.
-type Published = HashMap<(Namespace, Arc<str>), Vec<(u32, [u8; 32])>>;
+/// Functions by name.
+type Published = HashMap<(Namespace, Arc<str>), Known>;
+
+/// What is published of a function.
+#[derive(Default)]
+struct Known {
+    /// Versions with their digests.
+    versions: Vec<(u32, [u8; 32])>,
+    aliases: BTreeMap<Arc<str>, Weights>,
+}
 
 /// Calls of the outside.
 pub struct Dispatch {
@@ -35,8 +43,10 @@ pub struct Dispatch {
     secrets: Arc<dyn SecretSource>,
     process_dir: Option<PathBuf>,
     path: String,
-    /// Digest of every published version.
+    /// What the registry has.
     published: Mutex<Published>,
+    /// What each namespace may call besides, as set.
+    egress: Mutex<HashMap<Namespace, Vec<Arc<str>>>>,
 }
 
 /// The secrets as the workers see them.
@@ -58,7 +68,8 @@ impl Dispatch {
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
         let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
         let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
-        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published: Mutex::default() })
+        let (published, egress) = (Mutex::default(), Mutex::default());
+        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published, egress })
     }
 
     /// Performs durable orders; answers come back to their lanes as outcomes.
@@ -67,6 +78,19 @@ impl Dispatch {
         if !answers.is_empty() {
             hand_over(&self.lanes, answers);
         }
+    }
+
+    /// Puts a version in the place of the alias that an order names, and tells which; none if it names no alias.
+    pub fn choose(&self, order: &mut Order) -> Option<u32> {
+        let Call::Function { name, version, .. } = &mut order.what else {
+            return None;
+        };
+        if version.is_empty() || &**version == "latest" || version.parse::<u32>().is_ok() {
+            return None;
+        }
+        let chosen = self.registry.resolve(&order.namespace, name, version, order.execution).ok()?;
+        *version = chosen.to_string().into();
+        Some(chosen)
     }
 
     /// Cuts a call off.
@@ -95,19 +119,22 @@ impl Dispatch {
     pub fn sync(&self, rooms: &Rooms) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
-        for (namespace, space) in rooms.catalog.spaces() {
+        let spaces = rooms.catalog.spaces();
+        self.egress(&spaces, &mut published);
+        for (namespace, space) in spaces {
             for (name, versions) in space.functions() {
                 let key = (namespace.clone(), name.clone());
                 let known = published.entry(key.clone()).or_default();
                 for (version, entry) in versions {
                     let mark = (*version, entry.definition.digest);
-                    if !known.contains(&mark)
+                    if !known.versions.contains(&mark)
                         && let Some(spec) = self.spec(entry)
                     {
                         self.registry.publish(&namespace, name, *version, spec);
-                        known.push(mark);
+                        known.versions.push(mark);
                     }
                 }
+                self.alias(&key, known, &space);
                 seen.push(key);
             }
         }
@@ -118,6 +145,44 @@ impl Dispatch {
             }
             keep
         });
+    }
+
+    /// Sets the aliases that have changed, removes those that are gone.
+    fn alias(&self, (namespace, name): &(Namespace, Arc<str>), known: &mut Known, space: &Space) {
+        let wanted: BTreeMap<Arc<str>, Weights> =
+            space.aliases(name).map(|(alias, entry)| (alias.clone(), entry.weights.clone())).collect();
+        let gone = known.aliases.keys().filter(|alias| !wanted.contains_key(*alias));
+        let gone = gone.map(|alias| (alias, Vec::new()));
+        let changed = wanted.iter().filter(|(alias, weights)| known.aliases.get(*alias) != Some(weights));
+        for (alias, weights) in gone.chain(changed.map(|(alias, weights)| (alias, weights.clone()))) {
+            if let Err(fault) = self.registry.set_alias(namespace, name, alias, weights) {
+                tracing::error!(function = %name, %alias, %fault, "cannot set an alias");
+            }
+        }
+        known.aliases = wanted;
+    }
+
+    /// What the namespaces may call besides what the server allows. Functions have their way out from when they were
+    /// published: where it has changed they are published anew.
+    fn egress(&self, spaces: &[(Namespace, Arc<Space>)], published: &mut Published) {
+        let mut known = self.egress.lock().unwrap_or_else(PoisonError::into_inner);
+        let stated =
+            |space: &Space| space.settings.as_ref().map(|own| own.egress.clone()).unwrap_or_default();
+        let wanted: HashMap<Namespace, Vec<Arc<str>>> =
+            spaces.iter().map(|(namespace, space)| (namespace.clone(), stated(space))).collect();
+        let gone = known.keys().filter(|namespace| !wanted.contains_key(*namespace)).cloned();
+        let changed = wanted.iter().filter(|(ns, allow)| known.get(*ns).is_none_or(|old| old != *allow));
+        let changed: Vec<Namespace> = gone.chain(changed.map(|(ns, _)| ns.clone())).collect();
+        for namespace in changed {
+            let entries = wanted.get(&namespace).into_iter().flatten();
+            // They were checked when the manifest was read.
+            self.registry.set_egress(&namespace, entries.filter_map(|entry| entry.parse().ok()).collect());
+            published
+                .iter_mut()
+                .filter(|(key, _)| key.0 == namespace)
+                .for_each(|(_, known)| known.versions.clear());
+        }
+        *known = wanted;
     }
 
     fn spec(&self, entry: &ManifestEntry) -> Option<FunctionSpec> {

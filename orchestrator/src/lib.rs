@@ -3,8 +3,12 @@
 //! It wires; it parses no protocol and decides no workflow. The whole service repeats one sentence: take an input,
 //! decide purely, commit once, then perform.
 
+// The stack of the front door is one type, as deep as it has layers.
+#![recursion_limit = "256"]
+
 pub mod api;
 pub mod apply;
+pub mod bookmarks;
 pub mod buffer;
 pub mod catalog;
 pub mod cli;
@@ -15,7 +19,9 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod error;
 pub mod feed;
+pub mod graph;
 pub mod hall;
+pub mod hops;
 pub mod ids;
 pub mod inbox;
 pub mod ingress;
@@ -25,7 +31,11 @@ pub mod listeners;
 pub mod logbook;
 pub mod operations;
 pub mod problem;
+pub mod quotas;
 pub mod redrive;
+pub mod relations;
+pub mod repair;
+pub mod retention;
 pub mod rooms;
 pub mod secrets;
 pub mod shard;

@@ -132,6 +132,7 @@ mod tests {
             cause: None,
             parent: None,
             tags: vec![],
+            path: Vec::new(),
         }
     }
 
@@ -146,6 +147,7 @@ mod tests {
             error: None,
             reason: None,
             child: None,
+            function: None,
         }
     }
 

@@ -68,12 +68,11 @@ pub fn read(rooms: &Rooms, id: ExecutionId, until: u64) -> Result<Option<Book>, 
     let mut entries = Vec::new();
     let mut program = None;
     let mut birth = None;
-    let mut next = 0;
+    let (mut pos, mut next) = (0, 0);
     loop {
-        let page = rooms.store.transitions(id, next, PAGE)?;
+        let page = rooms.store.log_rows(id, pos, PAGE)?;
         let full = page.len() == PAGE;
-        let before = next;
-        for transition in page.into_iter().filter(|t| t.first >= before) {
+        for (at, transition) in page {
             if program.is_none() {
                 let facts = tidemill_engine::birth_of(&transition).map_err(|e| unreadable(id, &e))?;
                 let found = rooms.catalog.revision(&facts.namespace, &facts.workflow, &facts.digest);
@@ -82,9 +81,9 @@ pub fn read(rooms: &Rooms, id: ExecutionId, until: u64) -> Result<Option<Book>, 
             }
             let Some(program) = &program else { break };
             entries.extend(expander.feed(program, &transition).map_err(|e| unreadable(id, &e))?);
-            next = transition.first + u64::from(transition.count);
+            (pos, next) = (at, transition.first + u64::from(transition.count));
         }
-        if !full || next == before || next > until {
+        if !full || program.is_none() || next > until {
             break;
         }
     }
@@ -143,7 +142,7 @@ pub fn backwards<T>(
     want: usize,
     mut pick: impl FnMut(&Birth, &Entry) -> Option<T>,
 ) -> Result<Found<T>, Error> {
-    let floor = rooms.store.first_pos()?.max(1);
+    let floor = rooms.store.first_pos(walk.namespace)?.max(1);
     let mut shelf = Shelf::default();
     let mut items = Vec::new();
     let mut high = (walk.before / 4096).saturating_add(1).min(rooms.store.last_pos()?.saturating_add(1));

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_dsl::ids::{ExecutionId, Namespace};
+use tidemill_dsl::fault::Fault;
+use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
+use tidemill_dsl::manifest::Manifest;
+use tidemill_dsl::program::{Program, SchemaRef};
 use tidemill_dsl::value::Value;
-use tidemill_engine::entry::{Entry, Expander};
-use tidemill_engine::record::Birth;
+use tidemill_engine::entry::Entry;
+use tidemill_engine::record::{Birth, Status};
 use tidemill_store::{ExecutionRow, StartKey};
 use tokio::sync::oneshot;
 
+use crate::bookmarks::Bookmark;
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::lanes::{Command, Input, Start, Verb};
+use crate::quotas::Wish;
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
@@ -39,20 +44,29 @@ pub struct StartRequest {
     pub wait: Option<Duration>,
 }
 
+/// The workflow version that a start would run; an input that misses its schema is refused.
+pub fn startable(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
+    let program = wanted(rooms, request)?;
+    // A schema from elsewhere is judged by the execution, which fetches it.
+    match &program.input.schema {
+        Some(SchemaRef::Here(schema)) => schema.validate(&request.input).map_err(Error::Input)?,
+        Some(SchemaRef::Elsewhere(_)) | None => {}
+    }
+    Ok(program)
+}
+
+fn wanted(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
+    let space = rooms.catalog.existing(&request.namespace);
+    let found = space.as_ref().and_then(|s| s.workflow(&request.workflow, request.version.as_deref()));
+    found.map(|entry| entry.program.clone()).ok_or_else(|| match &request.version {
+        Some(version) => Error::not_found("workflow", format!("{}:{version}", request.workflow)),
+        None => Error::not_found("workflow", &*request.workflow),
+    })
+}
+
 /// Starts an execution; answers once it is durable (and, if asked to wait, once it ended or the wait is over).
 pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView, Error> {
-    let space = rooms
-        .catalog
-        .existing(&request.namespace)
-        .ok_or_else(|| Error::not_found("workflow", &*request.workflow))?;
-    let program = space
-        .workflow(&request.workflow, request.version.as_deref())
-        .ok_or_else(|| match &request.version {
-            Some(version) => Error::not_found("workflow", format!("{}:{version}", request.workflow)),
-            None => Error::not_found("workflow", &*request.workflow),
-        })?
-        .program
-        .clone();
+    let program = wanted(rooms, &request)?;
     let now = (rooms.clock)();
     let birth = Arc::new(Birth {
         id: crate::ids::execution(now),
@@ -65,18 +79,23 @@ pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView
         cause: None,
         parent: None,
         tags: request.tags,
+        path: Vec::new(),
     });
     if let Some(key) = &request.key
         && let Some(id) = taken(rooms, &birth, key).await?
     {
         return wait(rooms, &request.namespace, id, request.wait.unwrap_or_default()).await;
     }
+    let wish = Wish { begins: 1, ..Wish::default() };
+    let space = rooms.catalog.space(&request.namespace);
+    let admission = rooms.quotas.admit(rooms, (&request.namespace, &space), wish).await?;
     let id = birth.id;
     let ended = request.wait.map(|_| rooms.waiters.wait(id));
     let (reply, accepted) = oneshot::channel();
     let start = Start { birth: birth.clone(), key: request.key.clone(), reply };
     rooms.lanes.send(id, Input::Start(Box::new(start)));
     let accepted = accepted.await.map_err(|_| Error::Unavailable("start: the service is stopping".into()))?;
+    drop(admission);
     let view = match (accepted, &request.key) {
         (Ok(view), _) => view,
         // Another start with the same key was faster: its execution is the answer.
@@ -129,7 +148,7 @@ pub async fn show(rooms: &Rooms, namespace: &Namespace, id: ExecutionId) -> Resu
     }
     let folded = rooms.fold(id)?;
     Ok(match folded {
-        Some((program, execution)) => ExecutionView::of_execution(&program, &execution),
+        Some((program, execution)) => ExecutionView::in_full(&program, &execution),
         None => ExecutionView::of_row(row),
     })
 }
@@ -162,6 +181,22 @@ pub async fn wait(
     }
 }
 
+/// Whether a status allows a verb.
+pub fn judge(status: Status, verb: &Verb) -> Result<(), Error> {
+    let allowed = match verb {
+        Verb::Cancel => !status.ended(),
+        Verb::Suspend => matches!(status, Status::Running | Status::Waiting),
+        Verb::Resume => status == Status::Suspended,
+        Verb::Retry { .. } => matches!(status, Status::Faulted | Status::Cancelled),
+        Verb::Signal(_) | Verb::Callback { .. } => !status.ended(),
+    };
+    if allowed {
+        Ok(())
+    } else {
+        Err(Error::conflict("state", format!("the execution is {}", status.word())))
+    }
+}
+
 /// An operator's verb; answers after its commit.
 pub async fn command(
     rooms: &Rooms,
@@ -177,9 +212,47 @@ pub async fn command(
     rx.await.map_err(|_| Error::Unavailable("carry out the command: the service is stopping".into()))?
 }
 
+/// How many entries an execution's history has.
+pub async fn history_length(rooms: &Arc<Rooms>, id: ExecutionId) -> Result<u64, Error> {
+    let rooms = rooms.clone();
+    let folded = tokio::task::spawn_blocking(move || rooms.fold(id));
+    let folded = folded.await.map_err(|e| Error::Unavailable(e.to_string()))??;
+    Ok(folded.map_or(0, |(_, execution)| execution.next_sequence() - 1))
+}
+
+/// Ends a call whose partner answers later; the output must fit the function's schema. Answers after its commit.
+pub async fn callback(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    id: ExecutionId,
+    (visit, answer): (Visit, Result<Value, Fault>),
+) -> Result<(), Error> {
+    let view = show(rooms, namespace, id).await?;
+    let callee =
+        view.waiting_for.iter().find(|wait| wait.visit == visit).and_then(|wait| wait.callee.clone());
+    let answer = match (callee, answer) {
+        (Some(callee), Ok(output)) => fitting(rooms, namespace, &callee, output),
+        (_, answer) => answer,
+    };
+    command(rooms, namespace, id, Verb::Callback { visit, answer }, None).await
+}
+
+/// The output, or the fault that it does not fit the schema of the function `name:version`.
+fn fitting(rooms: &Rooms, namespace: &Namespace, callee: &str, output: Value) -> Result<Value, Fault> {
+    let space = rooms.catalog.space(namespace);
+    let (name, version) = callee.split_once(':').unwrap_or((callee, ""));
+    let entry = space.function(name, version.parse().ok());
+    if let Some(Manifest::Function(function)) = entry.map(|entry| &*entry.manifest)
+        && let Some(schema) = &function.output
+    {
+        schema.validate(&output)?;
+    }
+    Ok(output)
+}
+
 /// History entries with a sequence above `after`, at most `limit`.
 pub async fn history(
-    rooms: &Rooms,
+    rooms: &Arc<Rooms>,
     namespace: &Namespace,
     id: ExecutionId,
     (after, limit): (u64, usize),
@@ -189,26 +262,43 @@ pub async fn history(
         .catalog
         .revision(&row.namespace, &row.workflow, &row.digest)
         .ok_or_else(|| Error::not_found("workflow revision", format!("{}:{}", row.workflow, row.version)))?;
-    let store = rooms.store.clone();
-    let read = tokio::task::spawn_blocking(move || -> Result<Vec<Entry>, Error> {
-        let mut expander = Expander::new();
-        let mut entries = Vec::new();
-        let mut sequence = 0;
-        loop {
-            // Values refer back, so a page is expanded from the first transition on.
-            let page = store.transitions(id, sequence, PAGE)?;
-            for transition in &page {
-                let own = expander
-                    .feed(&program, transition)
-                    .map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
-                entries.extend(own.into_iter().filter(|e| e.sequence > after));
-                sequence = transition.first + u64::from(transition.count);
+    let rooms = rooms.clone();
+    let read = tokio::task::spawn_blocking(move || entries(&rooms, &program, id, (after, limit)));
+    read.await.map_err(|e| Error::Unavailable(e.to_string()))?
+}
+
+/// Expands from the nearest bookmark on, as values refer back, and leaves one where the next page begins.
+fn entries(
+    rooms: &Rooms,
+    program: &Program,
+    id: ExecutionId,
+    (after, limit): (u64, usize),
+) -> Result<Vec<Entry>, Error> {
+    let Bookmark { mut pos, mut expander, .. } = rooms.bookmarks.take(id, after);
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut mark = None;
+    while entries.len() <= limit {
+        let page = rooms.store.log_rows(id, pos, PAGE)?;
+        let full = page.len() == PAGE;
+        for (at, transition) in page {
+            // The entry behind the page is read too, so the transition that holds it is the next page's first.
+            if mark.is_none() && entries.len() + transition.count as usize >= limit {
+                let expander = expander.clone();
+                mark = Some(Bookmark { execution: id, pos, next: transition.first, expander });
             }
-            if entries.len() > limit || page.len() < PAGE {
-                entries.truncate(limit);
-                return Ok(entries);
+            let own = expander.feed(program, &transition);
+            let own = own.map_err(|e| Error::Unavailable(format!("read the history: {e}")))?;
+            entries.extend(own.into_iter().filter(|entry| entry.sequence > after));
+            pos = at;
+            if entries.len() > limit {
+                break;
             }
         }
-    });
-    read.await.map_err(|e| Error::Unavailable(e.to_string()))?
+        if !full {
+            break;
+        }
+    }
+    mark.into_iter().for_each(|mark| rooms.bookmarks.put(mark));
+    entries.truncate(limit);
+    Ok(entries)
 }

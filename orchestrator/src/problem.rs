@@ -25,7 +25,8 @@ const TYPE: &str = "urn:tidemill:problem:";
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a request is refused, before it is rendered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{detail}")]
 pub struct Problem {
     /// HTTP status.
     pub status: u16,
@@ -173,7 +174,7 @@ impl From<Error> for Problem {
             Error::Conflict { detail, .. } => Problem { detail, ..base },
             Error::Refused(found) => Problem { errors: found.iter().map(Mistake::from).collect(), ..base },
             Error::Input(fault) => Problem { kind: Some(fault.kind.to_string()), ..base },
-            Error::Busy { after, .. } => Problem { after: Some(after), ..base },
+            Error::Busy { after, .. } | Error::Quota { after, .. } => Problem { after: Some(after), ..base },
             Error::Full => Problem { after: Some(Duration::from_secs(5)), ..base },
             _ => base,
         }

@@ -7,6 +7,7 @@ mod plan;
 mod select;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use tokio::sync::watch;
 use crate::buffer::submit;
 use crate::error::Error;
 use crate::rooms::Rooms;
-pub use plan::{Action, Failure, Filter, Plan, Record, State};
+pub use perform::edit;
+pub use plan::{Action, Failure, Filter, Plan, Preview, Record, State};
 use plan::{Step, chunk};
 pub use select::matching;
 
@@ -31,6 +33,8 @@ const STEPS: &str = "batch-steps/";
 struct Live {
     record: Mutex<Record>,
     state: watch::Sender<State>,
+    /// The next chunk may have been taken before a crash, without that being written.
+    doubtful: AtomicBool,
 }
 
 /// All batches of the process.
@@ -62,7 +66,8 @@ impl Batches {
         for (id, body) in works.iter().filter_map(|(id, body)| Some((id.strip_prefix(PREFIX)?, body))) {
             match serde_json::from_slice::<Record>(body) {
                 Ok(record) => {
-                    batches.keep(Record { steps: steps.remove(id).unwrap_or_default().into(), ..record });
+                    let steps = steps.remove(id).unwrap_or_default().into();
+                    batches.keep(Record { steps, ..record }, true);
                 }
                 Err(error) => tracing::error!(%error, %id, "a stored batch cannot be read; it is left alone"),
             }
@@ -70,10 +75,10 @@ impl Batches {
         batches
     }
 
-    fn keep(self: &Arc<Self>, record: Record) {
+    fn keep(self: &Arc<Self>, record: Record, doubtful: bool) {
         let state = watch::Sender::new(record.state);
         let (id, ended) = (record.id.clone(), record.state.ended());
-        let live = Arc::new(Live { record: Mutex::new(record), state });
+        let live = Arc::new(Live { record: Mutex::new(record), state, doubtful: AtomicBool::new(doubtful) });
         self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(id, live.clone());
         if !ended {
             let own = self.clone();
@@ -85,9 +90,9 @@ impl Batches {
         }
     }
 
-    /// How many things a plan would touch.
-    pub async fn count(&self, plan: Plan) -> Result<u64, Error> {
-        Ok(select::steps(&self.rooms, plan).await?.len() as u64)
+    /// What a plan would touch.
+    pub async fn preview(&self, plan: Plan) -> Result<Preview, Error> {
+        select::preview(&self.rooms, plan).await
     }
 
     /// Stores a batch and begins with it.
@@ -100,6 +105,8 @@ impl Batches {
             action: plan.action,
             state: State::Running,
             rate: plan.rate,
+            reason: plan.reason,
+            edit: plan.edit,
             steps: steps.into(),
             next: 0,
             done: 0,
@@ -114,7 +121,7 @@ impl Batches {
         let own = work(PREFIX, &record.id, Some(encoded(&record)?));
         self.write(Class::New, vec![steps, own]).await?;
         self.forget().await;
-        self.keep(record.clone());
+        self.keep(record.clone(), false);
         Ok(record)
     }
 
@@ -190,8 +197,7 @@ impl Batches {
     /// Works until done, cancelled or failed.
     async fn run(&self, live: &Live) -> Result<(), Error> {
         let mut state = live.state.subscribe();
-        let began = crate::clock::tick();
-        let mut taken: u64 = 0;
+        let (mut began, mut taken) = (crate::clock::tick(), 0_u64);
         loop {
             let now = *state.borrow_and_update();
             match now {
@@ -201,6 +207,8 @@ impl Batches {
                     if state.changed().await.is_err() {
                         return Ok(());
                     }
+                    // The time of the pause buys no steps.
+                    (began, taken) = (crate::clock::tick(), 0);
                     continue;
                 }
             }
@@ -217,7 +225,8 @@ impl Batches {
                 }
             }
             taken += chunk.len() as u64;
-            let outcomes = perform::perform(&self.rooms, &self.turn, &record, &chunk).await;
+            let doubtful = live.doubtful.swap(false, Ordering::Relaxed);
+            let outcomes = perform::perform(&self.rooms, &self.turn, (&record, doubtful), &chunk).await;
             let record = {
                 let mut record = live.record.lock().unwrap_or_else(PoisonError::into_inner);
                 record.next += chunk.len();

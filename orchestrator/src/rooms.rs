@@ -8,6 +8,7 @@ use tidemill_engine::Execution;
 use tidemill_store::{Refusal, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::bookmarks::Bookmarks;
 use crate::buffer::Buffers;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::ingress::Ingress;
 use crate::lanes::Lanes;
 use crate::listeners::Listeners;
+use crate::quotas::Quotas;
 use crate::secrets::Secrets;
 use crate::stream::Stream;
 use crate::timers::Timers;
@@ -38,6 +40,8 @@ pub struct Rooms {
     pub ingress: Ingress,
     /// Peak shaving.
     pub buffers: Buffers,
+    /// Quotas of the namespaces.
+    pub quotas: Arc<Quotas>,
     /// Calls of the outside.
     pub dispatch: Dispatch,
     /// Stored timers.
@@ -48,6 +52,10 @@ pub struct Rooms {
     pub waiters: Waiters,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// How often a twoWay source compares its entries with the rules.
+    pub reconcile: std::time::Duration,
+    /// Where histories were read up to.
+    pub bookmarks: Bookmarks,
     /// The post-commit stream.
     pub stream: Stream,
     /// Cancelled when a lane's batch could not be written: the process must end and start again from what is durable.
@@ -72,6 +80,9 @@ impl Rooms {
             (None, Some(first)) => Arc::new(tidemill_engine::birth_of(first).map_err(bad)?),
             (None, None) => return Ok(None),
         };
+        if self.catalog.removing(&birth.namespace) {
+            return Ok(None);
+        }
         let program =
             self.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest).ok_or_else(|| {
                 Error::not_found("workflow revision", format!("{}:{}", birth.workflow, birth.version))

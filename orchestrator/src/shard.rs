@@ -14,7 +14,8 @@ use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
-use tidemill_store::{Create, InboxKey, Part, StateSnapshot};
+use tidemill_store::{Create, InboxKey, Part};
+use tokio::sync::oneshot;
 
 use crate::costs::{Meter, Work};
 use crate::error::Error;
@@ -24,13 +25,13 @@ use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
 mod release;
+mod snapshots;
 mod turn;
 
+use snapshots::Snapshots;
 pub use turn::{Released, create_pending};
 use turn::{Turn, child_ended, tell_parent, tell_trigger};
 
-/// A snapshot of an execution is stored after this many transitions.
-const SNAPSHOT_EVERY: u64 = 64;
 /// Inputs handled in one turn, at most: bounds the batch and the time to the next commit.
 const TURN_INPUTS: usize = 4096;
 /// Log bytes of one turn, at most.
@@ -46,8 +47,7 @@ struct Slot {
     undurable: u32,
     /// Its creation is durable.
     born: bool,
-    /// Transitions at the last stored snapshot.
-    snapshot: u64,
+    snapshots: Snapshots,
     /// Inputs that wait for its birth.
     deferred: Vec<Input>,
 }
@@ -133,11 +133,13 @@ impl Driver {
             Input::Recover(id) => {
                 self.load(id, turn);
             }
+            Input::Forget(namespace, told) => self.forget(&namespace, told, turn),
             Input::Query(id, reply) => match self.slots.get_mut(&id) {
                 // What is shown is durable: a question in between waits for the commit.
                 Some(slot) if !slot.born || slot.undurable > 0 => slot.deferred.push(Input::Query(id, reply)),
                 found => {
-                    let _ = reply.send(found.map(|slot| view(slot)));
+                    let full = found.map(|slot| ExecutionView::in_full(&slot.program, &slot.execution));
+                    let _ = reply.send(full);
                 }
             },
         }
@@ -147,8 +149,9 @@ impl Driver {
     fn start(&mut self, start: Start) {
         let birth = start.birth;
         let id = birth.id;
-        let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
-        else {
+        let removing = self.rooms.catalog.removing(&birth.namespace);
+        let found = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest);
+        let Some(program) = found.filter(|_| !removing) else {
             let _ = start.reply.send(Err(Error::not_found("workflow", &*birth.workflow)));
             return;
         };
@@ -161,7 +164,14 @@ impl Driver {
         let first = engine::transition(&execution, &decision);
         self.lap(Work::Encode);
         let summary = engine::summary(&execution);
-        let slot = Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
+        let slot = Slot {
+            program,
+            execution,
+            undurable: 1,
+            born: false,
+            snapshots: Snapshots::default(),
+            deferred: Vec::new(),
+        };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
@@ -172,6 +182,9 @@ impl Driver {
     }
 
     fn begin(&mut self, id: ExecutionId, birth: Option<Arc<Birth>>, turn: &mut Turn) {
+        if birth.as_ref().is_some_and(|birth| self.rooms.catalog.removing(&birth.namespace)) {
+            return;
+        }
         if !self.slots.contains_key(&id)
             && !self.poisoned.contains(&id)
             && let Some(birth) = birth
@@ -183,8 +196,14 @@ impl Driver {
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot =
-                Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
+            let slot = Slot {
+                program,
+                execution,
+                undurable: 0,
+                born: true,
+                snapshots: Snapshots::default(),
+                deferred: Vec::new(),
+            };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -201,7 +220,9 @@ impl Driver {
 
     fn command(&mut self, command: Command, turn: &mut Turn) {
         let Command { execution: id, verb, reason, key, reply } = command;
-        if self.slots.get(&id).is_some_and(|s| !s.born) {
+        // A repeated signal is answered once the first one is durable.
+        let early = |s: &Slot| !s.born || s.undurable > 0 && repeats(&verb, &s.execution);
+        if self.slots.get(&id).is_some_and(early) {
             let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.deferred.push(again);
@@ -209,15 +230,24 @@ impl Driver {
             return;
         }
         turn.part.inbox_done.extend(key);
+        let mut signal = false;
         let input = match verb {
             Verb::Cancel => engine::Input::Cancel { reason },
             Verb::Suspend => engine::Input::Suspend { reason },
             Verb::Resume => engine::Input::Resume { reason },
             Verb::Retry { input, from } => engine::Input::Retry { input, from, reason },
+            Verb::Signal(event) => {
+                signal = true;
+                engine::Input::Signal(event)
+            }
+            Verb::Callback { visit, answer } => engine::Input::Callback { visit, answer },
         };
         let verdict = self.step(id, input, turn);
         let Some(reply) = reply else { return };
         match verdict {
+            Some(Verdict::Stale) if signal => {
+                let _ = reply.send(Err(Error::conflict(DUPLICATE, "the signal has arrived before")));
+            }
             Some(Verdict::Applied | Verdict::Stale) => turn.released.replies.push(reply),
             Some(Verdict::Refused(why)) => {
                 let _ = reply.send(Err(Error::conflict("state", &*why)));
@@ -242,19 +272,10 @@ impl Driver {
             let transition = engine::transition(&slot.execution, &decision);
             self.meter.lap(&self.rooms.costs, Work::Encode);
             turn.bytes += transition.body.len();
+            turn.part.states.extend(slot.snapshots.after(&slot.execution, transition.body.len()));
             turn.part.transitions.push(transition);
             slot.undurable += 1;
             turn.released.touched.push(id);
-            let folded = slot.execution.transitions();
-            if folded >= slot.snapshot + SNAPSHOT_EVERY && !slot.execution.status().ended() {
-                slot.snapshot = folded;
-                turn.part.states.push(StateSnapshot {
-                    execution: id,
-                    next: slot.execution.next_sequence(),
-                    transitions: folded,
-                    body: slot.execution.snapshot(),
-                });
-            }
         }
         self.effects(id, decision, turn);
         self.deciding = None;
@@ -290,7 +311,12 @@ impl Driver {
                 let prepared = engine::prepare(&slot.program, &slot.execution, visit, &secrets);
                 self.meter.lap(&self.rooms.costs, Work::Arguments);
                 match prepared {
-                    Ok(order) => turn.released.orders.push(order),
+                    Ok(mut order) => {
+                        if let Some(version) = self.rooms.dispatch.choose(&mut order) {
+                            self.step(id, engine::Input::Chosen { visit, version }, turn);
+                        }
+                        turn.released.orders.push(order);
+                    }
                     Err(fault) => {
                         turn.released
                             .pushes
@@ -320,9 +346,11 @@ impl Driver {
                 turn.released.pushes.push((child, Input::Command(Box::new(command))));
             }
             Effect::Emit(event) => {
-                let namespace = slot.execution.birth().namespace.clone();
-                let now = self.now();
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, now);
+                let birth = slot.execution.birth().clone();
+                // A listen takes what was accepted after its execution began: also what that emits in its first instant.
+                let began = slot.execution.started().map_or(0, |at| at.0);
+                let at = self.now().max(Time(began + 1));
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &birth, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -331,6 +359,9 @@ impl Driver {
                 turn.released.ended.push(view(slot));
                 tell_parent(&birth, &ended, turn);
                 tell_trigger(&birth, ended, self.now(), turn);
+            }
+            Effect::LimitMet(limit) => {
+                metrics::counter!("tidemill_limit_met_total", "limit" => limit).increment(1);
             }
         }
     }
@@ -345,6 +376,7 @@ impl Driver {
             child_ended(Parent { execution: id, visit, awaited }, child, &ended, turn);
             return;
         };
+        let path = self.slots.get(&id).map(|slot| slot.execution.birth().path.clone()).unwrap_or_default();
         let birth = Arc::new(Birth {
             id: child,
             namespace,
@@ -356,6 +388,7 @@ impl Driver {
             cause: None,
             parent: Some(Parent { execution: id, visit, awaited }),
             tags: Vec::new(),
+            path,
         });
         turn.creates.push(Part::Create(Box::new(create_pending(&program, &birth))));
         turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
@@ -379,8 +412,8 @@ impl Driver {
         };
         let resumed = engine::resume(&program, &execution);
         let pending = execution.status() == Status::Pending;
-        let snapshot = execution.transitions();
-        let slot = Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
+        let snapshots = Snapshots::from(execution.transitions());
+        let slot = Slot { program, execution, undurable: 0, born: true, snapshots, deferred: Vec::new() };
         self.slots.insert(id, slot);
         turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
         turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
@@ -399,6 +432,26 @@ impl Driver {
         Some(())
     }
 
+    /// Drops the executions of a namespace that is being removed: their calls are cut off, their timers cleared. Their
+    /// inputs find nothing any more.
+    fn forget(&mut self, namespace: &Namespace, told: oneshot::Sender<()>, turn: &mut Turn) {
+        let own = self.slots.iter().filter(|(_, slot)| slot.execution.birth().namespace == *namespace);
+        for id in own.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(slot) = self.slots.remove(&id) else { continue };
+            let open = engine::resume(&slot.program, &slot.execution);
+            let clear: Vec<_> = open.due.into_iter().map(DueChange::Clear).collect();
+            turn.released.due.extend(clear.iter().copied());
+            turn.part.due.extend(clear);
+            for effect in open.effects {
+                if let Effect::Call { visit, .. } = effect {
+                    turn.released.aborts.push((id, visit));
+                }
+            }
+        }
+        self.submit(std::mem::take(turn));
+        let _ = told.send(());
+    }
+
     /// Whether a pending execution waits in a buffer, which alone may let it begin.
     fn buffered(&self, id: ExecutionId) -> bool {
         let cause = self.slots.get(&id).and_then(|s| s.execution.birth().cause.as_ref());
@@ -411,6 +464,13 @@ impl Driver {
         self.slots.retain(|_, s| s.undurable > 0 || !s.born || !idle(s.execution.status()));
         metrics::counter!("tidemill_evicted_executions_total").increment((before - self.slots.len()) as u64);
     }
+}
+
+/// Code of the conflict that a repeated signal is.
+pub(crate) const DUPLICATE: &str = "duplicate-signal";
+
+fn repeats(verb: &Verb, execution: &Execution) -> bool {
+    matches!(verb, Verb::Signal(event) if execution.has_signal(event))
 }
 
 struct Child {

@@ -1,6 +1,10 @@
 //! The supervisor of sources: each enabled source of a kind that runs has one task; it is started again with back-off
 //! and jitter, stopped when paused, changed or deleted. Knows no protocol.
 
+mod door;
+mod gate;
+mod gauge;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,174 +13,57 @@ use std::time::Duration;
 
 use tidemill_connectors as connectors;
 use tidemill_connectors::registry::Lookup;
-use tidemill_connectors::{Arrivals, BoxFuture, Context, Receipt, Refused, SourceError};
+use tidemill_connectors::{Context, Rules, SourceError};
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::manifest::{self, Manifest};
-use tidemill_store::{Checkpoint, DefinitionKind};
+use tidemill_store::DefinitionKind;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::ManifestEntry;
+use crate::catalog::{ManifestEntry, Space};
 use crate::deliveries::blocking;
-use crate::error::Error;
-use crate::ingress::Offer;
+use crate::relations;
 use crate::rooms::Rooms;
+use door::Door;
+pub use gate::{Closed, Gate, Permit};
+pub use gauge::{Gauge, SourceStatus, State, Trouble};
 
 /// First and longest delay before a failed source is started again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
-
-/// How a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Being started.
-    Starting,
-    /// Connected and reading.
-    Running,
-    /// Paused by an operator or disabled.
-    Paused,
-    /// Working, with trouble that it is mending.
-    Degraded,
-    /// Failed for good until it is changed.
-    Failed,
-    /// Stopped.
-    Stopped,
-}
-
-impl State {
-    /// The word of the API.
-    pub fn word(self) -> &'static str {
-        match self {
-            State::Starting => "starting",
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Degraded => "degraded",
-            State::Failed => "failed",
-            State::Stopped => "stopped",
-        }
-    }
-}
-
-/// A source's last trouble.
-#[derive(Clone, Debug)]
-pub struct Trouble {
-    /// When.
-    pub at: Time,
-    /// Stable code.
-    pub code: Arc<str>,
-    /// What happened.
-    pub message: Arc<str>,
-    /// What to do.
-    pub help: Arc<str>,
-}
-
-/// What a source tells of itself.
-#[derive(Clone, Debug)]
-pub struct SourceStatus {
-    /// State.
-    pub state: State,
-    /// Since when.
-    pub since: Time,
-    /// When its last event was accepted.
-    pub last_event_at: Option<Time>,
-    /// Records behind, when the kind can tell.
-    pub lag: Option<u64>,
-    /// Events accepted since the process began.
-    pub accepted: u64,
-    /// Duplicates since the process began.
-    pub duplicates: u64,
-    /// Errors since the process began.
-    pub errors: u64,
-    /// The last one.
-    pub last_error: Option<Trouble>,
-}
-
-/// One source's counters and state, shared with its task.
-pub struct Gauge {
-    clock: crate::clock::Clock,
-    status: Mutex<SourceStatus>,
-}
-
-impl Gauge {
-    fn new(clock: crate::clock::Clock, state: State) -> Gauge {
-        let since = clock();
-        let status = SourceStatus {
-            state,
-            since,
-            last_event_at: None,
-            lag: None,
-            accepted: 0,
-            duplicates: 0,
-            errors: 0,
-            last_error: None,
-        };
-        Gauge { clock, status: Mutex::new(status) }
-    }
-
-    fn with(&self, change: impl FnOnce(&mut SourceStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn turn(&self, state: State) {
-        let now = (self.clock)();
-        self.with(|s| {
-            if s.state != state {
-                s.state = state;
-                s.since = now;
-            }
-        });
-    }
-
-    fn trouble(&self, code: &str, message: &str, help: &str) {
-        let at = (self.clock)();
-        self.with(|s| {
-            s.errors += 1;
-            s.last_error =
-                Some(Trouble { at, code: code.into(), message: message.into(), help: help.into() });
-        });
-    }
-
-    /// Its state now.
-    pub fn state(&self) -> State {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).state
-    }
-
-    /// Counts accepted events.
-    pub fn counted(&self, receipt: &Receipt) {
-        let now = (self.clock)();
-        self.with(|s| {
-            s.accepted += receipt.accepted as u64;
-            s.duplicates += receipt.duplicates as u64;
-            if receipt.accepted > 0 {
-                s.last_event_at = Some(now);
-            }
-        });
-    }
-}
-
-impl connectors::Health for Gauge {
-    fn running(&self) {
-        self.turn(State::Running);
-    }
-
-    fn degraded(&self, code: &str, message: &str, help: &str) {
-        self.turn(State::Degraded);
-        self.trouble(code, message, help);
-    }
-
-    fn lag(&self, records: u64) {
-        self.with(|s| s.lag = Some(records));
-    }
-
-    fn poison(&self, message: &str) {
-        self.trouble("poison-record", message, "the record was set aside; the others go on");
-    }
-}
+/// How often a source looks again for a secret or a connection that it lacks.
+const LACKING: Duration = Duration::from_secs(5);
 
 struct Running {
     generation: u64,
-    active: bool,
+    mode: Mode,
+    rules: watch::Sender<Rules>,
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
     gauge: Arc<Gauge>,
+}
+
+/// How a source runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Events come in.
+    Open,
+    /// To clear up at the source alone: something of it is being deleted.
+    Clearing,
+    /// Not at all.
+    Off,
+}
+
+impl Mode {
+    fn of(space: &Space, entry: &ManifestEntry) -> Mode {
+        let name = &entry.definition.name;
+        if active(entry) && !space.is_deleting(DefinitionKind::Source, name) {
+            Mode::Open
+        } else if relations::must_clear(space, name) {
+            Mode::Clearing
+        } else {
+            Mode::Off
+        }
+    }
 }
 
 type Key = (Namespace, Arc<str>);
@@ -186,12 +73,14 @@ type Key = (Namespace, Arc<str>);
 pub struct Sources {
     running: Mutex<HashMap<Key, Running>>,
     restarts: AtomicU64,
+    /// Told when a source has compared its entries with the rules.
+    pub(crate) told: Arc<Notify>,
 }
 
 impl Sources {
     /// How a source is.
     pub fn status(&self, namespace: &Namespace, name: &str) -> Option<SourceStatus> {
-        self.gauge(namespace, name).map(|g| g.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.gauge(namespace, name).map(|gauge| gauge.status())
     }
 
     /// A source's counters, for routes that accept on its behalf.
@@ -202,50 +91,70 @@ impl Sources {
 
     /// Starts, stops and restarts so that what runs is what the catalog says.
     pub fn sync(self: &Arc<Self>, rooms: &Arc<Rooms>) {
-        let mut wanted: BTreeMap<Key, ManifestEntry> = BTreeMap::new();
+        let mut wanted: BTreeMap<Key, (ManifestEntry, Mode, Rules)> = BTreeMap::new();
         for (namespace, space) in rooms.catalog.spaces() {
             for entry in space.manifests(DefinitionKind::Source) {
-                wanted.insert((namespace.clone(), entry.definition.name.clone()), entry.clone());
+                let mode = Mode::of(&space, entry);
+                let name = entry.definition.name.clone();
+                let rules = relations::rules(&space, &name, mode == Mode::Open);
+                wanted.insert((namespace.clone(), name), (entry.clone(), mode, rules));
             }
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|key, source| {
-            let keep = wanted
-                .get(key)
-                .is_some_and(|e| e.definition.generation == source.generation && active(e) == source.active);
+            let keep = wanted.get(key).is_some_and(|(entry, mode, _)| {
+                entry.definition.generation == source.generation && *mode == source.mode
+            });
             if !keep {
                 source.stop.cancel();
             }
             keep
         });
-        for (key, entry) in wanted {
-            if let Entry::Vacant(vacant) = running.entry(key) {
-                let source = self.launch(rooms, vacant.key(), &entry);
-                vacant.insert(source);
+        for (key, (entry, mode, rules)) in wanted {
+            match running.entry(key) {
+                Entry::Vacant(vacant) => {
+                    let source = self.launch(rooms, vacant.key(), &entry, (mode, rules));
+                    vacant.insert(source);
+                }
+                Entry::Occupied(own) => {
+                    own.get().rules.send_if_modified(|now| std::mem::replace(now, rules.clone()) != rules);
+                }
             }
         }
     }
 
-    fn launch(self: &Arc<Self>, rooms: &Arc<Rooms>, key: &Key, entry: &ManifestEntry) -> Running {
-        let active = active(entry);
+    fn launch(
+        self: &Arc<Self>,
+        rooms: &Arc<Rooms>,
+        key: &Key,
+        entry: &ManifestEntry,
+        (mode, rules): (Mode, Rules),
+    ) -> Running {
         let stop = CancellationToken::new();
-        let state = if active { State::Starting } else { State::Paused };
-        let gauge = Arc::new(Gauge::new(rooms.clock.clone(), state));
+        let state = if mode == Mode::Open { State::Starting } else { State::Paused };
+        let limits = match &*entry.manifest {
+            Manifest::Source(spec) => spec.limits,
+            _ => manifest::SourceLimits::default(),
+        };
+        let gauge = Arc::new(Gauge::new(rooms.clock.clone(), state, (limits, self.told.clone())));
+        let rules = watch::Sender::new(rules);
         let task = match &*entry.manifest {
-            Manifest::Source(spec) if active => {
+            Manifest::Source(spec) if mode != Mode::Off => {
                 let supervised = Supervised {
                     rooms: rooms.clone(),
                     sources: self.clone(),
                     key: key.clone(),
                     spec: (**spec).clone(),
+                    since: entry.definition.at,
                     stop: stop.clone(),
                     gauge: gauge.clone(),
+                    rules: rules.subscribe(),
                 };
                 Some(tokio::spawn(supervised.run()))
             }
             _ => None,
         };
-        Running { generation: entry.definition.generation, active, stop, task, gauge }
+        Running { generation: entry.definition.generation, mode, rules, stop, task, gauge }
     }
 
     /// Stops all and waits for them, at most `limit`.
@@ -276,8 +185,10 @@ struct Supervised {
     sources: Arc<Sources>,
     key: Key,
     spec: manifest::Source,
+    since: Time,
     stop: CancellationToken,
     gauge: Arc<Gauge>,
+    rules: watch::Receiver<Rules>,
 }
 
 impl Supervised {
@@ -302,8 +213,13 @@ impl Supervised {
                     tracing::warn!(source = %self.key.1, code = %error.code, message = %error.message, "a source failed");
                     if error.permanent {
                         self.gauge.turn(State::Failed);
-                        self.stop.cancelled().await;
-                        break;
+                        // Secrets and connections come without a change of the source.
+                        if !error.code.starts_with("secret-") && &*error.code != "connection-absent" {
+                            self.stop.cancelled().await;
+                            break;
+                        }
+                        let _ = tokio::time::timeout(LACKING, self.stop.cancelled()).await;
+                        continue;
                     }
                     self.gauge.turn(State::Degraded);
                     failures = if began.elapsed() > BACK_OFF.1 { 1 } else { failures + 1 };
@@ -336,11 +252,18 @@ impl Supervised {
         let context = Context {
             namespace,
             name,
-            ingress: Arc::new(Door { rooms: self.rooms.clone(), gauge: self.gauge.clone() }),
+            ingress: Arc::new(Door {
+                rooms: self.rooms.clone(),
+                sources: self.sources.clone(),
+                gauge: self.gauge.clone(),
+            }),
             positions: saved.into_iter().map(|c| (c.partition, c.value)).collect(),
             stop: self.stop.clone(),
             health: self.gauge.clone(),
             clock: self.rooms.clock.clone(),
+            since: self.since,
+            rules: self.rules.clone(),
+            reconcile: self.rooms.reconcile,
         };
         source.run(context).await.map(Some)
     }
@@ -364,51 +287,22 @@ pub fn route(
     with_lookup(rooms, namespace, |lookup| connectors::registry::route(spec, lookup))
 }
 
+/// The hook of a source that its other end calls; none for other kinds. Secrets are read now.
+pub fn hook(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    spec: &manifest::Source,
+) -> Result<Option<connectors::minio::Hook>, SourceError> {
+    with_lookup(rooms, namespace, |lookup| connectors::registry::hook(spec, lookup))
+}
+
 fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Lookup<'_>) -> T) -> T {
     let secrets = rooms.secrets.of(namespace);
     let space = rooms.catalog.space(namespace);
     let secret = |name: &str| tidemill_dsl::expr::Arguments::get(&secrets, name);
     let connection = |name: &str| match &*space.manifest(DefinitionKind::Connection, name)?.manifest {
-        Manifest::Connection(connection) => match &connection.kind {
-            manifest::ConnectionKind::Kafka(kafka) => Some(kafka.clone()),
-        },
+        Manifest::Connection(connection) => Some(connection.kind.clone()),
         _ => None,
     };
     build(&Lookup { secret: &secret, connection: &connection })
-}
-
-/// The ingress as a connector sees it.
-struct Door {
-    rooms: Arc<Rooms>,
-    gauge: Arc<Gauge>,
-}
-
-impl connectors::Ingress for Door {
-    fn accept(&self, arrivals: Arrivals) -> BoxFuture<'_, Result<Receipt, Refused>> {
-        Box::pin(async move {
-            let checkpoints = arrivals
-                .positions
-                .into_iter()
-                .map(|(partition, value)| Checkpoint { source: arrivals.source.clone(), partition, value })
-                .collect();
-            let offer = Offer {
-                namespace: arrivals.namespace,
-                binding: arrivals.source,
-                events: arrivals.events,
-                checkpoints,
-                dedupe: arrivals.dedupe,
-                patient: true,
-            };
-            let receipts =
-                self.rooms.ingress.accept(&self.rooms, offer).await.map_err(|error| refused(&error))?;
-            let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-            let receipt = Receipt { accepted: receipts.len() - duplicates, duplicates };
-            self.gauge.counted(&receipt);
-            Ok(receipt)
-        })
-    }
-}
-
-fn refused(error: &Error) -> Refused {
-    Refused::Busy(error.to_string().into())
 }

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::costs::Work;
 use crate::error::Error;
 use crate::hall::Hall;
+use crate::relations;
 
 /// Buckets of everything measured in seconds.
 const SECONDS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -102,6 +103,13 @@ fn observe(hall: &Hall) {
         counter.absolute(rooms.costs.micros(work));
     }
     for (namespace, space) in rooms.catalog.spaces() {
+        for trigger in space.triggers().filter(|trigger| trigger.spec.source.is_some()) {
+            let (state, observed) = relations::sync(&space, &hall.sources, trigger);
+            let labels = [("namespace", namespace.to_string()), ("trigger", trigger.name.to_string())];
+            gauge!("tidemill_trigger_in_sync", &labels).set(if state == "inSync" { 1.0 } else { 0.0 });
+            gauge!("tidemill_trigger_generation_lag", &labels)
+                .set(trigger.generation.saturating_sub(observed) as f64);
+        }
         for trigger in space.triggers().filter(|trigger| trigger.buffered()) {
             let (waiting, in_flight) = rooms.buffers.depth(&namespace, &trigger.name);
             let labels = [("namespace", namespace.to_string()), ("trigger", trigger.name.to_string())];

@@ -36,7 +36,7 @@ pub struct ExecutionView {
     pub trigger: Option<Arc<str>>,
     /// Binding, source and id of the causing event.
     pub event: Option<(Arc<str>, Arc<str>, Arc<str>)>,
-    /// Attempt of the delivery.
+    /// Attempt of the delivery; 1 without one.
     pub attempt: u32,
     /// Parent.
     pub parent: Option<Parent>,
@@ -62,7 +62,7 @@ impl ExecutionView {
             result: row.result,
             trigger: row.trigger,
             event: row.event,
-            attempt: row.attempt,
+            attempt: row.attempt.max(1),
             parent: row.parent,
             tags: row.tags,
             waiting_for: Vec::new(),
@@ -91,5 +91,14 @@ impl ExecutionView {
             tags: birth.tags.clone(),
             waiting_for: execution.waiting_for(program),
         }
+    }
+
+    /// The same with whom its open calls call: for those who ask why it does not go on.
+    pub fn in_full(program: &Program, execution: &Execution) -> ExecutionView {
+        let mut view = ExecutionView::of_execution(program, execution);
+        for wait in &mut view.waiting_for {
+            wait.callee = tidemill_engine::callee(program, execution, wait.visit);
+        }
+        view
     }
 }

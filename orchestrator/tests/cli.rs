@@ -163,10 +163,17 @@ fn help() {
       dead-letter  Dead letters: deliveries that failed for good
       buffer       Buffers of triggers
       event        Events
+      batch        Batches: bulk work that the server does
+      tail         Follow what happens on the server
+      export       Print every definition of the namespace, to be applied again
       secret       Secrets: written, never read back
       explain      Explain the code of a diagnostic
       healthcheck  Ask whether the server is ready; exit code 0 or 7
+      doctor       Look at what a server needs on this machine, with help for what is wrong
+      backup       Backups of the store of this machine
+      store        The store of this machine
       completion   Print the completion script of a shell
+      man          Print the manual page, or write one for every command
       config       The configuration
       help         Print this message or the help of the given subcommand(s)
 

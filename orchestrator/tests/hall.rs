@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill::apply;
+use tidemill::clock::Clock;
 use tidemill::config::Config;
 use tidemill::hall::Hall;
 use tidemill::ingress::Offer;
 use tidemill::operations::{self, StartRequest};
 use tidemill_dsl::event::Event;
+use tidemill_dsl::ids::Time;
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Ended, Status};
 use tidemill_store::{DeadQuery, ExecutionQuery, MemoryStore, Read, Store};
@@ -45,6 +47,11 @@ document: {dsl: '1.0.3', namespace: default, name: pure, version: '1.0.0'}
 do:
   - count: {for: {each: n, in: '${ [range(100)] }'}, do: [{add: {set: '${ $n }'}}]}
 ---
+document: {dsl: '1.0.3', namespace: default, name: echoing, version: '1.0.0'}
+do:
+  - tell: {emit: {event: {with: {type: own, data: 5}}}}
+  - hear: {listen: {to: {one: {with: {type: own}}}}}
+---
 document: {dsl: '1.0.3', namespace: default, name: broken, version: '1.0.0'}
 do:
   - one: {raise: {error: {type: https://example.com/broken, status: 400, title: Broken}}}
@@ -66,13 +73,17 @@ spec: {filters: [{exact: {type: bad}}], target: {workflow: broken}}
 ";
 
 async fn prepared(store: Arc<dyn Store>, dir: &Path) -> Hall {
+    prepared_at(store, dir, tidemill::clock::system()).await
+}
+
+async fn prepared_at(store: Arc<dyn Store>, dir: &Path, clock: Clock) -> Hall {
     let config = Config::new(dir.to_owned());
-    let hall = Hall::open(&config, store, tidemill::clock::system()).await.unwrap();
+    let hall = Hall::open(&config, store, clock).await.unwrap();
     let namespace = "default".into();
     let request =
         apply::Request { namespace: &namespace, text: SET, dry_run: false, expected: None, matching: None };
     let outcome = apply::apply(&hall.rooms, request).await.unwrap();
-    assert_eq!(outcome.results.len(), 8);
+    assert_eq!(outcome.results.len(), 9);
     hall
 }
 
@@ -106,6 +117,16 @@ async fn ten_calls_are_eleven_transitions_and_a_hundred_pure_tasks_are_one() {
     check_transitions("pure", Value::Null, Value::from(99), 1).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_execution_hears_what_it_emits_in_its_first_millisecond() {
+    let dir = tempfile::tempdir().unwrap();
+    let still: Clock = Arc::new(|| Time(1_764_000_000_000));
+    let hall = prepared_at(Arc::new(MemoryStore::new()), dir.path(), still).await;
+    let view = operations::start(&hall.rooms, start("echoing", Value::Null)).await.unwrap();
+    assert_eq!(view.result, Some(Ended::Completed(Value::array([Value::from(5)]))));
+    hall.stop().await;
+}
+
 fn event(id: u32, kind: &str) -> Event {
     let text = format!(
         r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"{kind}","subject":"s{}","data":{{"n":{id}}}}}"#,
@@ -128,6 +149,7 @@ async fn events_start_executions_with_and_without_a_buffer() {
         binding: "".into(),
         events,
         checkpoints: vec![],
+        marks: vec![],
         dedupe: true,
         patient: true,
     };

@@ -60,6 +60,14 @@ pub(crate) fn variables(order: &Order) -> Vec<(&'static str, String)> {
     VARIABLES.into_iter().zip(values).collect()
 }
 
+/// The path of the API under which a partner ends the task later: `/complete` or `/fail` follows it.
+pub(crate) fn callback(order: &Order) -> String {
+    let mut path = String::from("/v1/namespaces/");
+    ascii(&order.namespace, &mut path);
+    let _ = write!(path, "/executions/{}/tasks/{}", order.execution, order.visit);
+    path
+}
+
 /// Sets the header fields; all of them are visible ASCII. The values share one buffer: a copy costs next to nothing.
 pub(crate) fn insert(order: &Order, headers: &mut HeaderMap) {
     let (text, ends) = fields(order);

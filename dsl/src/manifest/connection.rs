@@ -25,6 +25,8 @@ pub struct Connection {
 pub enum ConnectionKind {
     /// A Kafka cluster.
     Kafka(KafkaConnection),
+    /// A MinIO server, or another that speaks S3.
+    Minio(MinioConnection),
 }
 
 /// Fields in place, or the name of a Connection that has them.
@@ -34,6 +36,19 @@ pub enum Link<T> {
     Inline(T),
     /// `connection: NAME`.
     Named(Arc<str>),
+}
+
+/// How to reach a server that speaks S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinioConnection {
+    /// `http://host:port` or `https://host:port`, without a path.
+    pub endpoint: Arc<str>,
+    /// The region requests are signed for; none: `us-east-1`.
+    pub region: Option<Arc<str>>,
+    /// The secret with `accessKey` and `secretKey`.
+    pub credentials: Arc<str>,
+    /// Whether the bucket stands in the path; otherwise it is the first label of the host.
+    pub path_style: bool,
 }
 
 /// How to reach a Kafka cluster.
@@ -152,15 +167,45 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Connection> {
     let kind = read::one_of(&mut reader, &KINDS, "the kind of connection");
     reader.finish();
     let (kind, place) = kind?;
-    if kind != "kafka" {
+    if !matches!(kind, "kafka" | "minio") {
         let message = format!("connections of kind {kind} are not supported by this release");
         sink.push(read::explained(place.key_error(codes::LATER_CONNECTION, message)));
         return None;
     }
-    let mut reader = open(place, sink, "a Kafka connection")?;
-    let kafka = read_kafka(&mut reader);
+    let mut reader = open(place, sink, "a connection")?;
+    let kind = match kind {
+        "kafka" => read_kafka(&mut reader).map(ConnectionKind::Kafka),
+        _ => read_minio(&mut reader).map(ConnectionKind::Minio),
+    };
     reader.finish();
-    Some(Connection { meta: head.meta, kind: ConnectionKind::Kafka(kafka?), raw: head.raw })
+    Some(Connection { meta: head.meta, kind: kind?, raw: head.raw })
+}
+
+/// The fields that a MinIO connection and a MinIO source share.
+pub(super) fn read_minio(reader: &mut Reader) -> Option<MinioConnection> {
+    let sink = reader.sink();
+    let endpoint = reader.need("endpoint").and_then(|place| endpoint(&place, sink));
+    let region = reader.take("region").map(|place| read::some_text(&place, sink));
+    let credentials = reader.need("credentials").and_then(|place| read::secret(&place, sink));
+    let path_style = reader.flag("pathStyle", true);
+    let region = match region {
+        Some(region) => Some(region?),
+        None => None,
+    };
+    Some(MinioConnection { endpoint: endpoint?, region, credentials: credentials?, path_style })
+}
+
+/// An http or https URL without a path; `host:port` alone is http.
+fn endpoint(place: &Place, sink: &Sink) -> Option<Arc<str>> {
+    let text = place.text(sink)?;
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", &text));
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let good = matches!(scheme, "http" | "https")
+        && matches!(read::address(authority), Some((host, port)) if !host.is_empty() && port != Some(0));
+    if good {
+        return Some(format!("{scheme}://{authority}").into());
+    }
+    read::wrong(place, sink, codes::ENDPOINT, &format!("`{text}` is no endpoint"))
 }
 
 /// The fields that a Kafka connection and a Kafka source share.

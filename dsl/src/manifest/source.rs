@@ -5,6 +5,7 @@
 mod cron;
 mod http;
 mod kafka;
+mod minio;
 mod overrides;
 
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 pub use cron::{CatchUp, CronSource, Dialect};
 pub use http::{HmacScheme, HttpAuth, HttpSource, Respond};
 pub use kafka::{Format, KafkaSource, Start};
+pub use minio::{MinioSource, MinioVia};
 pub use overrides::{EventOverrides, OverrideError};
 
 use super::{Head, Integration, Metadata, Raw, Reference, codes, open, read};
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::duration::Rate;
 use crate::reader::{Place, Sink};
 
@@ -37,6 +39,7 @@ pub struct Source {
     /// As written.
     pub raw: Raw,
     connection: Option<(Arc<str>, Span)>,
+    carrier: Option<Span>,
 }
 
 /// How much a source may bring.
@@ -57,6 +60,8 @@ pub enum SourceKind {
     Cron(CronSource),
     /// Records of topics.
     Kafka(KafkaSource),
+    /// Objects of a bucket.
+    Minio(MinioSource),
 }
 
 impl SourceKind {
@@ -66,6 +71,7 @@ impl SourceKind {
             SourceKind::Http(_) => "http",
             SourceKind::Cron(_) => "cron",
             SourceKind::Kafka(_) => "kafka",
+            SourceKind::Minio(_) => "minio",
         }
     }
 
@@ -73,6 +79,7 @@ impl SourceKind {
     pub fn integration(&self) -> Integration {
         match self {
             SourceKind::Http(_) | SourceKind::Cron(_) | SourceKind::Kafka(_) => Integration::OneWay,
+            SourceKind::Minio(minio) => minio.via.integration(),
         }
     }
 }
@@ -99,10 +106,15 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
     reader.finish();
     let (kind, place) = kind?;
     let connection = place.node.get("connection").map(|node| node.span).unwrap_or_default();
+    let mut carrier = None;
     let kind = match kind {
         "http" => http::read(place, sink, &head.meta).map(SourceKind::Http),
         "cron" => cron::read(place, sink).map(SourceKind::Cron),
         "kafka" => kafka::read(place, sink, &head.meta).map(SourceKind::Kafka),
+        "minio" => minio::read(place, sink, &head.meta).map(|(minio, found)| {
+            carrier = found;
+            SourceKind::Minio(minio)
+        }),
         later => {
             let message = format!("sources of kind {later} are not supported by this release");
             sink.push(read::explained(place.key_error(codes::LATER_SOURCE, message)));
@@ -110,7 +122,8 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
         }
     }?;
     let connection = match &kind {
-        SourceKind::Kafka(KafkaSource { connection: super::Link::Named(name), .. }) => {
+        SourceKind::Kafka(KafkaSource { connection: super::Link::Named(name), .. })
+        | SourceKind::Minio(MinioSource { connection: super::Link::Named(name), .. }) => {
             Some((name.clone(), connection))
         }
         _ => None,
@@ -125,18 +138,48 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
         kind,
         raw: head.raw,
         connection,
+        carrier,
     })
 }
 
 impl Source {
+    /// The Source whose records carry its events, by kind and name; none for those that come by themselves.
+    pub fn carrier(&self) -> Option<(&'static str, &Arc<str>)> {
+        match &self.kind {
+            SourceKind::Minio(MinioSource { via: MinioVia::Carried { bus, source }, .. }) => {
+                Some((bus, source))
+            }
+            _ => None,
+        }
+    }
+
+    /// A carrier of another kind than stated is an error; one that is absent is a reference's.
+    pub fn check_carrier(&self, found: &Source) -> Option<Diagnostic> {
+        let (bus, name) = self.carrier()?;
+        let message = format!("the source `{name}` is of kind {}, not {bus}", found.kind.name());
+        let place = Diagnostic::error(codes::CARRIER, self.carrier.unwrap_or_default(), message);
+        (found.kind.name() != bus).then(|| read::explained(place.at(self.carrier_pointer(bus))))
+    }
+
+    fn carrier_pointer(&self, bus: &str) -> String {
+        format!("/spec/{}/via/{bus}/source", self.kind.name())
+    }
+
     pub(super) fn references(&self) -> Vec<Reference> {
-        let reference = |(name, span): &(Arc<str>, Span)| Reference {
+        let connection = |(name, span): &(Arc<str>, Span)| Reference {
             kind: "Connection",
             name: name.clone(),
             version: None,
             span: *span,
             pointer: format!("/spec/{}/connection", self.kind.name()),
         };
-        self.connection.iter().map(reference).collect()
+        let carrier = |(bus, name): (&'static str, &Arc<str>)| Reference {
+            kind: "Source",
+            name: name.clone(),
+            version: None,
+            span: self.carrier.unwrap_or_default(),
+            pointer: self.carrier_pointer(bus),
+        };
+        self.connection.iter().map(connection).chain(self.carrier().map(carrier)).collect()
     }
 }

@@ -1,9 +1,11 @@
-//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, I1, W12 in small, start-up and size.
+//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, W9, I1, W12 in small, backlog, lists, start-up and size.
 #![allow(clippy::print_stdout, reason = "the figures are this module's output")]
 
 mod backlog;
+mod fanout;
 mod figures;
 mod ingest;
+mod lists;
 mod load;
 mod player;
 mod replay;
@@ -24,7 +26,7 @@ pub struct Options {
     pub workloads: Vec<String>,
     /// Length of a measured round.
     pub seconds: u64,
-    /// Deliveries of the backlog workload.
+    /// Deliveries of the backlog workload, executions of the lists.
     pub entries: u64,
     /// Where the data folders are made: a real disk.
     pub dir: PathBuf,
@@ -86,11 +88,17 @@ pub async fn run(options: &Options) {
     if options.wants("w6") {
         seq10::open_loop(options).await;
     }
+    if options.wants("w9") {
+        fanout::run(options).await;
+    }
     if options.wants("i1") {
         ingest::run(options).await;
     }
     if options.wants("backlog") {
         backlog::run(options).await;
+    }
+    if options.wants("lists") {
+        lists::run(options).await;
     }
     if options.wants("w12") {
         seq10::retained(options).await;

@@ -119,6 +119,7 @@ fn create(row: ExecutionRow, first: Transition) -> Part {
         cause: None,
         parent: None,
         tags: row.tags,
+        path: Vec::new(),
     };
     Part::Create(Box::new(Create { birth: Arc::new(birth), first, summary, key: None }))
 }

@@ -56,7 +56,14 @@ pub(super) async fn runs(
     closed_loop(address, connections, length, 200, move || bytes.clone()).await
 }
 
-async fn measured(options: &Options, server: &Server, name: &str, workflow: &str, connections: usize) -> f64 {
+/// One round of W1 over a workflow of ten steps; gives steps per second.
+pub(super) async fn measured(
+    options: &Options,
+    server: &Server,
+    name: &str,
+    workflow: &str,
+    connections: usize,
+) -> f64 {
     runs(server.address, workflow, connections, Duration::from_secs(2)).await;
     let before = Reading::take(server, &options.dir).await;
     let began = Instant::now();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidemill_dsl::ids::{ExecutionId, Time};
-use tidemill_dsl::order::{Call, Order, Outcome};
+use tidemill_dsl::order::{Call, Masks, Order, Outcome};
 use tidemill_dsl::value::Value;
 use tidemill_workers::process::{OneShot, ProcessConfig, Resident};
 use tidemill_workers::{Clock, Function};
@@ -52,6 +52,7 @@ async fn call(function: &impl Function, visit: u32, input: Value) {
         task: "/do/0/a".into(),
         deadline: None,
         what: Call::Function { name: "f".into(), version: "latest".into(), input },
+        masks: Masks::default(),
     };
     if let Outcome::Failed(fault) = function.call(order, CancellationToken::new()).await {
         panic!("a call failed: {fault}");

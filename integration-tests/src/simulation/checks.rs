@@ -120,6 +120,8 @@ impl World {
                 Awaited::Call => {
                     attempts.map(|call| (row.id, call.visit, call.attempt)).any(|call| self.is_flying(call))
                 }
+                // No partner of the simulation answers later.
+                Awaited::Callback => false,
                 Awaited::Timer(at) | Awaited::Retry(at) => {
                     due.iter().any(|due| due.visit == one.visit && due.at == *at)
                 }

@@ -18,6 +18,8 @@ struct State {
     /// Calls are answered while this is true.
     open: watch::Sender<bool>,
     calls: Mutex<Vec<String>>,
+    /// The path each call may be answered under.
+    callbacks: Mutex<Vec<String>>,
     /// Calls whose body holds one of these words are answered with 500.
     failing: Mutex<BTreeSet<String>>,
 }
@@ -28,6 +30,7 @@ impl Responder {
         let state = Arc::new(State {
             open: watch::channel(true).0,
             calls: Mutex::default(),
+            callbacks: Mutex::default(),
             failing: Mutex::default(),
         });
         let (tx, rx) = std::sync::mpsc::channel();
@@ -58,6 +61,11 @@ impl Responder {
     /// Calls that came so far.
     pub(crate) fn calls(&self) -> usize {
         self.state.calls.lock().unwrap().len()
+    }
+
+    /// The paths under which the calls that came may be answered later.
+    pub(crate) fn callbacks(&self) -> Vec<String> {
+        self.state.callbacks.lock().unwrap().clone()
     }
 
     /// From now on calls that hold these words fail; no other does.
@@ -91,11 +99,17 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         bytes.drain(..used);
         let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
         let fails = state.failing.lock().unwrap().iter().any(|word| body.contains(word.as_str()));
+        let is_later = body.contains("answer later");
         state.calls.lock().unwrap().push(body);
+        if let Some((_, rest)) = text.split_once("tidemill-callback: ") {
+            let path = rest.lines().next().unwrap_or_default();
+            state.callbacks.lock().unwrap().push(path.to_owned());
+        }
         if state.open.subscribe().wait_for(|open| *open).await.is_err() {
             return;
         }
         let status = if fails { "500 Internal Server Error" } else { "200 OK" };
+        let status = if is_later { "202 Accepted\r\ntidemill-callback: accepted" } else { status };
         let head =
             format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n");
         if stream.write_all(format!("{head}{{\"ok\":true}}").as_bytes()).await.is_err() {

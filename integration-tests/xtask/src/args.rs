@@ -13,9 +13,9 @@ cargo xtask TASK
   demo [NAME] [--keep]             run an example end to end on the embedded store (default 01-hello)
   test [--require-all] [-- ARGS]   set up, start the real services, run every test; ARGS go to cargo nextest
   setup                            install the system packages and tools the build and the tests need
-  services up|down|status [NAME..] real servers on loopback for the tests (kafka)
+  services up|down|status [NAME..] real servers on loopback for the tests (kafka minio mariadb mysql)
   bench [ARGS]                     release build, then the benchmarks
-  conformance ARGS                 release build, then the conformance kits, e.g. --ctk DIR, --jq FILE
+  conformance ARGS                 release build, then the conformance kits: --ctk|--pages|--examples DIR, --jq FILE
   sim [--seed N] [--executions N]  the simulation tests alone
   ci                               format, lints, licences, planted bugs, tests: what .ci/run calls
 ";

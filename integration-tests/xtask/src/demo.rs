@@ -1,7 +1,9 @@
 //! `cargo xtask demo`: one example from a fresh build to a completed execution.
 //!
 //! Owns the run of one example: a copy of its folder under target/demo, the server over it, one event, the wait for
-//! the execution that event began. What an example shows is in its own files: event.json and expected-output.json.
+//! the execution that event began. What an example shows is in its own files: event.json, or happening.sh, which makes
+//! something happen at a real server and prints the subject of the event; services, which names the servers it needs;
+//! and expected-output.json.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,18 +29,29 @@ const NAMESPACE: &str = "/v1/namespaces/default";
 pub(crate) fn demo(name: &str, keep: bool) -> Result<()> {
     let begun = Instant::now();
     let example = Example::read(name)?;
+    let servers = services::for_demo(&example.services)?;
     say(begun, "1/4 building tidemill (debug profile)");
     setup::build_packages()?;
     process::run(cargo::cargo("build").args(["--workspace", "--locked", "--bin", "tidemill"]))?;
     say(begun, &format!("2/4 starting `tidemill dev` on examples/{name}"));
-    let server = Server::start(&example.copy(name)?)?;
-    say(
-        begun,
-        &format!("3/4 sending the event {} to http://{}{NAMESPACE}/events", example.event_id, server.address),
-    );
-    send(&server.address, &example.event)?;
-    say(begun, "4/4 waiting for the execution it begins");
-    let execution = completed(&server, &example.event_id)?;
+    let server = Server::start(&example.copy(name, &servers)?)?;
+    let mark = match &example.begin {
+        Begin::Event { body, id } => {
+            say(begun, &format!("3/4 sending the event {id} to http://{}{NAMESPACE}/events", server.address));
+            send(&server.address, body)?;
+            Some(Mark { member: "id", value: id.clone() })
+        }
+        Begin::Happening => {
+            say(begun, "3/4 running happening.sh");
+            Some(happen(&example.dir, &server, &servers)?)
+        }
+        Begin::Itself => {
+            say(begun, "3/4 sending nothing: its source fires by itself");
+            None
+        }
+    };
+    say(begun, "4/4 waiting for the execution that begins");
+    let execution = completed(&server, mark.as_ref())?;
     println!("{}", summary(&execution));
     check_output(&execution, example.expected.as_ref())?;
     say(begun, "done");
@@ -56,9 +69,25 @@ fn say(begun: Instant, text: &str) {
 /// An example's folder and what the demo needs of it.
 struct Example {
     dir: PathBuf,
-    event: Vec<u8>,
-    event_id: String,
+    begin: Begin,
+    services: Vec<String>,
     expected: Option<Value>,
+}
+
+/// What begins the execution.
+enum Begin {
+    /// An event that is sent.
+    Event { body: Vec<u8>, id: String },
+    /// happening.sh.
+    Happening,
+    /// Nothing from here: a source fires by itself.
+    Itself,
+}
+
+/// By what the event of the execution is known.
+struct Mark {
+    member: &'static str,
+    value: String,
 }
 
 impl Example {
@@ -68,22 +97,41 @@ impl Example {
         if !dir.is_dir() {
             return Err(Error::Usage(format!("no example `{name}`; there is: {}", names(&all).join(", "))));
         }
-        let file = dir.join("event.json");
-        let event = fs::read(&file).cannot(|| format!("read {}", file.display()))?;
-        let event_id = value(&event)?["id"].as_str().map(str::to_owned);
-        let event_id =
-            event_id.ok_or_else(|| Error::Failed(format!("find a text `id` in {}", file.display())))?;
+        let begin = if dir.join("happening.sh").is_file() {
+            Begin::Happening
+        } else if !dir.join("event.json").is_file() {
+            Begin::Itself
+        } else {
+            let file = dir.join("event.json");
+            let body = fs::read(&file).cannot(|| format!("read {}", file.display()))?;
+            let id = value(&body)?["id"].as_str().map(str::to_owned);
+            let id = id.ok_or_else(|| Error::Failed(format!("find a text `id` in {}", file.display())))?;
+            Begin::Event { body, id }
+        };
         let expected =
             fs::read(dir.join("expected-output.json")).ok().map(|text| value(&text)).transpose()?;
-        Ok(Self { dir, event, event_id, expected })
+        let services = fs::read_to_string(dir.join("services")).unwrap_or_default();
+        let services = services.split_whitespace().map(str::to_owned).collect();
+        Ok(Self { dir, begin, services, expected })
     }
 
     /// A fresh copy under target/demo, so that the store of an earlier run is gone and the tree stays clean.
-    fn copy(&self, name: &str) -> Result<PathBuf> {
+    /// Addresses of servers in its documents become those of the servers that are up.
+    fn copy(&self, name: &str, servers: &services::Running) -> Result<PathBuf> {
         let target = places::target().join("demo").join(name);
-        process::stop(&target.join("pid"), STOP_GRACE)?;
+        for pid in ["pid", "desk.pid"] {
+            process::stop(&target.join(pid), STOP_GRACE)?;
+        }
         let _ = fs::remove_dir_all(&target);
-        copy_folder(&self.dir, &target.join("files"))?;
+        let files = target.join("files");
+        copy_folder(&self.dir, &files)?;
+        for entry in fs::read_dir(&files).cannot(|| format!("read {}", files.display()))?.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|kind| kind == "yaml") {
+                let text = fs::read_to_string(&path).cannot(|| format!("read {}", path.display()))?;
+                services::write(&path, &servers.readdress(&text))?;
+            }
+        }
         Ok(target)
     }
 }
@@ -114,32 +162,60 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A running `tidemill dev`; it ends when this is dropped, and when this program is gone.
+/// A running `tidemill dev`, with the example's own desk beside it if it has one; both end when this is dropped, and
+/// when this program is gone.
 struct Server {
     address: String,
     pid_file: PathBuf,
     log: PathBuf,
+    desk: Option<(PathBuf, Guard)>,
     _guard: Guard,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = process::stop(&self.pid_file, STOP_GRACE);
+        if let Some((pid_file, _)) = &self.desk {
+            let _ = process::stop(pid_file, STOP_GRACE);
+        }
+    }
+}
+
+/// Starts `desk.py` of an example, which answers its functions; its port and the server's address are its arguments.
+fn desk(dir: &Path, port: u16, server: &str) -> Result<Option<(PathBuf, Guard)>> {
+    let script = dir.join("files/desk.py");
+    if !script.exists() {
+        return Ok(None);
+    }
+    let pid_file = dir.join("desk.pid");
+    let mut command = Command::new("python3");
+    command.arg(&script).arg(port.to_string()).arg(format!("http://{server}"));
+    process::start(&mut command, &dir.join("desk.log"), &pid_file)?;
+    let guard = Guard::over(&pid_file)?;
+    let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    if process::wait_until(READY_DEADLINE, answers) {
+        Ok(Some((pid_file, guard)))
+    } else {
+        Err(Error::Failed(format!("reach {} on port {port}", script.display())))
     }
 }
 
 impl Server {
     fn start(dir: &Path) -> Result<Self> {
         // 8484 and 8485 are the product's own default ports.
-        let [api, metrics] = services::free_ports([8484, 8485])?;
+        let [api, metrics, beside] = services::free_ports([8484, 8485, 8499])?;
+        let address = format!("127.0.0.1:{api}");
+        let desk = desk(dir, beside, &address)?;
         let files = dir.join("files");
         let (pid_file, log) = (dir.join("pid"), dir.join("log"));
         let mut command = Command::new(places::target().join("debug/tidemill"));
         command.arg("dev").arg(&files).arg("--listen").arg(format!("127.0.0.1:{api}"));
+        command
+            .env("TIDEMILL_EGRESS__REWRITE", format!(r#"{{"desk.example": "http://127.0.0.1:{beside}"}}"#));
         command.arg("--metrics-listen").arg(format!("127.0.0.1:{metrics}")).current_dir(&files);
         process::start(&mut command, &log, &pid_file)?;
         let guard = Guard::over(&pid_file)?;
-        let server = Self { address: format!("127.0.0.1:{api}"), pid_file, log, _guard: guard };
+        let server = Self { address, pid_file, log, desk, _guard: guard };
         let ready = process::wait_until(READY_DEADLINE, || {
             !server.lives() || http::get(&server.address, "/readyz").is_ok_and(|answer| answer.status == 200)
         });
@@ -168,11 +244,28 @@ fn send(address: &str, event: &[u8]) -> Result<()> {
     Err(Error::Failed(format!("send the event: status {}\n{}", answer.status, answer.text())))
 }
 
-/// Waits until the execution begun by the event has ended; an end other than completed is an error.
-fn completed(server: &Server, event_id: &str) -> Result<Value> {
+/// Runs happening.sh against the servers; it prints the subject of its event.
+fn happen(dir: &Path, server: &Server, servers: &services::Running) -> Result<Mark> {
+    let mut script = Command::new("sh");
+    script.arg(dir.join("happening.sh"));
+    script.envs(
+        servers
+            .environment
+            .iter()
+            .filter_map(|(variable, address)| Some((variable.strip_prefix("TIDEMILL_TEST_")?, address))),
+    );
+    let said = process::output(&mut script)?;
+    if !server.lives() {
+        return Err(server.trouble("see the server after happening.sh"));
+    }
+    Ok(Mark { member: "subject", value: said.trim().to_owned() })
+}
+
+/// Waits until the execution begun by the event (without one: any) has ended; an end other than completed is an error.
+fn completed(server: &Server, mark: Option<&Mark>) -> Result<Value> {
     let (mut found, mut why) = (None, None);
     let ended = process::wait_until(ENDED_DEADLINE, || {
-        match execution_of(&server.address, event_id) {
+        match execution_of(&server.address, mark) {
             Ok(execution) => found = execution.or(found.take()),
             Err(error) => why = Some(error),
         }
@@ -186,24 +279,38 @@ fn completed(server: &Server, event_id: &str) -> Result<Value> {
         (Some(execution), _) => {
             Err(server.trouble(&format!("see the end of the execution:\n{}\n", summary(&execution))))
         }
-        (None, Some(error)) => {
-            Err(server.trouble(&format!("find an execution begun by {event_id}: {error}")))
-        }
-        (None, None) => Err(server.trouble(&format!("find an execution begun by {event_id}"))),
+        (None, Some(error)) => Err(server.trouble(&format!("find the execution that begins: {error}"))),
+        (None, None) => Err(server.trouble("find the execution that begins")),
     }
 }
 
 /// The execution begun by the event, if it is listed yet.
-fn execution_of(address: &str, event_id: &str) -> Result<Option<Value>> {
+fn execution_of(address: &str, mark: Option<&Mark>) -> Result<Option<Value>> {
     let list = fetch(address, &format!("{NAMESPACE}/executions"))?;
     for item in list["items"].as_array().into_iter().flatten() {
         let Some(id) = item["id"].as_str() else { continue };
         let execution = fetch(address, &format!("{NAMESPACE}/executions/{id}"))?;
-        if execution["event"]["id"] == event_id {
+        let is_wanted = match mark {
+            Some(mark) => event_of(address, &execution)?[mark.member] == mark.value,
+            None => true,
+        };
+        if is_wanted {
             return Ok(Some(execution));
         }
     }
     Ok(None)
+}
+
+/// The event that began an execution; null when there is none.
+fn event_of(address: &str, execution: &Value) -> Result<Value> {
+    let encoded = |member: &str| -> String {
+        let text = execution["event"][member].as_str().unwrap_or_default();
+        text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    };
+    if execution["event"].is_null() {
+        return Ok(Value::Null);
+    }
+    fetch(address, &format!("{NAMESPACE}/events/{}/{}", encoded("source"), encoded("id")))
 }
 
 fn fetch(address: &str, path: &str) -> Result<Value> {

@@ -4,7 +4,12 @@
 //! as a process of its own, wait until it answers, end it by pid. One file per service holds one [`Service`].
 
 mod kafka;
+mod mariadb;
+mod minio;
+mod mysql;
 
+use std::io::Read;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,7 +22,10 @@ use crate::setup::Package;
 use crate::{places, process, setup};
 
 /// Every service, in starting order. One more service is one more file and one more entry.
-const ALL: &[Service] = &[kafka::SERVICE];
+const ALL: &[Service] = &[kafka::SERVICE, minio::SERVICE, mariadb::SERVICE, mysql::SERVICE];
+
+/// Where tests stand that may name a service's variable.
+const TESTS: [&str; 2] = ["connectors/src", "integration-tests/tests"];
 
 /// How long a server may take to answer its first probe.
 const READY_DEADLINE: Duration = Duration::from_secs(90);
@@ -30,6 +38,8 @@ pub(crate) struct Service {
     name: &'static str,
     /// The environment variable that holds its address, for the tests; set by the user, it names a running server.
     variable: &'static str,
+    /// The address that examples write, unless it is taken; none for services that no example uses.
+    preferred: Option<&'static str>,
     /// The Debian packages it needs.
     packages: &'static [Package],
     /// Brings its parts into the cache folder; does nothing when they are there.
@@ -73,7 +83,8 @@ impl Places {
         self.data.join("address")
     }
 
-    fn address(&self) -> Option<String> {
+    /// The address noted by `init`.
+    pub(crate) fn address(&self) -> Option<String> {
         fs::read_to_string(self.address_file()).ok().map(|text| text.trim().to_owned())
     }
 }
@@ -114,6 +125,17 @@ pub(crate) struct Running {
     started: Vec<(PathBuf, Guard)>,
 }
 
+impl Running {
+    /// A text in which the preferred addresses of services are those they have.
+    pub(crate) fn readdress(&self, text: &str) -> String {
+        let own = |variable: &str| self.environment.iter().find(|(name, _)| *name == variable);
+        ALL.iter().fold(text.to_owned(), |text, service| match (service.preferred, own(service.variable)) {
+            (Some(preferred), Some((_, address))) => text.replace(preferred, address),
+            _ => text,
+        })
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         for (pid_file, guard) in self.started.drain(..).rev() {
@@ -125,10 +147,10 @@ impl Drop for Running {
     }
 }
 
-/// Starts every service on fresh data for a test run, or takes the one that is up or named by its variable.
+/// Starts every service that a test names on fresh data for a test run, or takes the one that is up or named by its variable.
 pub(crate) fn for_tests() -> Running {
     let mut running = Running { environment: Vec::new(), skipped: Vec::new(), started: Vec::new() };
-    for service in ALL {
+    for service in ALL.iter().filter(|service| is_named(service.variable)) {
         let outcome = match env::var(service.variable).ok().filter(|address| !address.is_empty()) {
             Some(address) => outside(service, &address).map(|()| vec![(service.variable, address)]),
             None => own(service, &mut running.started),
@@ -139,6 +161,31 @@ pub(crate) fn for_tests() -> Running {
         }
     }
     running
+}
+
+/// Starts the named services for a demo, or takes what is up; one that cannot be had is an error.
+pub(crate) fn for_demo(names: &[String]) -> Result<Running> {
+    let mut running = Running { environment: Vec::new(), skipped: Vec::new(), started: Vec::new() };
+    if !names.is_empty() {
+        for service in chosen(names)? {
+            let environment = own(service, &mut running.started)?;
+            running.environment.extend(environment);
+        }
+    }
+    Ok(running)
+}
+
+/// Whether a test reads the variable: a server that no test uses is not started.
+fn is_named(variable: &str) -> bool {
+    TESTS.iter().any(|folder| holds(&places::workspace().join(folder), variable))
+}
+
+fn holds(path: &Path, word: &str) -> bool {
+    if !path.is_dir() {
+        return fs::read_to_string(path).is_ok_and(|text| text.contains(word));
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| holds(&path, word))
 }
 
 /// A server the user runs: taken as it is, if it answers.
@@ -243,6 +290,24 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).cannot(|| format!("write {}", path.display()))
 }
 
+/// Whether a MySQL or MariaDB server greets: its first packet is of protocol version 10 (an error's is 255).
+pub(crate) fn greeting(address: &str) -> std::result::Result<(), String> {
+    let patience = Duration::from_secs(5);
+    let greet = || -> std::io::Result<u8> {
+        let target = address.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::NotFound)?;
+        let mut stream = TcpStream::connect_timeout(&target, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        let mut head = [0; 5];
+        stream.read_exact(&mut head)?;
+        Ok(head[4])
+    };
+    match greet() {
+        Ok(10) => Ok(()),
+        Ok(kind) => Err(format!("it greets with a packet of kind {kind}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The preferred ports if all of them are free on 127.0.0.1, else as many that the system picks.
 pub(crate) fn free_ports<const N: usize>(preferred: [u16; N]) -> Result<[u16; N]> {
     let bind = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port));
@@ -268,7 +333,13 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), ALL.len());
         assert_eq!(chosen(&["kafka".to_owned()]).unwrap()[0].name, "kafka");
         let error = chosen(&["kafak".to_owned()]).err().unwrap();
-        assert_eq!(error.to_string(), "unknown service `kafak`; there is: kafka");
+        assert_eq!(error.to_string(), "unknown service `kafak`; there is: kafka, minio, mariadb, mysql");
+    }
+
+    #[test]
+    fn only_services_that_tests_name_are_started() {
+        assert!(is_named("TIDEMILL_TEST_KAFKA"));
+        assert!(!is_named(&format!("TIDEMILL_TEST_{}", "NOTHING")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidemill_dsl::ids::Visit;
 
 use crate::execution::{ROOT, State};
+use crate::frame::is_inner;
 use crate::history::{Kept, Record};
 use crate::machine::Machine;
 use crate::record::Status;
@@ -57,6 +58,7 @@ impl Machine<'_> {
         if !kept.is_empty() && self.x.ended.is_none() {
             self.emit(Record::Settled);
         }
+        self.offer_signals(0);
         self.walk();
         Verdict::Applied
     }
@@ -67,7 +69,7 @@ impl Machine<'_> {
         }
         match what {
             Kept::Timer(kind, _) => crate::timeout::fired(self, visit, kind),
-            Kept::Outcome(outcome) => answer::outcome(self, visit, outcome),
+            Kept::Outcome(result) => answer::settle(self, visit, result),
             Kept::Event(value, _) => answer::event(self, visit, value),
             Kept::Child(ended) => answer::child(self, visit, ended),
         }
@@ -77,7 +79,7 @@ impl Machine<'_> {
     fn waiting(&self) -> Vec<Visit> {
         self.x
             .open()
-            .filter(|frame| matches!(frame.state, State::Wait(_) | State::Listen))
+            .filter(|frame| matches!(frame.state, State::Wait(_) | State::Listen) && !is_inner(frame.visit))
             .map(|frame| frame.visit)
             .collect()
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns the words of the entries. Reads records; decides nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemill_dsl::fault::Fault;
@@ -37,6 +38,19 @@ pub struct Entry {
     pub reason: Option<Arc<str>>,
     /// The child that a `run.workflow` task starts (`task.started`).
     pub child: Option<ExecutionId>,
+    /// The function that was called by an alias (the end of a call).
+    pub function: Option<CalledBy>,
+}
+
+/// A function called by an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalledBy {
+    /// The function.
+    pub name: Arc<str>,
+    /// The alias.
+    pub alias: Arc<str>,
+    /// The version that the alias stood for.
+    pub version: u32,
 }
 
 /// The run of a task.
@@ -58,6 +72,8 @@ pub struct TaskRef {
 #[derive(Clone, Debug, Default)]
 pub struct Expander {
     execution: Option<Execution>,
+    /// Versions that aliases of open calls stood for.
+    chosen: BTreeMap<Visit, u32>,
 }
 
 impl Expander {
@@ -68,7 +84,7 @@ impl Expander {
 
     /// One that goes on after the transitions folded into `execution`.
     pub fn after(execution: Execution) -> Expander {
-        Expander { execution: Some(execution) }
+        Expander { execution: Some(execution), chosen: BTreeMap::new() }
     }
 
     /// The state after what it was fed.
@@ -87,12 +103,41 @@ impl Expander {
         }
         let mut entries = Vec::with_capacity(transition.count as usize);
         for record in decode(&transition.body)? {
+            let whole = x.link.0.clone();
+            let program = whole.as_deref().unwrap_or(program);
             known(program, &record)?;
+            if let Record::Chosen { visit, version } = record {
+                self.chosen.insert(visit, version);
+            }
             let page = Page { program, time: transition.time, first: x.sequence, entries: &mut entries };
             expand(page, x, &record);
+            if let (Some(visit), Some(entry)) = (ended(&record), entries.last_mut()) {
+                entry.function =
+                    self.chosen.remove(&visit).and_then(|version| called(program, entry, version));
+            }
         }
         x.transitions += 1;
         Ok(entries)
+    }
+}
+
+/// The visit that a record ends.
+fn ended(record: &Record) -> Option<Visit> {
+    match record {
+        Record::Ended { visit, .. } | Record::Faulted { visit, .. } | Record::Cancelled { visit, .. } => {
+            Some(*visit)
+        }
+        _ => None,
+    }
+}
+
+fn called(program: &Program, entry: &Entry, version: u32) -> Option<CalledBy> {
+    let reference = &entry.task.as_ref()?.reference;
+    match &program.tasks.iter().find(|task| task.reference == *reference)?.kind {
+        Kind::Function(call) => {
+            Some(CalledBy { name: call.name.clone(), alias: call.version.clone(), version })
+        }
+        _ => None,
     }
 }
 
@@ -118,6 +163,7 @@ impl Page<'_> {
             error: None,
             reason: None,
             child: None,
+            function: None,
         };
         self.entries.push(blank);
         let last = self.entries.len() - 1;
@@ -144,7 +190,24 @@ impl Page<'_> {
 /// Folds a record and puts its entries.
 fn expand(mut page: Page<'_>, x: &mut Execution, record: &Record) {
     let program = page.program;
+    if record.entries() == 0 {
+        return apply(program, x, record, page.time);
+    }
     match record {
+        Record::Fetching { task, .. } => {
+            let visit = x.upcoming(*task);
+            apply(program, x, record, page.time);
+            let Some(frame) = x.frame(visit) else { return };
+            page.put("task.created", Some(page.of(frame)));
+        }
+        Record::Took { visit, .. } => {
+            apply(program, x, record, page.time);
+            let Some(frame) = x.frame(*visit) else { return };
+            let child = child(program, x, frame.task, *visit, frame.started);
+            let started = page.put("task.started", Some(page.of(frame)));
+            started.input = Some(frame.input.clone());
+            started.child = child;
+        }
         Record::Entered { .. } | Record::Revived { .. } => {
             let visit = x.next_visit;
             apply(program, x, record, page.time);
@@ -167,12 +230,9 @@ fn expand(mut page: Page<'_>, x: &mut Execution, record: &Record) {
         }
         Record::Ended { visit, output, .. } => {
             let ended = x.frame(*visit).map(|frame| {
-                let value = match output {
-                    Output::Input => &frame.input,
-                    Output::Flow => &frame.flow,
-                    Output::Inline(value) => value,
-                };
-                (page.of(frame), value.clone())
+                let inline = if let Output::Inline(value) = output { Some(value) } else { None };
+                let value = inline.or_else(|| frame.output(output));
+                (page.of(frame), value.cloned().unwrap_or_default())
             });
             apply(program, x, record, page.time);
             let Some((task, value)) = ended else { return };

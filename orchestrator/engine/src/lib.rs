@@ -19,6 +19,7 @@
 use std::sync::Arc;
 
 use tidemill_dsl::event::{Event, StoredEvent};
+use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time, Visit};
 use tidemill_dsl::order::Outcome;
 use tidemill_dsl::program::Program;
@@ -35,6 +36,7 @@ mod encode;
 mod ending;
 pub mod entry;
 mod execution;
+mod fetch;
 mod frame;
 pub mod history;
 pub mod invariants;
@@ -47,6 +49,8 @@ mod redrive;
 mod resume;
 mod retry;
 mod scope;
+mod secrets;
+mod signal;
 mod snapshot;
 mod step;
 mod timeout;
@@ -56,8 +60,8 @@ mod tree;
 pub use codec::DecodeError;
 pub use decode::{birth_of, decode};
 pub use execution::{Awaited, Execution, OpenCall, WaitingFor};
-pub use limits::{MAX_BYTES, MAX_VISITS};
-pub use prepare::prepare;
+pub use limits::{MAX_BYTES, MAX_HOPS, MAX_VISITS};
+pub use prepare::{callee, prepare};
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
 pub use transition::{created, fold, summary, transition};
@@ -79,6 +83,13 @@ pub enum Input {
         /// The answer.
         outcome: Outcome,
     },
+    /// The alias that an open call names stands for this version of its function.
+    Chosen {
+        /// The visit of the call.
+        visit: Visit,
+        /// The version.
+        version: u32,
+    },
     /// A stored timer has come due.
     Timer(Due),
     /// An event for a listening visit.
@@ -87,6 +98,15 @@ pub enum Input {
         visit: Visit,
         /// The event.
         event: Arc<StoredEvent>,
+    },
+    /// An event for the listens of this execution alone. A repeat (the same source and id) is stale.
+    Signal(Arc<Event>),
+    /// The answer of a partner who said that it comes later.
+    Callback {
+        /// The visit.
+        visit: Visit,
+        /// The raw output, or the error.
+        answer: Result<Value, Fault>,
     },
     /// A child execution has ended, or could not be started.
     ChildEnded {
@@ -169,6 +189,8 @@ pub enum Effect {
     Emit(Event),
     /// The run has ended: tell the parent and the trigger.
     Ended(Ended),
+    /// A limit was met: to be counted under its name.
+    LimitMet(&'static str),
 }
 
 /// Whether an input was used.
@@ -216,7 +238,10 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
     let now = now.max(execution.time);
     let first = execution.sequence;
     let before = (execution.status(), execution.started, execution.ended);
-    let mut machine = Machine::new(program, execution, now);
+    let (fetched, input) = fetch::absorb(program, execution, input, now);
+    let whole = execution.link.0.clone();
+    let mut machine = Machine::new(whole.as_deref().unwrap_or(program), execution, now);
+    machine.records.extend(fetched);
     let verdict = take(&mut machine, input);
     let Machine { mut records, effects, due, subscriptions, .. } = machine;
     if !records.is_empty() {
@@ -235,8 +260,11 @@ fn take(machine: &mut Machine<'_>, input: Input) -> Verdict {
     match input {
         Input::Begin => machine.begin(),
         Input::Outcome { visit, attempt, outcome } => machine.on_outcome(visit, attempt, outcome),
+        Input::Chosen { visit, version } => machine.on_choice(visit, version),
         Input::Timer(due) => machine.on_timer(due),
         Input::Event { visit, event } => machine.on_event(visit, &event),
+        Input::Signal(event) => machine.on_signal(event),
+        Input::Callback { visit, answer } => machine.on_callback(visit, answer),
         Input::ChildEnded { visit, child, ended } => machine.on_child(visit, child, ended),
         Input::Cancel { reason } => machine.cancel(reason),
         Input::Suspend { reason } => machine.hold(reason),

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use super::body::json;
 use super::call::Call;
-use super::dead_letters::{DeadFilter, instant, launch};
+use super::dead_letters::{DeadFilter, edit, instant, launch};
+use super::lenient;
 use super::paging::{Keyset, Page, by_name};
 use crate::problem::Problem;
 use crate::redrive::{Action, Filter, Plan, Record, State};
@@ -37,6 +38,7 @@ pub struct BatchBody {
     errors: Vec<FailureBody>,
     /// Steps per second, at most.
     rate: Option<f64>,
+    reason: Option<String>,
     created_at: String,
     ended_at: Option<String>,
 }
@@ -57,8 +59,13 @@ pub struct BatchRequest {
     #[serde(default)]
     filter: BatchFilter,
     limit: Option<u64>,
-    /// At most so many per time, for example `100/s`.
+    /// At most so many per time, for example `100/s`; a number is so many a second.
+    #[serde(default, deserialize_with = "lenient::rate")]
     rate: Option<String>,
+    /// Why, for the history of each execution.
+    reason: Option<String>,
+    /// Of a redrive: an expression `${ ... }` over each letter's event that gives the one delivered.
+    edit: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -70,13 +77,13 @@ pub struct BatchFilter {
     /// Ids of executions, or of dead letters for a redrive.
     ids: Option<Vec<String>>,
     workflow: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::texts")]
     status: Vec<String>,
     trigger: Option<String>,
     /// Of dead letters.
     cause: Option<String>,
-    /// `name:value`.
-    #[serde(default)]
+    /// `name:value`, one or several.
+    #[serde(default, alias = "tag", deserialize_with = "lenient::texts")]
     tags: Vec<String>,
     since: Option<String>,
     until: Option<String>,
@@ -95,6 +102,7 @@ impl From<Record> for BatchBody {
             failed: record.failed,
             errors: record.errors.into_iter().map(|f| FailureBody { id: f.id, detail: f.detail }).collect(),
             rate: record.rate,
+            reason: record.reason.map(|reason| reason.to_string()),
             created_at: Time(record.created).rfc3339(),
             ended_at: record.ended.map(|at| Time(at).rfc3339()),
         }
@@ -120,12 +128,20 @@ pub async fn begin(call: Call) -> Result<Response, Problem> {
             return Err(Problem::bad("bad-body", "`action` is `redrive`, `cancel` or `retry`"));
         }
     };
+    if body.edit.is_some() && action != Action::Redrive {
+        return Err(Problem::bad(
+            "bad-body",
+            "`edit` is for `redrive` alone; a retry takes `input` one by one",
+        ));
+    }
     let plan = Plan {
         namespace: call.namespace.clone(),
         action,
         filter: body.filter.read(action)?,
         rate: rate(body.rate.as_deref())?,
         limit: body.limit,
+        reason: body.reason.map(Into::into),
+        edit: edit(body.edit)?,
     };
     launch(&call, plan, body.dry_run).await
 }
@@ -175,7 +191,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
     let all = ids.iter().map(|id| &**id).zip(records);
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(200, &Page::new(items.into_iter().map(BatchBody::from).collect(), next))
+    let page = Page::new(items.into_iter().map(BatchBody::from).collect(), next);
+    json(200, &page.counting(&call.query, || ids.len())?)
 }
 
 /// `GET /batches/{id}`.
@@ -188,6 +205,9 @@ pub async fn get(call: Call) -> Result<Response, Problem> {
 
 /// `POST /batches/{id}/pause`, `resume`, `cancel`.
 pub async fn turn(call: Call, wanted: State) -> Result<Response, Problem> {
+    if call.query.flag("dryRun")? {
+        return get(call).await;
+    }
     let record = call.state.batches.turn(&call.namespace, call.param("id"), wanted).await?;
     json(200, &BatchBody::from(record))
 }

@@ -54,7 +54,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         .map(|trigger| (&*trigger.name, trigger.clone()));
     let (triggers, next) = by_name(&keyset, &call.query, all)?;
     let items = shown(&call, triggers).await?;
-    json(200, &Page::new(items, next))
+    let count = || space.triggers().filter(|trigger| trigger.buffered()).count();
+    json(200, &Page::new(items, next).counting(&call.query, count)?)
 }
 
 /// `GET /buffers/{trigger}`.
@@ -125,7 +126,7 @@ fn read(store: &dyn Store, namespace: &Namespace, names: &[Arc<str>]) -> ReadRes
 }
 
 /// A duration as ISO 8601 seconds.
-fn iso(duration: Duration) -> String {
+pub(super) fn iso(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     if millis == 0 { format!("PT{seconds}S") } else { format!("PT{seconds}.{millis:03}S") }
 }

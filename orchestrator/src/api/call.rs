@@ -7,25 +7,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri, header};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, Method, Uri, header};
 use serde::de::DeserializeOwned;
 use tidemill_dsl::ids::{ExecutionId, Namespace};
 
 use super::ApiState;
-use super::body::unhex;
+use super::body::{hex, unhex};
 use super::query::Query;
+use super::route::Route;
 use super::server::Closing;
+use crate::apply::Match;
 use crate::problem::{Mistake, Problem};
 use crate::rooms::Rooms;
 
 /// Longest name in a path.
 const MAX_NAME: usize = 253;
 
-/// One admitted request.
+/// Where the trace id of an answer stands.
+pub(super) const TRACE: HeaderName = HeaderName::from_static("x-request-id");
+
+/// One request on its way through the front door, and then admitted: what the door's checks find out is filled in.
 pub struct Call {
     /// What requests share.
     pub state: Arc<ApiState>,
+    /// The row of the table.
+    pub route: &'static Route,
     /// The path's namespace; empty where the route has none.
     pub namespace: Namespace,
     /// Method.
@@ -36,6 +45,8 @@ pub struct Call {
     pub uri: Uri,
     /// Path parameters, decoded.
     pub params: Vec<(String, String)>,
+    /// The path parameters are no text.
+    pub misread: bool,
     /// Query parameters.
     pub query: Query,
     /// The body, read.
@@ -49,6 +60,31 @@ pub struct Call {
 }
 
 impl Call {
+    /// A request as it came: nothing is judged, nothing of its body is read.
+    pub fn new(state: Arc<ApiState>, route: &'static Route, request: Request) -> Call {
+        let (mut parts, stream) = request.into_parts();
+        // They are in the extensions by now: there is nothing to wait for.
+        let params = RawPathParams::from_request_parts(&mut parts, &()).now_or_never();
+        let params = params.map_or(Ok(Vec::new()), |read| {
+            read.map(|params| params.iter().map(|(key, value)| (key.into(), value.into())).collect())
+        });
+        Call {
+            trace: trace_of(&parts.headers),
+            closing: parts.extensions.remove::<Closing>(),
+            namespace: Namespace::default(),
+            method: parts.method,
+            headers: parts.headers,
+            uri: parts.uri,
+            misread: params.is_err(),
+            params: params.unwrap_or_default(),
+            query: Query::default(),
+            body: Bytes::new(),
+            unread: Mutex::new(Some(stream)),
+            state,
+            route,
+        }
+    }
+
     /// The rooms.
     pub fn rooms(&self) -> &Arc<Rooms> {
         self.state.rooms()
@@ -109,20 +145,14 @@ impl Call {
         })
     }
 
-    /// `If-Match`: the digest that the current definition must have.
-    pub fn if_match(&self) -> Result<Option<[u8; 32]>, Problem> {
-        let Some(text) = self.header(header::IF_MATCH.as_str()) else {
-            return Ok(None);
-        };
-        let tag = text.trim().trim_start_matches("W/").trim_matches('"');
-        if tag == "*" {
-            return Ok(None);
+    /// `If-Match`: what the current definition must be.
+    pub fn if_match(&self) -> Option<Match> {
+        let text = self.header(header::IF_MATCH.as_str())?;
+        if text.trim() == "*" {
+            return Some(Match::Any);
         }
-        match unhex(tag).and_then(|bytes| bytes.try_into().ok()) {
-            Some(digest) => Ok(Some(digest)),
-            // An ETag that was never given matches nothing.
-            None => Ok(Some([0; 32])),
-        }
+        let tags = text.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
+        Some(Match::OneOf(tags.filter_map(|tag| unhex(tag)?.try_into().ok()).collect()))
     }
 
     /// `Prefer: wait=N` in seconds; unreadable preferences are ignored (RFC 7240).
@@ -141,5 +171,45 @@ impl Call {
             Some(host) if !host.is_empty() => format!("http://{host}"),
             _ => self.state.url.clone(),
         }
+    }
+}
+
+/// The trace of a request: the caller's, if it sends a well-formed `traceparent`, else a fresh one.
+fn trace_of(headers: &HeaderMap) -> String {
+    let sent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let id = sent.and_then(|text| text.split('-').nth(1)).filter(|id| {
+        id.len() == 32
+            && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && id.bytes().any(|b| b != b'0')
+    });
+    match id {
+        Some(id) => id.to_owned(),
+        None => hex(&crate::ids::key()[..16]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn traces_are_taken_over_when_well_formed() {
+        let check = |sent: &str, expected: Option<&str>| {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("traceparent"),
+                HeaderValue::from_str(sent).unwrap(),
+            )]);
+            let trace = trace_of(&headers);
+            assert_eq!(trace.len(), 32);
+            assert_eq!(expected.is_some_and(|e| e == trace), expected.is_some(), "{sent}");
+        };
+        check(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+        );
+        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None);
+        check("nonsense", None);
     }
 }

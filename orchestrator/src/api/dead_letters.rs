@@ -2,6 +2,7 @@
 //!
 //! Owns their JSON forms and filters. The redrive itself is a batch (`redrive.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -14,12 +15,13 @@ use utoipa::ToSchema;
 use super::batches::BatchBody;
 use super::body::{Json, json, with};
 use super::call::Call;
+use super::lenient;
 use super::paging::{Keyset, Page};
 use super::query::bad;
 use crate::buffer::submit;
 use crate::deliveries::blocking;
 use crate::problem::Problem;
-use crate::redrive::{self, Action, Filter, Plan};
+use crate::redrive::{self, Action, Filter, Plan, Preview};
 
 /// Letters purged in one commit.
 const PURGE_SLICE: usize = 500;
@@ -70,10 +72,13 @@ pub struct DeadFilter {
 pub struct RedriveBody {
     #[serde(default)]
     filter: DeadFilter,
-    /// At most so many per time, for example `100/s`.
+    /// At most so many per time, for example `100/s`; a number is so many a second.
+    #[serde(default, deserialize_with = "lenient::rate")]
     rate: Option<String>,
     /// At most so many in all.
     limit: Option<u64>,
+    /// An expression `${ ... }` over each letter's event: the trigger's input is made from what it gives.
+    edit: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -84,6 +89,9 @@ pub struct RedriveBody {
 pub struct Touched {
     matched: u64,
     dry_run: bool,
+    /// Executions that the filter names, by status, whether the action can touch them or not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    states: BTreeMap<&'static str, u64>,
 }
 
 fn word(state: DeadState) -> &'static str {
@@ -137,10 +145,18 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         before: keyset.number(&call.query)?,
         limit: size + 1,
     };
-    let store = call.rooms().store.clone();
-    let (letters, more) = blocking(move || redrive::matching(&*store, query, &filter, size)).await?;
+    let (count, store) = (call.query.flag("count")?, call.rooms().store.clone());
+    let (letters, more, total) = blocking(move || {
+        let all = DeadQuery { before: None, ..query.clone() };
+        let total =
+            if count { Some(redrive::matching(&*store, all, &filter, usize::MAX)?.0.len()) } else { None };
+        let (letters, more) = redrive::matching(&*store, query, &filter, size)?;
+        Ok((letters, more, total))
+    })
+    .await?;
     let next = letters.last().filter(|_| more).map(|letter| keyset.token(&letter.id.to_be_bytes()));
-    json(200, &Page::new(letters.into_iter().map(shown).collect(), next))
+    let page = Page::new(letters.into_iter().map(shown).collect(), next);
+    json(200, &Page { total: total.map(|n| n as u64), ..page })
 }
 
 /// `GET /dead-letters/{id}`.
@@ -202,15 +218,22 @@ pub async fn redrive(call: Call) -> Result<Response, Problem> {
         filter: body.filter.read()?,
         rate: super::batches::rate(body.rate.as_deref())?,
         limit: body.limit,
+        reason: None,
+        edit: edit(body.edit)?,
     };
     launch(&call, plan, body.dry_run).await
+}
+
+/// An edit that can be read.
+pub(super) fn edit(text: Option<String>) -> Result<Option<Arc<str>>, Problem> {
+    text.map(|text| redrive::edit(&text).map(|_| text.into())).transpose().map_err(Problem::from)
 }
 
 /// Starts a batch, or only counts what it would do.
 pub(super) async fn launch(call: &Call, plan: Plan, dry_run: bool) -> Result<Response, Problem> {
     if dry_run || call.query.flag("dryRun")? {
-        let matched = call.state.batches.count(plan).await?;
-        return json(200, &Touched { matched, dry_run: true });
+        let Preview { matched, states } = call.state.batches.preview(plan).await?;
+        return json(200, &Touched { matched, dry_run: true, states });
     }
     let record = call.state.batches.begin(plan).await?;
     let location = format!("{}/batches/{}", call.base(), record.id);
@@ -239,7 +262,7 @@ pub async fn purge(call: Call) -> Result<Response, Problem> {
             drop_letters(&call, &letters).await?;
         }
         if !more {
-            return json(200, &Touched { matched, dry_run });
+            return json(200, &Touched { matched, dry_run, states: BTreeMap::new() });
         }
     }
 }

@@ -11,7 +11,7 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use tidemill_dsl::ids::Time;
 use tidemill_store::{Batch, Checkpoint, Class, DefinitionKind, OperatorChange, Part};
-use tidemill_workers::process::InstanceState;
+use tidemill_workers::process::{InstanceState, InstanceStatus};
 use utoipa::ToSchema;
 
 use super::body::{Json, empty, json, with};
@@ -19,7 +19,7 @@ use super::call::Call;
 use super::paging::{Keyset, Page, by_name};
 use super::status::{self, Status};
 use super::workflows::{tag, written};
-use crate::apply::{self, Request};
+use crate::apply::{self, Removal, Removed, Request, what};
 use crate::buffer::submit;
 use crate::catalog::ManifestEntry;
 use crate::error::Error;
@@ -28,6 +28,8 @@ use crate::sources::State;
 
 /// How long a seek waits for the source to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How long a removal waits for a source to let go of its entries.
+const LET_GO: Duration = Duration::from_secs(3);
 /// Between two looks at a stopping source.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -73,17 +75,6 @@ pub struct Instance {
     detail: Option<String>,
 }
 
-fn what(kind: DefinitionKind) -> &'static str {
-    match kind {
-        DefinitionKind::Workflow => "workflow",
-        DefinitionKind::Source => "source",
-        DefinitionKind::Trigger => "trigger",
-        DefinitionKind::Function => "function",
-        DefinitionKind::Connection => "connection",
-        DefinitionKind::Queue => "queue",
-    }
-}
-
 /// `PUT /{kind}s/{name}`.
 pub async fn put(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
     let name = call.name()?;
@@ -92,7 +83,7 @@ pub async fn put(call: Call, kind: DefinitionKind) -> Result<Response, Problem> 
         text: call.text()?,
         dry_run: call.query.flag("dryRun")?,
         expected: Some((kind, &name)),
-        matching: call.if_match()?,
+        matching: call.if_match(),
     };
     let outcome = apply::apply(call.rooms(), request).await?;
     let result = outcome.results.first().ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
@@ -136,18 +127,24 @@ pub async fn list(call: Call, kind: DefinitionKind) -> Result<Response, Problem>
     for entry in entries {
         items.push(resource(&call, entry.clone()).await?);
     }
-    json(200, &Page::new(items, next))
+    json(200, &Page::new(items, next).counting(&call.query, || space.manifests(kind).len())?)
 }
 
-/// `DELETE /{kind}s/{name}`.
+/// `DELETE /{kind}s/{name}`: 204, or 202 with the document while its entries at a source are still to go.
 pub async fn delete(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
     let name = call.name()?;
-    if call.query.flag("dryRun")? {
-        entry(&call, kind, &name)?;
-    } else {
-        apply::delete(call.rooms(), &call.namespace, (kind, &name, "")).await?;
+    let (matching, dry_run) = (call.if_match(), call.query.flag("dryRun")?);
+    let removal = Removal { kind, name: &name, version: "", matching, dry_run };
+    let mut changed = call.rooms().catalog.watch();
+    if apply::delete(call.rooms(), &call.namespace, removal).await? == Removed::Now {
+        return Ok(empty(204));
     }
-    Ok(empty(204))
+    let gone = async { while entry(&call, kind, &name).is_ok() && changed.changed().await.is_ok() {} };
+    let _ = tokio::time::timeout(LET_GO, gone).await;
+    match entry(&call, kind, &name) {
+        Ok(entry) => json(202, &resource(&call, entry).await?),
+        Err(_) => Ok(empty(204)),
+    }
 }
 
 /// `POST /{sources|triggers}/{name}/pause`.
@@ -162,8 +159,10 @@ pub async fn resume(call: Call, kind: DefinitionKind) -> Result<Response, Proble
 
 async fn hold(call: Call, kind: DefinitionKind, paused: bool) -> Result<Response, Problem> {
     let name = call.name()?;
-    apply::pause(call.rooms(), &call.namespace, (kind, &name), paused).await?;
-    call.state.hall.sources.sync(call.rooms());
+    if !call.query.flag("dryRun")? {
+        apply::pause(call.rooms(), &call.namespace, (kind, &name), paused).await?;
+        call.state.hall.sources.sync(call.rooms());
+    }
     let resource = resource(&call, entry(&call, kind, &name)?).await?;
     json(200, &resource)
 }
@@ -177,7 +176,11 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     if wanted.is_empty() {
         return Err(Problem::bad("bad-body", "a seek names `position`, or `positions` by partition"));
     }
-    let paused = entry(&call, DefinitionKind::Source, &name)?.definition.paused;
+    let source = entry(&call, DefinitionKind::Source, &name)?;
+    if call.query.flag("dryRun")? {
+        return json(200, &resource(&call, source).await?);
+    }
+    let paused = source.definition.paused;
     if !paused {
         stop(&call, &name).await?;
     }
@@ -219,7 +222,19 @@ pub async fn instances(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     entry(&call, DefinitionKind::Function, &name)?;
     let found = call.rooms().dispatch.registry.instances(&call.namespace, &name);
-    let items = found.into_iter().map(|(version, instance)| Instance {
+    let count = found.len();
+    let all: Vec<(String, Instance)> = found.into_iter().map(instance).collect();
+    let keyset = Keyset::new("instances", &format!("{}/{name}", call.namespace), &call.query);
+    let all = all.into_iter().collect::<BTreeMap<_, _>>();
+    let names: Vec<String> = all.keys().cloned().collect();
+    let (items, next) =
+        by_name(&keyset, &call.query, names.iter().map(String::as_str).zip(all.into_values()))?;
+    json(200, &Page::new(items, next).counting(&call.query, || count)?)
+}
+
+/// An instance as listed, by version and number.
+fn instance((version, instance): (u32, InstanceStatus)) -> (String, Instance) {
+    let shown = Instance {
         id: instance.id,
         version,
         state: match instance.state {
@@ -235,6 +250,6 @@ pub async fn instances(call: Call) -> Result<Response, Problem> {
         calls: instance.calls,
         started_at: instance.started_at.map(Time::rfc3339),
         detail: instance.detail,
-    });
-    json(200, &Page::new(items.collect(), None))
+    };
+    (format!("{version:010}/{:020}", instance.id), shown)
 }

@@ -1,77 +1,145 @@
 //! The front door: what every request passes, from top to bottom, before a route runs.
 //!
-//! Owns the order of the checks, the trace id, panics and the problem a refusal is told with. Reads no body before
-//! the caller may send one (security.md T15).
+//! Owns the order of the layers, the trace id, panics and the problem a refusal is told with. What each check asks is
+//! in [`checks`]; sockets and the time a head may take are the server's. Reads no body before the caller may send one
+//! (security.md T15).
 
-use std::net::IpAddr;
+mod checks;
+
+use std::convert::Infallible;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use tidemill_dsl::ids::is_label;
+use http::{HeaderValue, header};
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::error::Overloaded;
+use tower::{BoxError, Service, ServiceBuilder, service_fn};
 
 use super::ApiState;
-use super::body;
-use super::call::Call;
-use super::query::Query;
-use super::route::{Body, Class, Permission, Route, Scope};
-use super::server::Closing;
+use super::call::{Call, TRACE};
+use super::route::{Class, Route};
 use crate::problem::Problem;
 
-/// Bytes of a request's header fields (limit `headers`).
-const MAX_HEADERS: usize = 32 * 1024;
-/// Where the trace id of an answer stands.
-const TRACE: HeaderName = HeaderName::from_static("x-request-id");
+/// A route behind its door: what the router serves.
+pub trait Door:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
 
-/// Lets a request in and runs its route.
-pub async fn enter(
+impl<S> Door for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The stack in front of a route, read from top to bottom.
+pub fn front(state: &Arc<ApiState>, route: &'static Route) -> impl Door + use<> {
+    let work = (route.class == Class::FrontDoor).then(|| {
+        ServiceBuilder::new()
+            .load_shed() // 503 with Retry-After instead of waiting
+            .layer(GlobalConcurrencyLimitLayer::with_semaphore(state.front_door.clone())) // limit `front-door`
+    });
+    ServiceBuilder::new()
+        .layer_fn(reception(state, route)) // trace id; refusals and panics become problems; measured
+        .filter(checks::local) // open mode: Host and Origin are loopback names
+        .filter(checks::sized) // limit `headers`
+        .filter(checks::addressed) // path parameters and the namespace
+        .filter(checks::allowed) // credentials and permission
+        .filter(checks::known) // reads find the namespace
+        .filter(checks::asked) // query parameters
+        .option_layer(work) // in flight at once
+        .filter_async(checks::sent) // limits `request-body` and `body-time`
+        .service(service_fn(|call: Call| (call.route.run)(call)))
+}
+
+/// The door where there is nothing behind: an unknown path, or a known one that does not take the method.
+pub fn closed(state: &Arc<ApiState>, route: &'static Route) -> impl Door + use<> {
+    ServiceBuilder::new()
+        .layer_fn(reception(state, route))
+        .filter(checks::local)
+        .service(service_fn(|call: Call| (call.route.run)(call)))
+}
+
+/// What a closed door says of an unknown path.
+pub async fn unknown(call: Call) -> Result<Response, Problem> {
+    Err(Problem::new(404, "no-such-path", format!("there is nothing at `{}`", call.uri.path())))
+}
+
+/// What a closed door says of a known path that does not take the method; the router adds `Allow`.
+pub async fn wrong_method(call: Call) -> Result<Response, Problem> {
+    let detail = format!("`{}` does not take {}", call.uri.path(), call.method);
+    Err(Problem::new(405, "method-not-allowed", detail))
+}
+
+/// The outermost layer: a request becomes a call, and whatever comes of it an answer.
+#[derive(Clone)]
+struct Reception<S> {
     state: Arc<ApiState>,
     route: &'static Route,
-    params: Result<RawPathParams, RawPathParamsRejection>,
-    request: Request,
-) -> Response {
-    let began = crate::clock::tick();
-    let trace = trace_of(request.headers());
-    let path = request.uri().path().to_owned();
-    let run = admitted(state, route, params, request, trace.clone());
-    let response = match AssertUnwindSafe(run).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(problem)) => refuse(&problem, &path, &trace),
-        Err(_) => {
-            tracing::error!(route = route.path, trace, "a route panicked");
-            refuse(
-                &Problem::new(500, "internal", "an internal error; the log has it under the trace id"),
-                &path,
-                &trace,
-            )
+    inner: S,
+}
+
+fn reception<S>(state: &Arc<ApiState>, route: &'static Route) -> impl Fn(S) -> Reception<S> + Clone + use<S> {
+    let state = state.clone();
+    move |inner| Reception { state: state.clone(), route, inner }
+}
+
+impl<S> Service<Request> for Reception<S>
+where
+    S: Service<Call, Response = Response, Error: Into<BoxError>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // What is not ready says so when it is called.
+        self.inner.poll_ready(context).map(|_| Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let again = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, again);
+        let (state, route) = (self.state.clone(), self.route);
+        Box::pin(async move {
+            let began = crate::clock::tick();
+            let call = Call::new(state, route, request);
+            let (path, trace) = (call.uri.path().to_owned(), call.trace.clone());
+            let response = match AssertUnwindSafe(async { ready.call(call).await }).catch_unwind().await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => refuse(&problem(error.into()), &path, &trace),
+                Err(_) => {
+                    tracing::error!(route = route.path, trace, "a route panicked");
+                    let text = "an internal error; the log has it under the trace id";
+                    refuse(&Problem::new(500, "internal", text), &path, &trace)
+                }
+            };
+            measure(route, &response, began.elapsed());
+            Ok(traced(response, &trace))
+        })
+    }
+}
+
+/// The problem that an error of the stack is told with.
+fn problem(error: BoxError) -> Problem {
+    match error.downcast::<Problem>() {
+        Ok(problem) => *problem,
+        Err(error) if error.is::<Overloaded>() => {
+            Problem::new(503, "front-door", "too many starts and events are under way (limit front-door)")
         }
-    };
-    measure(route, &response, began.elapsed());
-    traced(response, &trace)
-}
-
-/// An unknown path.
-pub fn unknown(state: &ApiState, request: &Request) -> Response {
-    let problem =
-        Problem::new(404, "no-such-path", format!("there is nothing at `{}`", request.uri().path()));
-    outside(state, request, problem)
-}
-
-/// A known path that does not take the method; the router adds `Allow`.
-pub fn wrong_method(state: &ApiState, request: &Request) -> Response {
-    let detail = format!("`{}` does not take {}", request.uri().path(), request.method());
-    outside(state, request, Problem::new(405, "method-not-allowed", detail))
-}
-
-fn outside(state: &ApiState, request: &Request, problem: Problem) -> Response {
-    let trace = trace_of(request.headers());
-    let problem = local(state, request.headers(), request.uri()).err().unwrap_or(problem);
-    traced(refuse(&problem, request.uri().path(), &trace), &trace)
+        Err(error) => Problem::new(500, "internal", format!("cannot answer: {error}")),
+    }
 }
 
 /// The refusal that comes once for each request while it lasts; its log must not fill the disk further.
@@ -98,143 +166,6 @@ fn refuse(problem: &Problem, path: &str, trace: &str) -> Response {
     problem.respond(path, trace)
 }
 
-/// The checks, top to bottom.
-async fn admitted(
-    state: Arc<ApiState>,
-    route: &'static Route,
-    params: Result<RawPathParams, RawPathParamsRejection>,
-    request: Request,
-    trace: String,
-) -> Result<Response, Problem> {
-    let (mut parts, stream) = request.into_parts();
-    if route.class != Class::Open {
-        local(&state, &parts.headers, &parts.uri)?;
-        sized(&parts.headers)?;
-    }
-    let params = params.map_err(|_| Problem::bad("path", "the path is no UTF-8"))?;
-    let params: Vec<(String, String)> = params.iter().map(|(k, v)| (k.into(), v.into())).collect();
-    let namespace = namespace(route, &params)?;
-    allowed(&state, route)?;
-    known(&state, route, &parts.method, namespace.as_deref())?;
-    let query = Query::parse(parts.uri.query().unwrap_or(""), route.query)?;
-    let permit = match route.class {
-        Class::FrontDoor => Some(state.front_door.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(503, "front-door", "too many starts and events are under way (limit front-door)")
-        })?),
-        _ => None,
-    };
-    let (bytes, unread) = match route.body {
-        Body::None => (bytes::Bytes::new(), None),
-        Body::Read(limit) => (body::read(&parts.headers, stream, limit).await?, None),
-        Body::Unread => (bytes::Bytes::new(), Some(stream)),
-    };
-    let call = Call {
-        closing: parts.extensions.remove::<Closing>(),
-        namespace: namespace.unwrap_or_default(),
-        method: parts.method,
-        headers: parts.headers,
-        uri: parts.uri,
-        body: bytes,
-        state,
-        params,
-        query,
-        unread: Mutex::new(unread),
-        trace,
-    };
-    let response = (route.run)(call).await;
-    drop(permit);
-    response
-}
-
-/// In open mode only loopback names may be addressed, and only pages of loopback origins may ask (DNS rebinding).
-fn local(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    if !state.open {
-        return Ok(());
-    }
-    let hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or("?"));
-    let foreign_host =
-        hosts.chain(uri.authority().map(http::uri::Authority::as_str)).any(|host| !is_loopback(host));
-    let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
-    let foreign_origin = origins.any(|origin| {
-        let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        !rest.is_some_and(is_loopback)
-    });
-    let what = match (foreign_host, foreign_origin) {
-        (true, _) => "Host",
-        (_, true) => "Origin",
-        _ => return Ok(()),
-    };
-    let detail =
-        format!("the {what} is not a loopback name, and without a key only loopback names are served");
-    Err(Problem::new(403, "not-loopback", detail))
-}
-
-/// Whether a `host[:port]` names the own machine.
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("?", |(host, _)| host),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn sized(headers: &HeaderMap) -> Result<(), Problem> {
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > MAX_HEADERS {
-        let detail = format!("the header fields have {size} bytes (limit headers: {MAX_HEADERS})");
-        return Err(Problem::new(431, "headers-too-large", detail));
-    }
-    Ok(())
-}
-
-/// The path's namespace, as a type: nothing else names one.
-fn namespace(route: &Route, params: &[(String, String)]) -> Result<Option<Arc<str>>, Problem> {
-    if route.scope == Scope::Cluster {
-        return Ok(None);
-    }
-    let name = params.iter().find(|(key, _)| key == "ns").map_or("", |(_, value)| value.as_str());
-    if is_label(name) {
-        return Ok(Some(name.into()));
-    }
-    Err(Problem::not_found("namespace", name))
-}
-
-/// Whether the caller may: in open mode every caller is admin; without it this release knows no credentials.
-fn allowed(state: &ApiState, route: &Route) -> Result<(), Problem> {
-    if state.open || route.permission == Permission::None {
-        return Ok(());
-    }
-    Err(Problem::new(401, "credentials", "this address is not open to callers without credentials"))
-}
-
-/// Reads of a namespace that was never written find nothing.
-fn known(state: &ApiState, route: &Route, method: &Method, namespace: Option<&str>) -> Result<(), Problem> {
-    match namespace {
-        Some(name)
-            if route.scope == Scope::Namespace
-                && (*method == Method::GET || *method == Method::HEAD)
-                && state.rooms().catalog.existing(name).is_none() =>
-        {
-            Err(Problem::not_found("namespace", name))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The trace of a request: the caller's, if it sends a well-formed `traceparent`, else a fresh one.
-fn trace_of(headers: &HeaderMap) -> String {
-    let sent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let id = sent.and_then(|text| text.split('-').nth(1)).filter(|id| {
-        id.len() == 32
-            && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-            && id.bytes().any(|b| b != b'0')
-    });
-    match id {
-        Some(id) => id.to_owned(),
-        None => body::hex(&crate::ids::key()[..16]),
-    }
-}
-
 fn traced(mut response: Response, trace: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(trace) {
         response.headers_mut().insert(TRACE, value);
@@ -257,38 +188,46 @@ fn measure(route: &Route, response: &Response, took: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    #[test]
-    fn loopback_names() {
-        let check =
-            |authority: &str, expected: bool| assert_eq!(is_loopback(authority), expected, "{authority}");
-        for own in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:1", "[::1]:8484", "[::1]"] {
-            check(own, true);
-        }
-        for other in
-            ["example.com", "localhost.example.com", "10.0.0.1:80", "", "127.0.0.1.nip.io", "[::2]", "::1"]
-        {
-            check(other, false);
-        }
-    }
+    use axum::body::Body;
+    use axum::extract::Request;
+    use tidemill_store::MemoryStore;
+    use tower::ServiceExt;
 
-    #[test]
-    fn traces_are_taken_over_when_well_formed() {
-        let check = |sent: &str, expected: Option<&str>| {
-            let headers = HeaderMap::from_iter([(
-                HeaderName::from_static("traceparent"),
-                HeaderValue::from_str(sent).unwrap(),
-            )]);
-            let trace = trace_of(&headers);
-            assert_eq!(trace.len(), 32);
-            assert_eq!(expected.is_some_and(|e| e == trace), expected.is_some(), "{sent}");
+    use crate::api::{ApiState, router};
+    use crate::config::Config;
+    use crate::hall::Hall;
+
+    #[tokio::test]
+    async fn a_full_door_refuses_new_work_and_lets_the_rest_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path().to_owned());
+        let store = Arc::new(MemoryStore::new());
+        let hall = Arc::new(Hall::open(&config, store, crate::clock::system()).await.unwrap());
+        let state = ApiState::new(hall.clone(), &config);
+        let router = router(state.clone());
+        let ask = async |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", "localhost");
+            let response = router.clone().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
+            let after = response.headers().get("retry-after").map(|after| after.to_str().unwrap().to_owned());
+            (response.status().as_u16(), after)
         };
-        check(
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            Some("4bf92f3577b34da6a3ce929d0e0e4736"),
-        );
-        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None);
-        check("nonsense", None);
+        let start = "/v1/namespaces/default/workflows/w/executions";
+        let all = state.front_door.available_permits() as u32;
+        let held = state.front_door.clone().acquire_many_owned(all).await.unwrap();
+        for path in [start, "/v1/namespaces/default/events", "/v1/namespaces/default/apply"] {
+            assert_eq!(ask("POST", path).await, (503, Some("1".into())), "{path}");
+        }
+        assert_eq!(ask("GET", "/livez").await.0, 200);
+        assert_eq!(ask("GET", "/v1/namespaces").await.0, 200);
+        assert_eq!(ask("POST", "/v1/namespaces/default/executions/x/cancel").await.0, 404);
+        drop(held);
+        assert_eq!(ask("POST", start).await.0, 404);
+        assert_eq!(state.front_door.available_permits() as u32, all);
+        drop((router, state));
+        if let Some(hall) = Arc::into_inner(hall) {
+            hall.stop().await;
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::batches::rate;
 use super::body::{Json, json, raw};
 use super::call::Call;
 use super::dead_letters::{instant, launch};
+use super::lenient;
 use super::paging::{Keyset, Page};
 use crate::deliveries::blocking;
 use crate::error::Error;
@@ -24,6 +25,8 @@ use crate::problem::Problem;
 use crate::redrive::{Action, Filter, Plan};
 use crate::rooms::Rooms;
 
+/// Events read at once for a count.
+const COUNT_PAGE: usize = 1000;
 /// Events replayed per second when the caller states no rate.
 const REPLAY_RATE: f64 = 100.0;
 
@@ -75,6 +78,7 @@ pub async fn post(call: Call) -> Result<Response, Problem> {
         binding: "".into(),
         events,
         checkpoints: Vec::new(),
+        marks: Vec::new(),
         dedupe: true,
         patient: false,
     };
@@ -129,7 +133,8 @@ pub struct ReplayBody {
     kind: Option<String>,
     since: Option<String>,
     until: Option<String>,
-    /// At most so many per time; `100/s` when absent.
+    /// At most so many per time; `100/s` when absent; a number is so many a second.
+    #[serde(default, deserialize_with = "lenient::rate")]
     rate: Option<String>,
     limit: Option<u64>,
     #[serde(default)]
@@ -151,6 +156,8 @@ pub async fn replay(call: Call) -> Result<Response, Problem> {
         },
         rate: rate(body.rate.as_deref())?.or(Some(REPLAY_RATE)),
         limit: body.limit,
+        reason: None,
+        edit: None,
     };
     launch(&call, plan, body.dry_run).await
 }
@@ -171,7 +178,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let read = tokio::task::spawn_blocking(move || read(&rooms, &namespace, &wanted));
     let (items, rest) = read.await.map_err(|e| Error::Unavailable(format!("read events: {e}")))??;
     let next = rest.map(|key| keyset.token(&key.to_be_bytes()));
-    json(200, &Page::new(items, next))
+    let total = if call.query.flag("count")? { Some(count(&call).await?) } else { None };
+    json(200, &Page { total, ..Page::new(items, next) })
 }
 
 struct Wanted {
@@ -181,6 +189,31 @@ struct Wanted {
     before: u64,
     size: usize,
     url: String,
+}
+
+/// How many events the list has, over all its pages.
+async fn count(call: &Call) -> Result<u64, Problem> {
+    let mut wanted = Wanted {
+        kind: call.query.text("type"),
+        since: call.query.time("since")?,
+        until: call.query.time("until")?,
+        before: u64::MAX,
+        size: COUNT_PAGE,
+        url: String::new(),
+    };
+    let (rooms, namespace) = (call.rooms().clone(), call.namespace.clone());
+    let counted = tokio::task::spawn_blocking(move || {
+        let mut total = 0;
+        loop {
+            let (items, rest) = read(&rooms, &namespace, &wanted)?;
+            total += items.len() as u64;
+            match rest {
+                Some(key) => wanted.before = key,
+                None => return Ok::<_, Error>(total),
+            }
+        }
+    });
+    Ok(counted.await.map_err(|e| Error::Unavailable(format!("count events: {e}")))??)
 }
 
 /// One page: stored events and, for a lifecycle type, those that the log tells; the key below which to go on.
@@ -261,7 +294,7 @@ fn told(
 pub async fn get(call: Call) -> Result<Response, Problem> {
     let found = find(&call).await?;
     let first = found.first().ok_or_else(|| missing(&call))?;
-    Ok(raw(200, event::http::STRUCTURED, first.event.to_json()))
+    Ok(raw(200, event::http::STRUCTURED, first.event.to_value().to_json()))
 }
 
 /// No such event.
@@ -275,12 +308,6 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let (own_source, own_id) = (source.clone(), id.clone());
     let mut found = blocking(move || store.event(&namespace, &own_source, &own_id)).await?;
-    for row in &mut found {
-        // How often it was handed on is no part of what is shown.
-        if row.event.extensions.contains_key("tidemillhop") {
-            Arc::make_mut(&mut row.event).extensions.shift_remove("tidemillhop");
-        }
-    }
     if let Some(binding) = call.query.get("binding") {
         found.retain(|row| *row.binding == *binding);
     }

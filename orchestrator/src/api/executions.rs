@@ -11,10 +11,10 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidemill_dsl::ids::{ExecutionId, Time};
+use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
 use tidemill_engine::record::{Ended, Status};
-use tidemill_engine::{Awaited, WaitingFor};
 use tidemill_store::{ExecutionQuery, ExecutionRow, StartKey};
 use utoipa::ToSchema;
 
@@ -22,6 +22,7 @@ use super::body::{Json, json, with};
 use super::call::Call;
 use super::paging::{Keyset, Page};
 use super::query::bad;
+use super::why::{self, Wait};
 use crate::deliveries::blocking;
 use crate::lanes::Verb;
 use crate::operations::{self, MAX_WAIT, StartRequest};
@@ -49,22 +50,6 @@ pub struct EventRef<'a> {
     id: &'a str,
 }
 
-/// What an execution waits for.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Wait {
-    task: String,
-    reference: String,
-    /// `call`, `timer`, `event`, `child` or `retry`.
-    what: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    execution: Option<String>,
-}
-
 /// One execution.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -90,8 +75,12 @@ pub struct Execution<'a> {
     parent: Option<String>,
     attempt: u32,
     tags: BTreeMap<&'a str, &'a str>,
+    /// What it waits for, as long as it has not ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting_for: Vec<Wait>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// One execution in a list.
@@ -138,6 +127,18 @@ pub struct HistoryEntry {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     child: Option<String>,
+    /// The function that a call by an alias came to (the end of the call).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<CalledBody>,
+}
+
+/// A function called by an alias.
+#[derive(Serialize, ToSchema)]
+pub struct CalledBody {
+    name: String,
+    alias: String,
+    /// The version that the alias stood for.
+    version: u32,
 }
 
 /// The run of a task.
@@ -190,6 +191,11 @@ impl From<Entry> for HistoryEntry {
             error: entry.error.map(|fault| Json(fault.to_value())),
             reason: entry.reason.map(|text| text.to_string()),
             child: entry.child.map(|id| id.to_string()),
+            function: entry.function.map(|called| CalledBody {
+                name: called.name.to_string(),
+                alias: called.alias.to_string(),
+                version: called.version,
+            }),
         }
     }
 }
@@ -216,20 +222,16 @@ pub fn shown(view: &ExecutionView) -> Execution<'_> {
         parent: view.parent.map(|parent| parent.execution.to_string()),
         attempt: view.attempt,
         tags: view.tags.iter().map(|(name, value)| (&**name, &**value)).collect(),
-        waiting_for: view.waiting_for.iter().map(waits).collect(),
+        waiting_for: view.waiting_for.iter().map(Wait::of).collect(),
+        why: None,
     }
 }
 
-fn waits(waiting: &WaitingFor) -> Wait {
-    let (what, until, event_type, execution) = match &waiting.what {
-        Awaited::Call => ("call", None, None, None),
-        Awaited::Timer(at) => ("timer", Some(at.rfc3339()), None, None),
-        Awaited::Event(kind) => ("event", None, kind.as_ref().map(ToString::to_string), None),
-        Awaited::Child(id) => ("child", None, None, Some(id.to_string())),
-        Awaited::Retry(at) => ("retry", Some(at.rfc3339()), None, None),
-    };
-    let (task, reference) = (waiting.name.to_string(), waiting.reference.to_string());
-    Wait { task, reference, what, until, event_type, execution }
+/// An execution with all that keeps it from going on.
+pub(super) async fn whole<'a>(call: &Call, view: &'a ExecutionView) -> Result<Execution<'a>, Problem> {
+    let waiting_for = why::of(call, view).await?;
+    let why = (!waiting_for.is_empty()).then(|| why::told(&waiting_for));
+    Ok(Execution { waiting_for, why, ..shown(view) })
 }
 
 /// A summary row as listed.
@@ -247,7 +249,7 @@ pub fn listed(row: ExecutionRow) -> ExecutionEntry {
         ended_at: row.ended.map(Time::rfc3339),
         trigger: row.trigger.map(|t| t.to_string()),
         parent: row.parent.map(|p| p.execution.to_string()),
-        attempt: row.attempt,
+        attempt: row.attempt.max(1),
         tags: row.tags.into_iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
     }
 }
@@ -265,6 +267,10 @@ pub async fn start(call: Call) -> Result<Response, Problem> {
         input,
         wait,
     };
+    if call.query.flag("dryRun")? {
+        let program = operations::startable(call.rooms(), &request)?;
+        return json(200, &WouldStart::of(&program, request.input));
+    }
     let view = operations::start(call.rooms(), request).await?;
     let status = if wait.is_some() && view.status.ended() { 200 } else { 202 };
     let response = json(status, &shown(&view))?;
@@ -276,6 +282,27 @@ pub async fn start(call: Call) -> Result<Response, Problem> {
         }
         None => response,
     })
+}
+
+/// What a start would begin.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WouldStart {
+    workflow: OwnedRef,
+    input: Json,
+    dry_run: bool,
+}
+
+impl WouldStart {
+    fn of(program: &Program, input: Value) -> WouldStart {
+        let document = &program.document;
+        let workflow = OwnedRef {
+            namespace: document.namespace.to_string(),
+            name: document.name.to_string(),
+            version: document.version.to_string(),
+        };
+        WouldStart { workflow, input: Json(input), dry_run: true }
+    }
 }
 
 fn location(call: &Call, id: ExecutionId) -> String {
@@ -363,7 +390,7 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     let id = call.id()?;
     let wait = call.query.duration("wait")?.unwrap_or(Duration::ZERO).min(MAX_WAIT);
     let view = operations::wait(call.rooms(), &call.namespace, id, wait).await?;
-    json(200, &shown(&view))
+    json(200, &whole(&call, &view).await?)
 }
 
 /// `GET /executions/{id}/history`.
@@ -376,7 +403,10 @@ pub async fn history(call: Call) -> Result<Response, Problem> {
     let more = entries.len() > size;
     entries.truncate(size);
     let next = entries.last().filter(|_| more).map(|entry| keyset.token(&entry.sequence.to_be_bytes()));
-    json(200, &Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next))
+    let count = call.query.flag("count")?;
+    let total = if count { Some(operations::history_length(call.rooms(), id).await?) } else { None };
+    let page = Page::new(entries.into_iter().map(HistoryEntry::from).collect(), next);
+    json(200, &Page { total, ..page })
 }
 
 /// `POST /executions/{id}/cancel`.
@@ -409,7 +439,12 @@ async fn plain(call: Call, verb: Verb) -> Result<Response, Problem> {
 async fn carry_out(call: Call, verb: Verb, reason: Option<String>) -> Result<Response, Problem> {
     let id = call.id()?;
     let reason: Option<Arc<str>> = reason.map(Into::into);
+    if call.query.flag("dryRun")? {
+        let view = operations::show(call.rooms(), &call.namespace, id).await?;
+        operations::judge(view.status, &verb)?;
+        return json(200, &whole(&call, &view).await?);
+    }
     operations::command(call.rooms(), &call.namespace, id, verb, reason).await?;
     let view = operations::show(call.rooms(), &call.namespace, id).await?;
-    json(200, &shown(&view))
+    json(200, &whole(&call, &view).await?)
 }

@@ -3,16 +3,19 @@
 //! Owns their JSON form.
 
 use axum::response::Response;
+use http::header;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tidemill_dsl::diagnostic::{Diagnostic, Span};
 use tidemill_dsl::manifest::{self, Manifest};
 use tidemill_dsl::yaml;
 use utoipa::ToSchema;
 
-use super::body::{Json, empty, json};
+use super::body::{Json, empty, json, with};
 use super::call::Call;
 use super::paging::{Keyset, Page, by_name};
-use crate::apply;
+use super::workflows::tag;
+use crate::apply::{self, Match};
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::problem::Problem;
@@ -42,7 +45,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let names: Vec<String> = all.iter().map(|body| body.name.clone()).collect();
     let (items, next) = by_name(&keyset, &call.query, names.iter().map(String::as_str).zip(all))?;
-    json(200, &Page::new(items, next))
+    json(200, &Page::new(items, next).counting(&call.query, || names.len())?)
 }
 
 async fn all(call: &Call) -> Result<Vec<NamespaceBody>, Problem> {
@@ -69,7 +72,8 @@ fn shown(name: &str, text: &str, created_at: String) -> NamespaceBody {
 pub async fn get(call: Call) -> Result<Response, Problem> {
     let found = all(&call).await?.into_iter().find(|body| *body.name == *call.namespace);
     let body = found.ok_or_else(|| Problem::not_found("namespace", &call.namespace))?;
-    json(200, &body)
+    let space = call.rooms().catalog.space(&call.namespace);
+    Ok(with(json(200, &body)?, header::ETAG, &tag(&digest(&space.text))))
 }
 
 /// `PUT /v1/namespaces/{ns}`: a Namespace manifest, or nothing.
@@ -79,13 +83,26 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
     if !empty_body {
         declared(text, &call.namespace)?;
     }
-    let fresh = call.rooms().catalog.existing(&call.namespace).is_none();
+    let text = if empty_body { "" } else { text };
+    let current = judged(&call)?;
     if !call.query.flag("dryRun")? {
-        let text = if empty_body { "" } else { text };
         apply::put_namespace(call.rooms(), &call.namespace, text).await?;
     }
     let at = (call.rooms().clock)().rfc3339();
-    json(if fresh { 201 } else { 200 }, &shown(&call.namespace, if empty_body { "" } else { text }, at))
+    let status = if current.is_none() { 201 } else { 200 };
+    let response = json(status, &shown(&call.namespace, text, at))?;
+    Ok(with(response, header::ETAG, &tag(&digest(text))))
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// The digest of the namespace as it is, once `If-Match` holds for it.
+fn judged(call: &Call) -> Result<Option<[u8; 32]>, Error> {
+    let current = call.rooms().catalog.existing(&call.namespace).map(|space| digest(&space.text));
+    Match::check(call.if_match().as_ref(), current)?;
+    Ok(current)
 }
 
 /// The document is a Namespace of the path's name.
@@ -104,12 +121,10 @@ fn declared(text: &str, namespace: &str) -> Result<(), Error> {
 
 /// `DELETE /v1/namespaces/{ns}`: with everything of it.
 pub async fn delete(call: Call) -> Result<Response, Problem> {
-    if call.query.flag("dryRun")? {
-        call.rooms()
-            .catalog
-            .existing(&call.namespace)
-            .ok_or_else(|| Problem::not_found("namespace", &call.namespace))?;
-    } else {
+    if judged(&call)?.is_none() {
+        return Err(Problem::not_found("namespace", &call.namespace));
+    }
+    if !call.query.flag("dryRun")? {
         apply::delete_namespace(call.rooms(), &call.namespace).await?;
     }
     Ok(empty(204))

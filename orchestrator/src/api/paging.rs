@@ -30,6 +30,12 @@ impl<T: Serialize> Page<T> {
     pub fn new(items: Vec<T>, next: Option<String>) -> Page<T> {
         Page { items, next_page_token: next, total: None }
     }
+
+    /// The same with the number of all entries, if the query asks for it (`count=true`).
+    pub fn counting(self, query: &Query, count: impl FnOnce() -> usize) -> Result<Page<T>, Problem> {
+        let total = if query.flag("count")? { Some(count() as u64) } else { None };
+        Ok(Page { total, ..self })
+    }
 }
 
 /// A list in which tokens are made and read: its name and the conditions it was asked with.

@@ -4,13 +4,14 @@
 
 use tidemill_store::DefinitionKind as Kind;
 
+use super::aliases::{AliasBody, WeightsBody};
 use super::batches::{BatchBody, BatchRequest};
 use super::buffers::BufferBody;
 use super::dead_letters::{DeadLetterBody, RedriveBody, Touched};
 use super::definitions::{Instance, SeekBody};
 use super::documents::{ApplyBody, LintBody};
 use super::events::{Listed, ReplayBody, Taken};
-use super::executions::{Execution, ExecutionEntry, HistoryEntry, RetryBody, VerbBody};
+use super::executions::{Execution, ExecutionEntry, HistoryEntry, RetryBody, VerbBody, WouldStart};
 use super::namespaces::NamespaceBody;
 use super::probes::Ready;
 use super::route::{
@@ -21,13 +22,15 @@ use super::rows::{
     BATCH, DOCUMENT, DRY, EXECUTION, GONE, LARGE, PAGED, WRITTEN, document, documents_of, hold, remove, verb,
     write,
 };
+use super::schemas::SchemaEntry;
 use super::secrets::SecretBody;
+use super::signals::FailBody;
 use super::trace::Trace;
 use super::trials::{BackTest, TestBody, Verdict};
 use super::workflows::{Graph, Workflow, WorkflowEntryBody};
 use super::{
-    batches, buffers, dead_letters, definitions, documents, events, executions, hooks, namespaces, probes,
-    secrets, stream, trace, trials, workflows,
+    aliases, batches, buffers, dead_letters, definitions, documents, door, events, executions, hooks,
+    namespaces, probes, schemas, secrets, signals, stream, trace, trials, workflows,
 };
 use crate::redrive::State;
 
@@ -54,6 +57,11 @@ macro_rules! shown {
     };
 }
 
+/// What is told of a path that is not in the table.
+pub static UNKNOWN: Route = any("", "An unknown path", run!(door::unknown)).over(Scope::Cluster);
+/// What is told of a path that is, but not with this method.
+pub static WRONG_METHOD: Route = any("", "An unknown method", run!(door::wrong_method)).over(Scope::Cluster);
+
 /// Every route.
 pub static ROUTES: &[Route] = &[
     get("/livez", "Whether the process answers", run!(probes::live))
@@ -69,6 +77,12 @@ pub static ROUTES: &[Route] = &[
     get("/openapi.json", "This description", run!(probes::openapi))
         .over(Scope::Cluster)
         .gives(&[json(200, anything)]),
+    get("/v1/schemas", "List JSON schemas for editors", run!(schemas::list))
+        .over(Scope::Cluster)
+        .gives(&[json(200, list::<SchemaEntry>)]),
+    get("/v1/schemas/{name}", "A JSON schema: `{name}.json`", run!(schemas::get))
+        .over(Scope::Cluster)
+        .gives(&[media(200, "application/schema+json")]),
     post("/v1/lint", "Every mistake of documents, as the CLI tells them", run!(documents::lint))
         .needs(Permission::Viewer)
         .over(Scope::Cluster)
@@ -118,14 +132,14 @@ pub static ROUTES: &[Route] = &[
         "The tasks and what follows what",
         run!(workflows::graph),
     )
-    .query(&["version"])
+    .query(&["version", "format", "execution"])
     .gives(&[json(200, of::<Graph>)]),
     post("/v1/namespaces/{ns}/workflows/{name}/executions", "Start an execution", run!(executions::start))
         .class(Class::FrontDoor)
-        .query(&["version", "tag"])
+        .query(&["version", "tag", "dryRun"])
         .body(LARGE)
         .takes(anything)
-        .gives(&[json(202, of::<Execution<'static>>), json(200, of::<Execution<'static>>)]),
+        .gives(&[json(202, of::<Execution<'static>>), json(200, either::<Execution<'static>, WouldStart>)]),
     get("/v1/namespaces/{ns}/executions", "List executions", run!(executions::list))
         .query(&[
             "workflow",
@@ -152,6 +166,26 @@ pub static ROUTES: &[Route] = &[
         .takes(of::<VerbBody>),
     verb("/v1/namespaces/{ns}/executions/{id}/retry", "Go on from the failed task", run!(executions::retry))
         .takes(of::<RetryBody>),
+    post(
+        "/v1/namespaces/{ns}/executions/{id}/events",
+        "An event for its listens alone",
+        run!(signals::signal),
+    )
+    .query(DRY)
+    .body(LARGE)
+    .gives(&[json(202, of::<Taken<'static>>)]),
+    verb(
+        "/v1/namespaces/{ns}/executions/{id}/tasks/{visit}/complete",
+        "Answer a call that was accepted for later; the body is its output",
+        run!(signals::complete),
+    )
+    .takes(anything),
+    verb(
+        "/v1/namespaces/{ns}/executions/{id}/tasks/{visit}/fail",
+        "Let such a call fail",
+        run!(signals::fail),
+    )
+    .takes(of::<FailBody>),
     // Events.
     post("/v1/namespaces/{ns}/events", "Post CloudEvents: binary, structured or batch", run!(events::post))
         .class(Class::FrontDoor)
@@ -159,7 +193,7 @@ pub static ROUTES: &[Route] = &[
         .body(LARGE)
         .gives(&[json(202, of::<Taken<'static>>)]),
     get("/v1/namespaces/{ns}/events", "List events, newest first", run!(events::list))
-        .query(&["type", "since", "until", "pageSize", "pageToken"])
+        .query(&["type", "since", "until", "pageSize", "pageToken", "count"])
         .gives(&[json(200, list::<Listed>)]),
     post("/v1/namespaces/{ns}/events/replay", "Stored events to one trigger once more", run!(events::replay))
         .query(DRY)
@@ -239,7 +273,16 @@ pub static ROUTES: &[Route] = &[
         "Processes that run it",
         run!(definitions::instances),
     )
+    .query(PAGED)
     .gives(&[json(200, list::<Instance>)]),
+    paged!("/functions/{name}/aliases", "List the aliases of a function", aliases::list, AliasBody),
+    shown!("/functions/{name}/aliases/{alias}", "Show an alias", aliases::get, AliasBody),
+    put("/v1/namespaces/{ns}/functions/{name}/aliases/{alias}", "Write an alias", run!(aliases::put))
+        .query(DRY)
+        .body(DOCUMENT)
+        .takes(of::<WeightsBody>)
+        .gives(&[json(200, of::<AliasBody>), json(201, of::<AliasBody>)]),
+    remove("/v1/namespaces/{ns}/functions/{name}/aliases/{alias}", "Remove an alias", run!(aliases::delete)),
     documents_of(
         "/v1/namespaces/{ns}/connections",
         "List connections",
@@ -280,7 +323,7 @@ pub static ROUTES: &[Route] = &[
     paged!("/buffers", "List buffers", buffers::list, BufferBody),
     shown!("/buffers/{name}", "Show a trigger's buffer", buffers::get, BufferBody),
     get("/v1/namespaces/{ns}/dead-letters", "List dead letters", run!(dead_letters::list))
-        .query(&["id", "trigger", "cause", "state", "since", "until", "pageSize", "pageToken"])
+        .query(&["id", "trigger", "cause", "state", "since", "until", "pageSize", "pageToken", "count"])
         .gives(&[json(200, list::<DeadLetterBody>)]),
     shown!("/dead-letters/{id}", "Show a dead letter", dead_letters::get, DeadLetterBody),
     delete("/v1/namespaces/{ns}/dead-letters", "Drop dead letters", run!(dead_letters::purge))

@@ -10,7 +10,7 @@ use super::route::{Answer, Body, Route, Run, bare, delete, get, json, list, of, 
 use super::workflows::Written;
 
 /// Parameters of a page.
-pub(super) const PAGED: &[&str] = &["pageSize", "pageToken"];
+pub(super) const PAGED: &[&str] = &["pageSize", "pageToken", "count"];
 /// The parameter of a dry run.
 pub(super) const DRY: &[&str] = &["dryRun"];
 /// A definition or another small body.
@@ -53,10 +53,10 @@ pub(super) const fn remove(path: &'static str, summary: &'static str, run: Run) 
 
 /// What holds a document or lets it go on.
 pub(super) const fn hold(path: &'static str, summary: &'static str, run: Run) -> Route {
-    post(path, summary, run).body(DOCUMENT).gives(RESOURCE)
+    post(path, summary, run).query(DRY).body(DOCUMENT).gives(RESOURCE)
 }
 
 /// What an operator does to an execution.
 pub(super) const fn verb(path: &'static str, summary: &'static str, run: Run) -> Route {
-    post(path, summary, run).body(LARGE).gives(EXECUTION)
+    post(path, summary, run).query(DRY).body(LARGE).gives(EXECUTION)
 }

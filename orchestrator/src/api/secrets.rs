@@ -67,5 +67,5 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         .iter()
         .map(|(name, at)| (&**name, SecretBody { name: name.to_string(), updated_at: at.rfc3339() }));
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(200, &Page::new(items, next))
+    json(200, &Page::new(items, next).counting(&call.query, || names.len())?)
 }

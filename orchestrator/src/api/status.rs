@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tidemill_connectors::{Reconciled, Relation};
 use tidemill_dsl::ids::Time;
-use tidemill_dsl::manifest::{Integration, Manifest};
+use tidemill_dsl::manifest::Manifest;
 use tidemill_engine::record::Status as Phase;
 use tidemill_store::{DeadQuery, DeadState, DefinitionKind, ExecutionQuery, ReadResult, Store};
 use utoipa::ToSchema;
@@ -16,6 +17,7 @@ use super::call::Call;
 use crate::catalog::ManifestEntry;
 use crate::deliveries::blocking;
 use crate::problem::Problem;
+use crate::relations;
 use crate::sources::{SourceStatus, State, Trouble};
 
 /// Dead letters counted for a status, at most.
@@ -30,7 +32,8 @@ pub struct Status {
     updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<bool>,
-    /// Source: `starting`, `running`, `paused`, `degraded`, `failed` or `stopped`.
+    /// Source: `starting`, `running`, `paused`, `degraded`, `failed` or `stopped`. Source and trigger: `deleting` until
+    /// the entries at the source are gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +53,12 @@ pub struct Status {
     errors: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<TroubleBody>,
+    /// Source: events that came though no enabled rule wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<u64>,
+    /// twoWay source: its entries at the other end, those of others too, and rules that lack one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relations: Option<Vec<RelationBody>>,
     /// Trigger: `oneWay`, `twoWay` or `proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     integration: Option<&'static str>,
@@ -57,6 +66,7 @@ pub struct Status {
     rule_home: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fires_from: Option<&'static str>,
+    /// Trigger: `inSync`, `drifted`, `orphaned` or `unreachable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sync_state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +87,9 @@ pub struct Status {
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<Vec<u32>>,
+    /// Function: shares in a hundred by alias and version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aliases: Option<BTreeMap<String, BTreeMap<u32, u8>>>,
 }
 
 /// A source's last trouble.
@@ -86,6 +99,16 @@ pub struct TroubleBody {
     code: String,
     message: String,
     help: String,
+}
+
+/// An entry at a source, or a rule that lacks one.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RelationBody {
+    /// The trigger; of a foreign entry the id it has there.
+    id: String,
+    /// `inSync`, `drifted`, `orphaned` or `foreign`.
+    sync_state: &'static str,
 }
 
 /// The status of a definition.
@@ -104,7 +127,11 @@ pub async fn of(call: &Call, entry: &ManifestEntry) -> Result<Status, Problem> {
             let space = call.rooms().catalog.space(&call.namespace);
             let versions = space.functions().find(|(name, _)| **name == definition.name);
             let versions = versions.map(|(_, all)| all.keys().copied().collect());
-            Ok(Status { version: definition.version.parse().ok(), versions, ..base })
+            let aliases = space.aliases(&definition.name);
+            let shares =
+                aliases.map(|(alias, own)| (alias.to_string(), own.weights.iter().copied().collect()));
+            let aliases = Some(shares.collect());
+            Ok(Status { version: definition.version.parse().ok(), versions, aliases, ..base })
         }
         _ => Ok(base),
     }
@@ -116,19 +143,21 @@ async fn source(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Stat
     let saved = blocking(move || store.checkpoints(&namespace, &own)).await?;
     let position = saved.into_iter().map(|c| (c.partition.to_string(), c.value.to_string())).collect();
     let live = call.state.hall.sources.status(&call.namespace, &name);
-    let live = live.unwrap_or(SourceStatus {
-        state: if entry.definition.paused { State::Paused } else { State::Starting },
-        since: entry.definition.at,
-        last_event_at: None,
-        lag: None,
-        accepted: 0,
-        duplicates: 0,
-        errors: 0,
-        last_error: None,
+    let live = live.unwrap_or_else(|| {
+        let state = if entry.definition.paused { State::Paused } else { State::Starting };
+        SourceStatus::new(state, entry.definition.at)
     });
+    let space = call.rooms().catalog.space(&call.namespace);
+    let is_deleting = space.is_deleting(DefinitionKind::Source, &entry.definition.name);
+    let two_way = relations::is_two_way(&space, &entry.definition.name);
     Ok(Status {
         paused: Some(entry.definition.paused),
-        state: Some(live.state.word()),
+        state: Some(if is_deleting { "deleting" } else { live.state.word() }),
+        refused: two_way.then_some(live.refused),
+        relations: match live.reconciled {
+            Some(Reconciled::Seen { relations, .. }) => Some(relations.iter().map(relation).collect()),
+            _ => None,
+        },
         since: Some(live.since.rfc3339()),
         last_event_at: live.last_event_at.map(Time::rfc3339),
         lag_records: live.lag,
@@ -139,6 +168,10 @@ async fn source(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Stat
         last_error: live.last_error.as_ref().map(trouble),
         ..base
     })
+}
+
+fn relation(relation: &Relation) -> RelationBody {
+    RelationBody { id: relation.id.to_string(), sync_state: relation.sync.word() }
 }
 
 fn trouble(trouble: &Trouble) -> TroubleBody {
@@ -160,11 +193,12 @@ async fn trigger(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Sta
         Some(Manifest::Source(source)) => trigger.integration_with(Some(source)),
         _ => trigger.integration_with(None),
     };
-    let sync = match (integration, &trigger.source, bound) {
-        (_, Some(_), None) => "orphaned",
-        (Integration::OneWay | Integration::TwoWay | Integration::Proxy, _, _) => "inSync",
-    };
     let name = entry.definition.name.clone();
+    let generation = entry.definition.generation;
+    let (sync, observed) = space
+        .trigger(&name)
+        .map_or(("inSync", generation), |own| relations::sync(&space, &call.state.hall.sources, own));
+    let is_deleting = space.is_deleting(DefinitionKind::Trigger, &name);
     let (store, namespace, own) = (call.rooms().store.clone(), call.namespace.clone(), name.clone());
     let counts = blocking(move || count(&*store, &namespace, &own)).await?;
     let (waiting, _) = call.rooms().buffers.depth(&call.namespace, &name);
@@ -174,6 +208,8 @@ async fn trigger(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Sta
         rule_home: Some(integration.rule_home()),
         fires_from: Some(integration.fires_from()),
         sync_state: Some(sync),
+        observed_generation: observed,
+        state: is_deleting.then_some("deleting"),
         last_fired_at: counts.last.map(Time::rfc3339),
         matched: Some(counts.matched),
         buffered: Some(waiting),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use tidemill_dsl::event::Event;
+use tidemill_dsl::event::{Event, EventError};
 use tidemill_dsl::expr::{NoArguments, Template};
 use tidemill_dsl::ids::Time;
 use tidemill_dsl::manifest::{self, Manifest, Trigger};
@@ -131,6 +131,12 @@ fn drafted(call: &Call, document: &Value) -> Result<Trigger, Problem> {
         Manifest::Trigger(trigger) => Ok(*trigger),
         other => Err(Problem::unprocessable("no-trigger", format!("this is a {}, no Trigger", other.kind()))),
     }
+}
+
+/// The verdict of a trigger on an event that may leave id, source and specversion out; none of it needs a server.
+pub fn judged(trigger: &Trigger, event: &Value) -> Result<Verdict, EventError> {
+    let event = Event::from_value(&filled(event))?;
+    Ok(verdict(trigger, trigger.source.as_deref().unwrap_or(""), &event))
 }
 
 async fn judge(call: &Call, trigger: Trigger, body: TestBody) -> Result<Response, Problem> {

@@ -2,12 +2,15 @@
 //!
 //! Owns their JSON forms and content negotiation. Checking and storing is `apply`'s.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::header;
 use semver::Version;
 use serde::Serialize;
 use tidemill_dsl::check::{Edge, graph as graph_of};
-use tidemill_dsl::program::{Kind, Program};
+use tidemill_dsl::program::Program;
 use tidemill_store::DefinitionKind;
 use utoipa::ToSchema;
 
@@ -15,10 +18,16 @@ use super::body::{Json, empty, hex, json, raw, with};
 use super::call::Call;
 use super::documents::warnings;
 use super::paging::{Keyset, Page, by_name};
-use crate::apply::{self, Applied, Change, Outcome, Request};
+use super::query::bad;
+use crate::apply::{self, Applied, Change, Outcome, Removal, Request};
 use crate::catalog::WorkflowEntry;
 use crate::error::Error;
+use crate::graph::{self as picture, Mark, Picture};
+use crate::operations;
 use crate::problem::{Mistake, Problem};
+
+/// History entries that a painted graph is made from, at most.
+const MAX_HISTORY: usize = 1_000_000;
 
 /// A workflow version.
 #[derive(Serialize, ToSchema)]
@@ -86,6 +95,12 @@ pub struct GraphTask {
     kind: &'static str,
     /// The task that holds its list.
     parent: Option<u32>,
+    /// What the execution has made of it: `running`, `waiting`, `completed`, `faulted` or `cancelled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// How often the execution has begun it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<u32>,
 }
 
 /// One edge of a graph.
@@ -107,7 +122,7 @@ pub async fn put(call: Call) -> Result<Response, Problem> {
         text: call.text()?,
         dry_run: call.query.flag("dryRun")?,
         expected: Some((DefinitionKind::Workflow, &name)),
-        matching: call.if_match()?,
+        matching: call.if_match(),
     };
     let outcome = apply::apply(call.rooms(), request).await?;
     let result = outcome.results.first().ok_or_else(|| Error::bad("bad-body", "the body has no document"))?;
@@ -206,46 +221,74 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         Some((&**name, body))
     });
     let (items, next) = by_name(&keyset, &call.query, all)?;
-    json(200, &Page::new(items, next))
+    json(200, &Page::new(items, next).counting(&call.query, || space.workflows().count())?)
 }
 
 /// `DELETE /workflows/{name}`: one version, or all of them; running executions go on.
 pub async fn delete(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let version = call.query.get("version").unwrap_or("");
-    if call.query.flag("dryRun")? {
-        let space = call.rooms().catalog.space(&call.namespace);
-        let version = Some(version).filter(|v| !v.is_empty());
-        space.workflow(&name, version).ok_or_else(|| missing(&call, &name))?;
-    } else {
-        let removed =
-            apply::delete(call.rooms(), &call.namespace, (DefinitionKind::Workflow, &name, version)).await;
-        removed.map_err(|error| match error {
-            Error::NotFound { .. } => missing(&call, &name),
-            other => other.into(),
-        })?;
-    }
+    let (matching, dry_run) = (call.if_match(), call.query.flag("dryRun")?);
+    let removal = Removal { kind: DefinitionKind::Workflow, name: &name, version, matching, dry_run };
+    apply::delete(call.rooms(), &call.namespace, removal).await.map_err(|error| match error {
+        Error::NotFound { .. } => missing(&call, &name),
+        other => other.into(),
+    })?;
     Ok(empty(204))
 }
 
-/// `GET /workflows/{name}/graph`.
+/// `GET /workflows/{name}/graph`: tasks and edges, or a picture; with `execution` what that has made of them.
 pub async fn graph(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
-    let program = call
-        .rooms()
-        .catalog
-        .workflow(&call.namespace, &name, call.query.get("version"))
-        .ok_or_else(|| missing(&call, &name))?;
-    json(200, &drawn(&program))
+    let form = match call.query.get("format") {
+        None | Some("json") => None,
+        Some(word) => Some(
+            picture::Form::of_word(word)
+                .ok_or_else(|| bad("format", "is `json`, `mermaid`, `dot`, `svg` or `ascii`"))?,
+        ),
+    };
+    let (program, marks) = if let Some(id) = call.query.get("execution") {
+        run_of(&call, &name, id).await?
+    } else {
+        let version = call.query.get("version");
+        let found = call.rooms().catalog.workflow(&call.namespace, &name, version);
+        (found.ok_or_else(|| missing(&call, &name))?, BTreeMap::new())
+    };
+    let Some(form) = form else {
+        return json(200, &drawn(&program, &marks));
+    };
+    let painted = call.query.get("execution").is_some();
+    let whole = Picture::of(&program);
+    let whole = if painted { whole.painted(&marks) } else { whole };
+    Ok(raw(200, form.media(), whole.draw(form)))
 }
 
-fn drawn(program: &Program) -> Graph {
+type Marks = BTreeMap<Arc<str>, Mark>;
+
+/// The revision that an execution of this workflow runs, and what it has made of each task.
+async fn run_of(call: &Call, name: &str, text: &str) -> Result<(Arc<Program>, Marks), Problem> {
+    let missing = || Problem::not_found("execution", &text.chars().take(64).collect::<String>());
+    let id = text.parse().map_err(|_| missing())?;
+    let row = operations::row(call.rooms(), &call.namespace, id).await?;
+    if *row.workflow != *name {
+        return Err(missing());
+    }
+    let program = call.rooms().catalog.revision(&row.namespace, &row.workflow, &row.digest);
+    let program = program.ok_or_else(|| Problem::not_found("workflow revision", &row.version))?;
+    let view = operations::show(call.rooms(), &call.namespace, id).await?;
+    let entries = operations::history(call.rooms(), &call.namespace, id, (0, MAX_HISTORY)).await?;
+    Ok((program, picture::marks(&entries, &view.waiting_for)))
+}
+
+fn drawn(program: &Program, marks: &Marks) -> Graph {
     let tasks = program.tasks.iter().enumerate().map(|(index, task)| GraphTask {
         index,
         name: task.name.to_string(),
         reference: task.reference.to_string(),
-        kind: kind(&task.kind),
+        kind: picture::word(&task.kind),
         parent: program.lists.get(task.list.0 as usize).and_then(|list| list.owner).map(|owner| owner.0),
+        state: marks.get(&task.reference).map(|mark| mark.state),
+        runs: marks.get(&task.reference).map(|mark| mark.runs),
     });
     let graph = graph_of(program);
     let edges = graph.raw_edges().iter().map(|edge| {
@@ -260,21 +303,4 @@ fn drawn(program: &Program) -> Graph {
         GraphEdge { from: edge.source().index(), to: edge.target().index(), why, case }
     });
     Graph { tasks: tasks.collect(), edges: edges.collect() }
-}
-
-fn kind(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Do(_) => "do",
-        Kind::Set(_) => "set",
-        Kind::Switch(_) => "switch",
-        Kind::Fork(_) => "fork",
-        Kind::For(_) => "for",
-        Kind::Try(_) => "try",
-        Kind::Raise(_) => "raise",
-        Kind::Wait(_) => "wait",
-        Kind::Listen(_) => "listen",
-        Kind::Emit(_) => "emit",
-        Kind::RunWorkflow(_) => "run",
-        Kind::Http(_) | Kind::Local(_) | Kind::Function(_) => "call",
-    }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest};
+use tidemill_dsl::manifest::{self, Integration, Link, Manifest, MinioSource, SourceKind};
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 use tidemill_store::{Definition, DefinitionChange, DefinitionKind};
 
-use super::{Applied, Change, Document, Read, Request, kind_of, word};
-use crate::catalog::{ManifestEntry, Mode, Space, WorkflowEntry, lowered_text};
+use super::{Applied, Change, Document, Match, Read, Request, kind_of, word};
+use crate::catalog::{ManifestEntry, Mode, Space, WorkflowEntry, lowered_repair, lowered_text};
 use crate::error::Error;
 use crate::rooms::Rooms;
 
@@ -69,15 +69,6 @@ pub(super) fn applied(
     Applied { kind, name, version, change, digest }
 }
 
-fn if_match(request: &Request<'_>, current: Option<[u8; 32]>) -> Result<(), Error> {
-    match request.matching {
-        Some(wanted) if current != Some(wanted) => {
-            Err(Error::conflict("etag", "the definition has changed since it was read (If-Match)"))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn place_workflow(
     rooms: &Rooms,
     request: &Request<'_>,
@@ -87,7 +78,9 @@ fn place_workflow(
 ) -> Result<Applied, Error> {
     let about = &program.document;
     let current = draft.workflow(&about.name, Some(&about.version)).cloned();
-    if_match(request, current.as_ref().map(|c| c.program.digest))?;
+    // A new version is written on what the workflow shows now: its highest one.
+    let shown = current.as_ref().or_else(|| draft.workflow(&about.name, None));
+    Match::check(request.matching.as_ref(), shown.map(|entry| entry.program.digest))?;
     let change = match &current {
         Some(c) if c.program.digest == program.digest => Change::Unchanged,
         Some(_) if rooms.catalog.mode == Mode::Serve => {
@@ -129,7 +122,17 @@ fn place_manifest(
     let name = manifest.name().clone();
     let digest: [u8; 32] = Sha256::digest(manifest.to_value().to_json()).into();
     let current = draft.manifest(kind, &name).cloned();
-    if_match(request, current.as_ref().map(|c| c.definition.digest))?;
+    if draft.is_deleting(kind, &name) {
+        let detail = format!("write the {} `{name}`: it is being deleted; see its status", word(kind));
+        return Err(Error::conflict("deleting", detail));
+    }
+    if let (Manifest::Source(new), Some(Manifest::Source(old))) =
+        (manifest, current.as_ref().map(|c| &*c.manifest))
+        && let Some(detail) = moved(old, new)
+    {
+        return Err(Error::conflict("source-moved", detail));
+    }
+    Match::check(request.matching.as_ref(), current.as_ref().map(|c| c.definition.digest))?;
     let change = match &current {
         Some(c) if c.definition.digest == digest => Change::Unchanged,
         Some(_) => Change::Updated,
@@ -168,20 +171,54 @@ fn place_manifest(
     Ok(applied(word(kind), name, version, change, digest))
 }
 
-/// The one-task workflow of a function target is stored, not current, so that its executions find their revision.
-fn lowered(rooms: &Rooms, namespace: &Namespace, trigger: &manifest::Trigger) -> Option<DefinitionChange> {
-    let text = lowered_text(namespace, trigger)?;
-    let program = tidemill_dsl::workflow::check(&text).program?;
-    Some(DefinitionChange::Put(Definition {
-        kind: DefinitionKind::Workflow,
-        namespace: namespace.clone(),
-        name: program.document.name.clone(),
-        version: program.document.version.clone(),
-        text: text.into(),
-        digest: program.digest,
-        generation: 1,
-        at: (rooms.clock)(),
-        current: false,
-        paused: false,
-    }))
+/// Why a twoWay source may not become the new one: its entries would be left where nobody looks for them.
+fn moved(old: &manifest::Source, new: &manifest::Source) -> Option<String> {
+    let SourceKind::Minio(was) = &old.kind else {
+        return None;
+    };
+    let endpoint = |source: &MinioSource| match &source.connection {
+        Link::Inline(connection) => connection.endpoint.clone(),
+        Link::Named(name) => name.clone(),
+    };
+    let stays = match &new.kind {
+        SourceKind::Minio(is) => {
+            is.bucket == was.bucket
+                && endpoint(is) == endpoint(was)
+                && new.kind.integration() == old.kind.integration()
+        }
+        _ => false,
+    };
+    let is_two_way = old.kind.integration() == Integration::TwoWay;
+    (is_two_way && !stays).then(|| {
+        format!(
+            "move the Source `{}`: it has entries at the bucket `{}`; remove it and apply it anew",
+            old.meta.name, was.bucket
+        )
+    })
+}
+
+/// The one-task workflows of function targets are stored, not current, so that their executions find their revision.
+fn lowered(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    trigger: &manifest::Trigger,
+) -> impl Iterator<Item = DefinitionChange> {
+    let at = (rooms.clock)();
+    let namespace = namespace.clone();
+    let texts = [lowered_text(&namespace, trigger), lowered_repair(&namespace, trigger)];
+    texts.into_iter().flatten().filter_map(move |text| {
+        let program = tidemill_dsl::workflow::check(&text).program?;
+        Some(DefinitionChange::Put(Definition {
+            kind: DefinitionKind::Workflow,
+            namespace: namespace.clone(),
+            name: program.document.name.clone(),
+            version: program.document.version.clone(),
+            text: text.into(),
+            digest: program.digest,
+            generation: 1,
+            at,
+            current: false,
+            paused: false,
+        }))
+    })
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns names and forms only; what they do is in the files of their names.
 
+mod operating;
 mod things;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Given;
 
+pub use operating::*;
 pub use things::*;
 
 /// Told below the help.
@@ -187,6 +189,13 @@ pub enum Verb {
     /// Events.
     #[command(subcommand)]
     Event(EventVerb),
+    /// Batches: bulk work that the server does.
+    #[command(subcommand)]
+    Batch(BatchVerb),
+    /// Follow what happens on the server.
+    Tail(TailArgs),
+    /// Print every definition of the namespace, to be applied again.
+    Export(ExportArgs),
     /// Secrets: written, never read back.
     #[command(subcommand)]
     Secret(SecretVerb),
@@ -194,8 +203,18 @@ pub enum Verb {
     Explain(ExplainArgs),
     /// Ask whether the server is ready; exit code 0 or 7.
     Healthcheck,
+    /// Look at what a server needs on this machine, with help for what is wrong.
+    Doctor(DoctorArgs),
+    /// Backups of the store of this machine.
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// The store of this machine.
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// Print the completion script of a shell.
     Completion(CompletionArgs),
+    /// Print the manual page, or write one for every command.
+    Man(ManArgs),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use tidemill_dsl::ids::Time;
 use tidemill_dsl::value::Value;
 
 use super::args::Shared;
@@ -40,8 +41,6 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Its body as JSON; null if it is none.
     pub(super) body: Value,
-    /// `Location`, if any.
-    pub(super) location: Option<String>,
 }
 
 impl Client {
@@ -98,10 +97,9 @@ impl Client {
         }
         let response = self.send(with(request, body)).await?;
         let status = response.status().as_u16();
-        let location = response.headers().get("location").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let text = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         let body = Value::parse(&text).unwrap_or_default();
-        Ok(Answer { status, body, location })
+        Ok(Answer { status, body })
     }
 
     /// The same; a status that is no success is a failure.
@@ -182,6 +180,16 @@ impl Client {
         let response = self.send(request).await?;
         let status = response.status();
         Ok((status, response.text().await.unwrap_or_default()))
+    }
+
+    /// The status of `/readyz`, and the time there.
+    pub(super) async fn ready_at(&self) -> Result<(u16, Option<Time>), Failure> {
+        let request = self.http.get(self.absolute(&["readyz"], &[])).timeout(CONNECT);
+        let response = self.send(request).await?;
+        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        let date = date.map(|date| Time(date.timestamp().as_millisecond()));
+        Ok((response.status().as_u16(), date))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {

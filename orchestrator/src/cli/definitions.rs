@@ -13,8 +13,8 @@ use super::exit::{Failure, NOT_FOUND, USAGE};
 
 /// Folders that hold no definitions.
 const SKIPPED_FOLDERS: [&str; 2] = ["node_modules", "target"];
-/// Files of an example or a test that are no definitions.
-const SKIPPED_FILES: [&str; 2] = ["event.json", "expected-output.json"];
+/// What the names of JSON files begin with that belong to an example and define nothing.
+const SKIPPED_FILES: [&str; 2] = ["event", "expected-output"];
 /// Largest file read (limit `definition-bytes`, 1 MiB on the server; a folder may hold larger ones of other use).
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
@@ -245,8 +245,11 @@ fn is_test(stem: &str) -> bool {
 /// Whether a file of this name may hold definitions.
 pub(super) fn may_define(name: &str) -> bool {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    let of_example =
+        |own: &&str| stem.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let beside = ending == "json" && SKIPPED_FILES.iter().any(of_example);
     let ending = matches!(ending, "yaml" | "yml" | "json");
-    ending && !SKIPPED_FILES.contains(&name) && !is_test(stem) && !name.starts_with('.')
+    ending && !beside && !is_test(stem) && !name.starts_with('.')
 }
 
 #[cfg(test)]
@@ -269,6 +272,8 @@ mod tests {
         check("a.json", true);
         check("a.test.yaml", false);
         check("event.json", false);
+        check("event-late.json", false);
+        check("events.json", true);
         check("expected-output.json", false);
         check("README.md", false);
         check(".hidden.yaml", false);

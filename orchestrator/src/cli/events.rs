@@ -6,8 +6,8 @@ use tidemill_dsl::value::Value;
 use super::args::{DeadLetterVerb, EventVerb, FilterArgs, Form, RedriveArgs, SendArgs, Shared};
 use super::client::{Body, Client};
 use super::exit::{Failure, LINT, OK, Outcome};
-use super::input;
 use super::output::{self, Column};
+use super::{batches, input};
 
 const EVENTS: &[Column] =
     &[("ID", "/id"), ("TYPE", "/type"), ("SOURCE", "/source"), ("SUBJECT", "/subject"), ("TIME", "/time")];
@@ -92,6 +92,7 @@ pub(super) async fn event(verb: EventVerb, shared: &Shared) -> Outcome {
         EventVerb::Show { source, id } => {
             output::object(shared.output, &client.get(&["events", &source, &id], &[]).await?, "/id");
         }
+        EventVerb::Replay(args) => return batches::replay(&args, shared).await,
         EventVerb::Trace { source, id } => {
             let trace = client.get(&["events", &source, &id, "trace"], &[]).await?;
             if shared.output.is_some_and(|form| form != Form::Table) {
@@ -185,13 +186,8 @@ fn options(args: &FilterArgs) -> Vec<(&str, &str)> {
 }
 
 async fn redrive(client: &Client, shared: &Shared, args: &RedriveArgs) -> Outcome {
-    let answer =
-        client.call(Method::POST, &["dead-letters", "redrive"], &[], Body::Json(redrive_body(args))).await?;
-    output::object(shared.output, &answer.body, "/id");
-    if let Some(location) = answer.location {
-        output::note(&format!("the batch is at {location}"));
-    }
-    Ok(OK)
+    let what = (&["dead-letters", "redrive"][..], redrive_body(args));
+    batches::begin(client, shared, what, &args.pace).await
 }
 
 fn redrive_body(args: &RedriveArgs) -> Value {
@@ -200,15 +196,14 @@ fn redrive_body(args: &RedriveArgs) -> Value {
     if !args.filter.ids.is_empty() {
         filter.push(("ids", Value::array(args.filter.ids.iter().map(|id| Value::text(id.as_str())))));
     }
-    let mut members = vec![("filter", Value::object(filter)), ("dryRun", Value::from(args.dry_run))];
-    if let Some(rate) = &args.rate {
-        members.push(("rate", Value::text(rate.as_str())));
-    }
-    Value::object(members)
+    let filter = std::iter::once(("filter", Value::object(filter)));
+    let edit = args.edit.iter().map(|edit| ("edit", Value::text(edit.as_str())));
+    Value::object(filter.chain(edit).chain(batches::pace(&args.pace)))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::PaceArgs;
     use super::*;
 
     #[test]
@@ -230,7 +225,8 @@ mod tests {
     fn redrives_state_only_what_was_given() {
         let filter =
             FilterArgs { ids: vec!["7".into()], trigger: None, cause: None, since: None, until: None };
-        let args = RedriveArgs { filter, rate: Some("10/s".into()), dry_run: true };
+        let pace = PaceArgs { rate: Some("10/s".into()), dry_run: true, ..PaceArgs::default() };
+        let args = RedriveArgs { filter, edit: None, pace };
         assert_eq!(
             redrive_body(&args).to_string(),
             r#"{"filter":{"ids":["7"]},"dryRun":true,"rate":"10/s"}"#

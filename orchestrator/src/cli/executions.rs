@@ -1,17 +1,22 @@
 //! `execution` and `workflow`: what runs, and what is run.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
 use tidemill_dsl::value::Value;
+use tidemill_dsl::yaml::Node;
 
+use super::apply::refused;
 use super::args::{
-    ExecutionListArgs, ExecutionVerb, Form, ReasonArgs, RetryArgs, Shared, StartArgs, WorkflowVerb,
+    ExecutionListArgs, ExecutionVerb, Form, GraphArgs, ReasonArgs, RetryArgs, Shared, StartArgs, WorkflowVerb,
 };
 use super::client::{Answer, Body, Client, succeeded};
-use super::exit::{FAILURE, FAULTED, Failure, OK, Outcome, UNAVAILABLE, USAGE};
+use super::definitions::Definitions;
+use super::exit::{FAILURE, FAULTED, Failure, NOT_FOUND, OK, Outcome, UNAVAILABLE, USAGE};
 use super::output::{self, Column};
 use super::{input, yaml};
+use crate::graph as picture;
 
 const LISTED: &[Column] = &[
     ("ID", "/id"),
@@ -87,20 +92,16 @@ async fn history(client: &Client, shared: &Shared, id: &str) -> Outcome {
 async fn why(client: &Client, shared: &Shared, id: &str) -> Outcome {
     let execution = client.get(&["executions", id], &[]).await?;
     if shared.output.is_some_and(|form| form != Form::Table) {
+        let member = |name: &str| execution.get(name).cloned().unwrap_or_default();
         let waits = execution.get("waitingFor").cloned().unwrap_or_else(|| Value::array::<Value>([]));
-        let status = execution.get("status").cloned().unwrap_or_default();
-        output::object(shared.output, &Value::object([("status", status), ("waitingFor", waits)]), "/status");
+        let told = [("id", member("id")), ("status", member("status")), ("why", member("why"))];
+        let told = told.into_iter().chain([("waitingFor", waits), ("error", member("error"))]);
+        output::object(shared.output, &Value::object(told), "/status");
         return Ok(OK);
     }
-    let waits = execution.get("waitingFor").and_then(Value::as_array).unwrap_or_default();
     output::line(&format!("status: {}", output::cell(execution.get("status"))));
-    for wait in waits {
-        let text = |name: &str| output::cell(wait.get(name));
-        let extra = ["until", "eventType", "execution"]
-            .iter()
-            .filter_map(|name| Some(format!(", {name} {}", wait.get(name)?.as_str()?)))
-            .collect::<String>();
-        output::line(&format!("{} waits for: {}{extra} ({})", text("task"), text("what"), text("reference")));
+    for wait in execution.get("waitingFor").and_then(Value::as_array).unwrap_or_default() {
+        output::line(&output::cell(wait.get("detail")));
     }
     if let Some(error) = execution.get("error").filter(|error| !error.is_null()) {
         output::line(yaml::write(&Value::object([("error", error.clone())])).trim_end());
@@ -134,7 +135,7 @@ async fn retry(client: &Client, args: &RetryArgs) -> Outcome {
 fn told(answer: Answer, id: &str, verb: &str) -> Outcome {
     succeeded(answer).map_err(|failure| match failure.code {
         super::exit::CONFLICT => failure.try_next(format!("tidemill execution show {id}")),
-        super::exit::NOT_FOUND => failure.try_next("tidemill execution list"),
+        NOT_FOUND => failure.try_next("tidemill execution list"),
         _ => failure,
     })?;
     output::note(&format!("{verb}: done; follow it with: tidemill execution watch {id}"));
@@ -233,6 +234,7 @@ pub(super) async fn workflow(verb: WorkflowVerb, shared: &Shared) -> Outcome {
                 output::object(shared.output, &client.get(&path, &query).await?, "/name");
             }
         }
+        WorkflowVerb::Graph(args) => return graph(&client, shared, &args).await,
         WorkflowVerb::Start(args) => return start(&client, shared, &args).await,
         WorkflowVerb::Delete { name, version } => {
             let what =
@@ -245,6 +247,58 @@ pub(super) async fn workflow(verb: WorkflowVerb, shared: &Shared) -> Outcome {
         }
     }
     Ok(OK)
+}
+
+/// A workflow drawn by the server, or one of a file drawn here.
+async fn graph(client: &Client, shared: &Shared, args: &GraphArgs) -> Outcome {
+    let as_data = shared.output.is_some_and(|form| form != Form::Table);
+    if let Some(file) = &args.file {
+        if as_data {
+            let failure = Failure::new(USAGE, "print the graph of a file as data");
+            return Err(
+                failure.try_next("--format mermaid, dot, svg or ascii, or apply it and name the workflow")
+            );
+        }
+        output::line(drawn(file, args)?.trim_end());
+        return Ok(OK);
+    }
+    let name = args.name.as_deref().unwrap_or_default();
+    let mut query: Vec<(&str, &str)> = Vec::new();
+    query.extend(args.version.iter().map(|version| ("version", version.as_str())));
+    query.extend(args.execution.iter().map(|id| ("execution", id.as_str())));
+    let path = ["workflows", name, "graph"];
+    if as_data {
+        output::object(shared.output, &client.get(&path, &query).await?, "/tasks");
+        return Ok(OK);
+    }
+    query.push(("format", args.format.word()));
+    output::line(client.text(&path, &query, "*/*").await?.trim_end());
+    Ok(OK)
+}
+
+/// The workflow of a file, drawn: the one that is named, or the first.
+fn drawn(file: &Path, args: &GraphArgs) -> Result<String, Failure> {
+    let set = Definitions::read(&[file.to_owned()])?;
+    if !set.unreadable.is_empty() {
+        return Err(refused(&set, &set.unreadable));
+    }
+    let own = |node: &Node| {
+        let name = node.get("document").and_then(|document| document.get("name")?.as_str());
+        name.is_some_and(|name| args.name.as_ref().is_none_or(|asked| asked == name))
+    };
+    let wanted = set.documents.iter().find(|document| own(&document.node)).map(|found| found.node.span);
+    let Some(wanted) = wanted else {
+        let failure = Failure::new(NOT_FOUND, format!("find such a workflow in {}", file.display()));
+        return Err(failure.try_next(format!("tidemill lint {}", file.display())));
+    };
+    let bundle = set.bundle(|node| node.span == wanted);
+    let checked = tidemill_dsl::workflow::check(&bundle.text);
+    let Some(program) = checked.program else {
+        let found: Vec<_> = checked.diagnostics.into_iter().map(|found| bundle.place(found)).collect();
+        return Err(refused(&set, &found));
+    };
+    let form = picture::Form::of_word(args.format.word()).unwrap_or(picture::Form::Ascii);
+    Ok(picture::Picture::of(&program).draw(form))
 }
 
 /// Longest wait of one request.

@@ -79,13 +79,32 @@ impl Failure {
         }
         let next = match status {
             401 | 403 => "send credentials the server takes, or ask its operator",
-            404 => "list what there is, for example: tidemill workflow list, tidemill execution list",
+            404 => lister(detail),
             409 => "look at its state first, for example: tidemill execution show ID",
             429 | 503 | 507 => "try again later; tidemill healthcheck tells how the server is",
             _ => "see tidemill help for what is expected",
         };
         Failure::whole(code_of(status), shown).try_next(next)
     }
+}
+
+/// The command that lists things of the kind that a detail could not find.
+fn lister(detail: &str) -> &'static str {
+    const LISTERS: [(&str, &str); 10] = [
+        ("workflow", "tidemill workflow list"),
+        ("execution", "tidemill execution list"),
+        ("trigger", "tidemill trigger list"),
+        ("source", "tidemill source list"),
+        ("function", "tidemill function list"),
+        ("dead letter", "tidemill dead-letter list"),
+        ("batch", "tidemill batch list"),
+        ("buffer", "tidemill buffer list"),
+        ("event", "tidemill event list"),
+        ("secret", "tidemill secret list"),
+    ];
+    let what = detail.strip_prefix("cannot find ").unwrap_or_default();
+    let found = LISTERS.iter().find(|(kind, _)| what.starts_with(kind));
+    found.map_or("another --namespace, or tidemill workflow list", |(_, lister)| lister)
 }
 
 /// The exit code for an HTTP status.
@@ -158,7 +177,7 @@ mod tests {
         assert_eq!(failure.code, NOT_FOUND);
         assert_eq!(
             failure.to_string(),
-            "error: cannot find workflow `x` [not-found]\n  try: list what there is, for example: tidemill workflow list, tidemill execution list"
+            "error: cannot find workflow `x` [not-found]\n  try: tidemill workflow list"
         );
     }
 }

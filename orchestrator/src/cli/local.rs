@@ -81,8 +81,9 @@ pub(super) async fn remove(rooms: &Rooms, names: &[Name]) -> Vec<String> {
     let all = [Kind::Trigger, Kind::Source, Kind::Workflow, Kind::Function, Kind::Connection, Kind::Queue];
     for kind in all {
         for (namespace, word, name) in names.iter().filter(|(_, word, _)| *word == apply::word(kind)) {
-            match apply::delete(rooms, namespace, (kind, name, "")).await {
-                Ok(()) => told.push(format!("deleted {word} {name}")),
+            let removal = apply::Removal { kind, name, version: "", matching: None, dry_run: false };
+            match apply::delete(rooms, namespace, removal).await {
+                Ok(_) => told.push(format!("deleted {word} {name}")),
                 // A trigger goes with its target.
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => told.push(format!("cannot delete {word} {name}: {error}")),

@@ -1,14 +1,20 @@
 //! `trigger`, `source`, `function`, `buffer`, `secret`: what is declared, and how it is.
 
+use std::path::Path;
+
 use reqwest::Method;
 use tidemill_connectors::cron::Dialect;
 use tidemill_connectors::cron::schedule::Schedule;
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{self, Manifest};
 use tidemill_dsl::value::Value;
+use tidemill_dsl::yaml::{self, Node};
 
+use super::apply::refused;
 use super::args::{BufferVerb, FunctionVerb, SecretVerb, Shared, SourceVerb, TriggerVerb};
 use super::client::{Body, Client};
-use super::exit::{CONFLICT, FAILURE, Failure, OK, Outcome};
+use super::definitions::{Definitions, namespace_of};
+use super::exit::{CONFLICT, FAILURE, Failure, LINT, NOT_FOUND, OK, Outcome, USAGE};
 use super::input;
 use super::output::{self, Column};
 
@@ -16,6 +22,8 @@ const TRIGGERS: &[Column] = &[
     ("NAME", "/metadata/name"),
     ("SOURCE", "/spec/source"),
     ("TARGET", "/spec/target"),
+    ("INTEGRATION", "/status/integration"),
+    ("SYNC", "/status/syncState"),
     ("PAUSED", "/status/paused"),
     ("MATCHED", "/status/matched"),
     ("BUFFERED", "/status/buffered"),
@@ -51,14 +59,55 @@ pub(super) async fn trigger(verb: TriggerVerb, shared: &Shared) -> Outcome {
         TriggerVerb::Pause { name } => turn(&client, ("triggers", &name), "pause").await,
         TriggerVerb::Resume { name } => turn(&client, ("triggers", &name), "resume").await,
         TriggerVerb::Delete { name } => delete(&client, shared, ("triggers", "trigger", &name)).await,
-        TriggerVerb::Test { name, event } => {
-            let event = input::json(Some(&input::read(&event)?), Value::Null)?;
-            let answer =
-                client.call(Method::POST, &["triggers", &name, "test"], &[], Body::Json(event)).await?;
-            output::object(shared.output, &answer.body, "/matched");
-            Ok(OK)
+        TriggerVerb::Test { name, event, file, since, until } => {
+            let given = match &event {
+                Some(path) => input::json(Some(&input::read(path)?), Value::Null)?,
+                None => Value::object(
+                    [("since", since), ("until", until)]
+                        .into_iter()
+                        .filter_map(|(name, time)| Some((name, Value::text(time?)))),
+                ),
+            };
+            let told = if let Some(file) = &file {
+                offline(file, &name, &given)?
+            } else {
+                let path = ["triggers", name.as_str(), "test"];
+                client.call(Method::POST, &path, &[], Body::Json(given)).await?.body
+            };
+            output::object(shared.output, &told, "/matched");
+            Ok(if told.get("matched") == Some(&Value::from(false)) { LINT } else { OK })
         }
     }
+}
+
+/// The verdict of a trigger of files.
+fn offline(file: &Path, name: &str, event: &Value) -> Result<Value, Failure> {
+    let set = Definitions::read(&[file.to_owned()])?;
+    if !set.unreadable.is_empty() {
+        return Err(refused(&set, &set.unreadable));
+    }
+    let named =
+        |node: &Node| node.get("metadata").and_then(|metadata| metadata.get("name")?.as_str()) == Some(name);
+    let own = |node: &Node| node.get("kind").and_then(Node::as_str) == Some("Trigger") && named(node);
+    let bundle = set.bundle(own);
+    let node = yaml::parse(&bundle.text).ok().filter(|_| set.documents.iter().any(|found| own(&found.node)));
+    let Some(node) = node else {
+        let failure = Failure::new(NOT_FOUND, format!("find the trigger `{name}` in {}", file.display()));
+        return Err(failure.try_next(format!("tidemill lint {}", file.display())));
+    };
+    let namespace = namespace_of(&node).unwrap_or("default");
+    let trigger = match manifest::parse(&node, &bundle.text, namespace) {
+        Ok(Manifest::Trigger(trigger)) => trigger,
+        Ok(_) => return Err(Failure::new(NOT_FOUND, format!("find the trigger `{name}`"))),
+        Err(found) => {
+            let found: Vec<_> = found.into_iter().map(|one| bundle.place(one)).collect();
+            return Err(refused(&set, &found));
+        }
+    };
+    let verdict = crate::api::trials::judged(&trigger, event)
+        .map_err(|error| Failure::new(LINT, error.to_string()).try_next("tidemill send --help"))?;
+    let text = serde_json::to_vec(&verdict).unwrap_or_default();
+    Ok(Value::parse(&text).unwrap_or_default())
 }
 
 pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
@@ -69,6 +118,19 @@ pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
         SourceVerb::Pause { name } => turn(&client, ("sources", &name), "pause").await,
         SourceVerb::Resume { name } => turn(&client, ("sources", &name), "resume").await,
         SourceVerb::Delete { name } => delete(&client, shared, ("sources", "source", &name)).await,
+        SourceVerb::Seek { name, position, partition } => {
+            input::confirm(&format!("move source {name} to {position}"), shared.yes)?;
+            let position = Value::text(position);
+            let body = match &partition {
+                Some(partition) => {
+                    Value::object([("positions", Value::object([(partition.as_str(), position)]))])
+                }
+                None => Value::object([("position", position)]),
+            };
+            client.call(Method::POST, &["sources", &name, "seek"], &[], Body::Json(body)).await?;
+            output::note(&format!("{name}: moved; see it with: tidemill source show {name}"));
+            Ok(OK)
+        }
         SourceVerb::Next { name, count } => {
             let source = client.get(&["sources", &name], &[]).await?;
             let now = crate::clock::system()();
@@ -112,11 +174,43 @@ pub(super) async fn function(verb: FunctionVerb, shared: &Shared) -> Outcome {
         FunctionVerb::Instances { name } => {
             let items = client.list(&["functions", &name, "instances"], &[], usize::MAX).await?;
             let columns: &[Column] =
-                &[("ID", "/id"), ("VERSION", "/version"), ("STATE", "/state"), ("SINCE", "/since")];
+                &[("ID", "/id"), ("VERSION", "/version"), ("STATE", "/state"), ("SINCE", "/startedAt")];
             output::list(shared.output, &items, columns);
             Ok(OK)
         }
+        FunctionVerb::Alias { name, alias: None, .. } => {
+            let items = client.list(&["functions", &name, "aliases"], &[], usize::MAX).await?;
+            let columns: &[Column] =
+                &[("ALIAS", "/alias"), ("WEIGHTS", "/weights"), ("UPDATED", "/updatedAt")];
+            output::list(shared.output, &items, columns);
+            Ok(OK)
+        }
+        FunctionVerb::Alias { name, alias: Some(alias), weights } => {
+            let segments = ["functions", &name, "aliases", &alias];
+            let shown = if weights.is_empty() {
+                client.get(&segments, &[]).await?
+            } else {
+                let body = Value::object([("weights", shares(&weights)?)]);
+                client.call(Method::PUT, &segments, &[], Body::Json(body)).await?.body
+            };
+            output::object(shared.output, &shown, "/alias");
+            Ok(OK)
+        }
     }
+}
+
+/// `VERSION=WEIGHT` pairs as an object.
+fn shares(pairs: &[String]) -> Result<Value, Failure> {
+    let read = |pair: &String| {
+        let (version, weight) = pair.split_once('=')?;
+        Some((version.to_owned(), Value::from(weight.parse::<i64>().ok()?)))
+    };
+    let wrong = |pair: &String| {
+        let failure = Failure::new(USAGE, format!("read the weight `{pair}`"));
+        failure.try_next("VERSION=WEIGHT, for example 1=95 2=5")
+    };
+    let pairs = pairs.iter().map(|pair| read(pair).ok_or_else(|| wrong(pair)));
+    Ok(Value::object(pairs.collect::<Result<Vec<_>, _>>()?))
 }
 
 pub(super) async fn buffer(verb: BufferVerb, shared: &Shared) -> Outcome {
@@ -165,8 +259,14 @@ async fn turn(client: &Client, (kind, name): (&str, &str), verb: &str) -> Outcom
 
 async fn delete(client: &Client, shared: &Shared, (kind, word, name): (&str, &str, &str)) -> Outcome {
     input::confirm(&format!("delete {word} {name}"), shared.yes)?;
-    client.call(Method::DELETE, &[kind, name], &[], Body::None).await?;
-    output::note(&format!("{word} {name}: deleted"));
+    let answer = client.call(Method::DELETE, &[kind, name], &[], Body::None).await?;
+    if answer.status == 202 {
+        output::note(&format!(
+            "{word} {name}: fires no more; it goes when its entry at the source is gone (`tidemill {word} show {name}`)"
+        ));
+    } else {
+        output::note(&format!("{word} {name}: deleted"));
+    }
     Ok(OK)
 }
 

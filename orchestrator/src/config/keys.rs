@@ -56,6 +56,11 @@ pub const KEYS: &[Key] = &[
     key("retention.executions", Kind::Text, "how long ended executions are kept"),
     key("retention.events", Kind::Text, "how long events are kept, at least 24h"),
     key("retention.every", Kind::Text, "time between two removals of what is beyond retention, 1s to 1h"),
+    key(
+        "sources.reconcile",
+        Kind::Text,
+        "time between two looks at the entries of a twoWay source, 1s to 1h",
+    ),
     key("egress.allow", Kind::List, "networks and hosts that calls may reach beside public ones"),
     key("egress.rewrite", Kind::Table, "host -> base URL: calls to that host go there"),
     key("run.allow", Kind::List, "kinds of run task allowed in every namespace: shell, script"),

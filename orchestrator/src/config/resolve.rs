@@ -13,7 +13,9 @@ use tracing_subscriber::EnvFilter;
 use super::layers::{ConfigError, Layers, Mistake, Origin};
 use super::places::Places;
 use super::shown::human;
-use super::{Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS, RETAIN_EVERY};
+use super::{
+    Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS, RECONCILE, RETAIN_EVERY,
+};
 use crate::catalog::Mode;
 
 /// What the settings are read for; some defaults follow from it.
@@ -77,6 +79,7 @@ impl Reading<'_> {
             retain_every: self
                 .duration("retention.every", RETAIN_EVERY.0, RETAIN_EVERY.1)
                 .unwrap_or(base.retain_every),
+            reconcile: self.duration("sources.reconcile", RECONCILE.0, RECONCILE.1).unwrap_or(base.reconcile),
             egress_allow: self.allow(),
             egress_loopback: local,
             process_dir: match purpose {

@@ -2,7 +2,7 @@
 //!
 //! Owns the types that are stored and how outcomes are counted. Touches nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,19 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// Steps in all, at most.
     pub limit: Option<u64>,
+    /// Why, as an operator has said; it stands in the history of each execution.
+    pub reason: Option<Arc<str>>,
+    /// Redrive: an expression `${ ... }` over each letter's event that gives the event that is delivered instead.
+    pub edit: Option<Arc<str>>,
+}
+
+/// What a plan would touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Steps it would take.
+    pub matched: u64,
+    /// Executions that its filter names, by status, whether the action can touch them or not.
+    pub states: BTreeMap<&'static str, u64>,
 }
 
 /// State of a batch.
@@ -121,6 +134,12 @@ pub struct Record {
     pub state: State,
     /// Steps per second, at most.
     pub rate: Option<f64>,
+    /// Why, as an operator has said.
+    #[serde(default)]
+    pub reason: Option<Arc<str>>,
+    /// Redrive: what is made of each letter's event.
+    #[serde(default)]
+    pub edit: Option<Arc<str>>,
     /// What it touches, in order: decided when it was made.
     #[serde(skip)]
     pub(super) steps: Arc<Vec<Step>>,
@@ -144,6 +163,14 @@ impl Record {
     /// Steps in all.
     pub fn total(&self) -> usize {
         self.steps.len()
+    }
+
+    /// The reason that stands in the history of what it has touched; no other batch has it.
+    pub(super) fn mark(&self) -> Arc<str> {
+        match &self.reason {
+            Some(reason) => format!("batch {}: {reason}", self.id).into(),
+            None => format!("batch {}", self.id).into(),
+        }
     }
 }
 

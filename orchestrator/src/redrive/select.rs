@@ -2,10 +2,15 @@
 //!
 //! Owns the walks over the store. Changes nothing.
 
-use tidemill_engine::record::Status;
-use tidemill_store::{DeadLetter, DeadQuery, DeadState, EventQuery, ExecutionQuery, ReadResult, Store};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Action, EventKey, Filter, Plan, Step};
+use tidemill_dsl::ids::ExecutionId;
+use tidemill_engine::record::Status;
+use tidemill_store::{
+    DeadLetter, DeadQuery, DeadState, EventQuery, ExecutionQuery, ExecutionRow, ReadResult, Store,
+};
+
+use super::plan::{Action, EventKey, Filter, Plan, Preview, Step};
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::rooms::Rooms;
@@ -126,21 +131,22 @@ fn letters(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
     Ok(ids.into_iter().take(limit).map(Step::Letter).collect())
 }
 
-fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
-    let touched = |status: Status| match plan.action {
+/// The statuses that an action touches: those asked for that it can, or by default all it is meant for.
+fn eligible(plan: &Plan) -> Vec<Status> {
+    let touched = |status: &Status| match plan.action {
         Action::Cancel => !status.ended(),
         _ => matches!(status, Status::Faulted | Status::Cancelled),
     };
     let asked = &plan.filter.status;
-    let status: Vec<Status> = match (asked.is_empty(), plan.action) {
-        (false, _) => asked.iter().copied().filter(|status| touched(*status)).collect(),
+    match (asked.is_empty(), plan.action) {
+        (false, _) => asked.iter().copied().filter(touched).collect(),
         (true, Action::Retry) => vec![Status::Faulted],
-        (true, _) => Status::ALL.into_iter().filter(|status| touched(*status)).collect(),
-    };
-    if status.is_empty() {
-        return Ok(Vec::new());
+        (true, _) => Status::ALL.into_iter().filter(touched).collect(),
     }
-    let mut query = ExecutionQuery {
+}
+
+fn query(plan: &Plan, status: Vec<Status>) -> ExecutionQuery {
+    ExecutionQuery {
         namespace: plan.namespace.clone(),
         workflow: plan.filter.workflow.clone(),
         status,
@@ -151,17 +157,74 @@ fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
         ascending: true,
         after: None,
         limit: PAGE,
-    };
+    }
+}
+
+/// The executions named by their ids that all other conditions hold for, oldest first.
+fn named(store: &dyn Store, plan: &Plan, ids: &BTreeSet<ExecutionId>) -> ReadResult<Vec<ExecutionRow>> {
+    let filter = &plan.filter;
+    let mut rows = Vec::new();
+    for id in ids {
+        rows.extend(store.execution(&plan.namespace, *id)?.filter(|row| {
+            filter.workflow.as_ref().is_none_or(|workflow| *workflow == row.workflow)
+                && filter.trigger.as_ref().is_none_or(|trigger| row.trigger.as_ref() == Some(trigger))
+                && filter.tags.iter().all(|tag| row.tags.contains(tag))
+                && filter.since.is_none_or(|since| row.listed() >= since)
+                && filter.until.is_none_or(|until| row.listed() < until)
+        }));
+    }
+    rows.sort_by_key(|row| (row.listed(), row.id));
+    Ok(rows)
+}
+
+/// What a plan would touch, without touching it.
+pub(super) async fn preview(rooms: &Rooms, plan: Plan) -> Result<Preview, Error> {
+    if matches!(plan.action, Action::Redrive | Action::Replay) {
+        let matched = steps(rooms, plan).await?.len() as u64;
+        return Ok(Preview { matched, states: BTreeMap::new() });
+    }
+    let store = rooms.store.clone();
+    blocking(move || counted(&*store, &plan)).await
+}
+
+fn counted(store: &dyn Store, plan: &Plan) -> ReadResult<Preview> {
+    let rows = plan.filter.executions.as_ref().map(|ids| named(store, plan, ids)).transpose()?;
+    let (asked, eligible) = (&plan.filter.status, eligible(plan));
+    let mut preview = Preview::default();
+    for status in Status::ALL.into_iter().filter(|status| asked.is_empty() || asked.contains(status)) {
+        let count = match &rows {
+            Some(rows) => rows.iter().filter(|row| row.status == status).count() as u64,
+            None => store.count_executions(&query(plan, vec![status]))?,
+        };
+        if count > 0 {
+            preview.states.insert(status.word(), count);
+        }
+        if eligible.contains(&status) {
+            preview.matched += count;
+        }
+    }
+    preview.matched = preview.matched.min(plan.limit.unwrap_or(u64::MAX));
+    Ok(preview)
+}
+
+fn executions(store: &dyn Store, plan: &Plan) -> ReadResult<Vec<Step>> {
+    let status = eligible(plan);
+    if status.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(ids) = &plan.filter.executions {
+        let limit = plan.limit.map_or(usize::MAX, |limit| limit as usize);
+        let rows = named(store, plan, ids)?.into_iter().filter(|row| status.contains(&row.status));
+        return Ok(rows.take(limit).map(|row| Step::Execution(row.id.to_string())).collect());
+    }
+    let mut query = query(plan, status);
     let limit = plan.limit.map_or(MAX_STEPS + 1, |limit| limit as usize);
     let mut steps = Vec::new();
     loop {
         let page = store.executions(&query)?;
         let full = page.len() == PAGE;
         query.after = page.last().map(|row| (row.listed(), row.id));
-        let wanted = page
-            .into_iter()
-            .filter(|r| plan.filter.executions.as_ref().is_none_or(|ids| ids.contains(&r.id)));
-        steps.extend(wanted.map(|row| Step::Execution(row.id.to_string())));
+        steps.extend(page.into_iter().map(|row| Step::Execution(row.id.to_string())));
         if !full || steps.len() >= limit {
             steps.truncate(limit);
             return Ok(steps);

@@ -28,10 +28,14 @@ impl Driver {
                 Ok(committed) => {
                     released.pos = committed.pos;
                     released.arrivals = committed.arrivals;
+                    released.skipped = committed.skipped;
                     released.accepted.push((reply, view));
                     rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
                 Err(refusal) => {
+                    for planned in &released.emitted {
+                        rooms.ingress.refused(&rooms, planned);
+                    }
                     if matches!(refusal, Refusal::Failed(_) | Refusal::StaleEpoch) {
                         rooms.broke(&refusal);
                     }
@@ -58,6 +62,7 @@ impl Driver {
                 Ok(committed) => {
                     released.pos = committed.pos;
                     released.arrivals = committed.arrivals;
+                    released.skipped = committed.skipped;
                     rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
                 // Decisions were taken on what is not durable: memory is worth nothing any more.
@@ -81,6 +86,7 @@ impl Driver {
             deliveries,
             emitted,
             arrivals,
+            skipped,
             touched,
             pos,
         } = released;
@@ -105,7 +111,7 @@ impl Driver {
         let mut arrivals = arrivals.into_iter();
         for planned in emitted {
             let own: Vec<Accepted> = arrivals.by_ref().take(planned.events()).collect();
-            self.rooms.ingress.stored(&self.rooms, planned, &own);
+            self.rooms.ingress.stored(&self.rooms, planned, &own, &skipped);
         }
         if !deliveries.is_empty() {
             self.rooms.buffers.ended(deliveries);

@@ -7,6 +7,8 @@
 //! within a commit.
 
 mod apply;
+pub mod backup;
+mod blobs;
 mod checkpoint;
 mod codec;
 mod executions;
@@ -77,6 +79,9 @@ pub enum OpenError {
     /// The file is a SQLite database of something else.
     #[error("open the store: the file is a database, but not of Tidemill")]
     Foreign,
+    /// Another process holds it.
+    #[error("open the store: {0} is held by another process")]
+    Busy(PathBuf),
     /// The file system refuses.
     #[error("open the store: {0}: {1}")]
     Io(PathBuf, std::io::Error),

@@ -113,10 +113,28 @@ async fn executions_are_cancelled_in_bulk() {
     }
     let kept =
         service.post(&format!("{BASE}/workflows/waits/executions"), "{}").await.is(202).json()["id"].clone();
-    let body = r#"{"action":"cancel","filter":{"tags":["bulk:yes"]}}"#;
+    service.run("hello", "{}").await;
+    let preview = async |body: &str| {
+        let dry = service.post(&format!("{BASE}/batches?dryRun=true"), body).await.is(200).json();
+        (dry["matched"].clone(), dry["states"].clone())
+    };
+    let all = json!({"completed": 1, "waiting": 4});
+    assert_eq!(preview(r#"{"action":"cancel"}"#).await, (json!(4), all.clone()));
+    assert_eq!(preview(r#"{"action":"cancel","limit":2}"#).await, (json!(2), all.clone()));
+    assert_eq!(preview(r#"{"action":"retry"}"#).await, (json!(0), all));
+    let one = json!({"action": "cancel", "filter": {"status": "waiting", "tag": "bulk:yes"}, "rate": 10});
+    assert_eq!(preview(&one.to_string()).await, (json!(3), json!({"waiting": 3})));
+    let named = json!({"action": "cancel", "filter": {"ids": [kept], "status": ["waiting", "faulted"]}});
+    assert_eq!(preview(&named.to_string()).await, (json!(1), json!({"waiting": 1})));
+    let body = r#"{"action":"cancel","filter":{"tags":["bulk:yes"]},"reason":"too many"}"#;
     let place = service.post(&format!("{BASE}/batches"), body).await.is(202).header("location").to_owned();
     let done = service.until(&place, |b| b["state"] == "completed").await;
     assert_eq!((&done["total"], &done["done"]), (&json!(3), &json!(3)), "{done}");
+    let gone = service.get(&format!("{BASE}/executions?status=cancelled&pageSize=1")).await.json();
+    let history = format!("{BASE}/executions/{}/history", gone["items"][0]["id"].as_str().unwrap());
+    let history = service.get(&history).await.json()["items"].clone();
+    let told = history.as_array().unwrap().last().unwrap()["reason"].clone();
+    assert_eq!(told, format!("batch {}: too many", done["id"].as_str().unwrap()));
     let open = service.get(&format!("{BASE}/executions?status=waiting")).await.json();
     assert_eq!((open["items"].as_array().unwrap().len(), &open["items"][0]["id"]), (1, &kept));
     service.post(&format!("{BASE}/batches"), r#"{"action":"explode"}"#).await.problem(400, "bad-body");
@@ -156,5 +174,39 @@ async fn batches_go_on_after_a_restart() {
         service.get(&format!("{list}?state=redriven")).await.json()["items"].as_array().unwrap().len(),
         2
     );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_redrive_may_edit_the_event() {
+    const SET: &str = r"
+document: {dsl: '1.0.3', namespace: default, name: picky, version: '1.0.0'}
+do:
+  - no: {raise: {error: {type: https://example.com/no, status: 400}}, if: '${ .amount < 0 }'}
+  - yes: {set: {amount: '${ .amount }'}}
+---
+kind: Trigger
+metadata: {name: picky}
+spec: {filters: [{exact: {type: pick}}], target: {workflow: picky}, input: '${ .data }'}
+";
+    let service = Service::new().await;
+    service.post(&format!("{BASE}/apply"), SET).await.is(200);
+    service.event("p", "pick", &json!({"amount": -1})).await.is(202);
+    let list = format!("{BASE}/dead-letters");
+    let letter =
+        service.until(&list, |b| b["items"].as_array().unwrap().len() == 1).await["items"][0].clone();
+    for bad in ["${ .data", ".data.amount = 1"] {
+        let body = json!({"edit": bad}).to_string();
+        service.post(&format!("{list}/redrive"), body).await.problem(400, "bad-body");
+    }
+    let body = json!({"edit": "${ .data.amount |= -. }"}).to_string();
+    let place = service.post(&format!("{list}/redrive"), body).await.is(202).header("location").to_owned();
+    assert_eq!(service.until(&place, |b| b["state"] == "completed").await["done"], 1);
+    let path = format!("{BASE}/executions?workflow=picky&status=completed");
+    let found = service.until(&path, |b| b["items"].as_array().unwrap().len() == 1).await;
+    let id = found["items"][0]["id"].as_str().unwrap();
+    assert_eq!(service.get(&format!("{BASE}/executions/{id}")).await.json()["output"], json!({"amount": 1}));
+    let after = service.get(&format!("{list}/{}", letter["id"].as_str().unwrap())).await.json();
+    assert_eq!((&after["state"], &after["event"]), (&json!("redriven"), &letter["event"]));
     service.stop().await;
 }

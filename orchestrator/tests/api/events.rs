@@ -298,6 +298,14 @@ async fn stored_events_are_replayed_to_one_trigger() {
             b["total"] == 6
         })
         .await;
+    // What a replay began says so, in lists and in the trace; the batch takes each event once.
+    let id = done["id"].as_str().unwrap();
+    let tagged = service.get(&format!("/v1/namespaces/default/executions?tag=tidemill-replay:{id}")).await;
+    assert_eq!(tagged.is(200).json()["items"].as_array().unwrap().len(), 3);
+    let trace = service.get(&format!("{EVENTS}/%2Ftest/r0/trace")).await.is(200).json();
+    let replays: Vec<_> =
+        trace["executions"].as_array().unwrap().iter().map(|begun| &begun["replay"]).collect();
+    assert_eq!(replays, [&json!(null), &json!(id)], "{trace}");
     service.post(&format!("{EVENTS}/replay"), r#"{"trigger":"nothing"}"#).await.problem(404, "not-found");
     service.stop().await;
 }

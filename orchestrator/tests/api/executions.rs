@@ -110,6 +110,7 @@ async fn lists_page_by_keyset_and_refuse_what_they_do_not_know() {
     newest_first.reverse();
     assert_eq!(newest_first.len(), 5);
     assert_eq!(list("tag=all:yes&count=true").await["total"], 5);
+    assert_eq!(tagged["items"][0]["attempt"], 1);
     assert_eq!(page(&list("tag=order:3").await), [ids[3].clone()]);
     assert_eq!(page(&list("tag=order:3&tag=all:no").await), Vec::<String>::new());
     let (mut seen, mut token) = (Vec::new(), String::new());
@@ -244,5 +245,85 @@ async fn history_is_gap_free_and_pages() {
         token = format!("&pageToken={next}");
     }
     assert_eq!(&seen, items);
+    service.stop().await;
+}
+
+/// Every execution that has not ended says what it waits for (promise 7).
+#[tokio::test]
+async fn why() {
+    const MORE: &str = r"
+document: {dsl: '1.0.3', namespace: default, name: many, version: '1.0.0'}
+do:
+  - all:
+      fork:
+        branches:
+          - slow: {call: 'sleepy:1@default', with: {duration: 1h}, timeout: {after: {hours: 2}}}
+          - nap: {wait: {hours: 1}}
+          - hear: {listen: {to: {one: {with: {type: paid}}}}}
+          - child: {run: {workflow: {namespace: default, name: waits, version: '1.0.0'}}}
+          - again:
+              try: [{no: {raise: {error: {type: 'https://example.com/no', status: 503}}}}]
+              catch: {retry: {delay: {hours: 1}, limit: {attempt: {count: 5}}}}
+---
+kind: Function
+metadata: {name: sleepy}
+spec: {builtin: sleep, timeout: 2h}
+";
+    let service = Service::new().await;
+    service.post(&format!("{BASE}/apply"), MORE).await.is(200);
+    let start = format!("{BASE}/workflows/many/executions");
+    let id = service.post(&start, r#"{"name":"n"}"#).await.is(202).json()["id"].as_str().unwrap().to_owned();
+    let path = format!("{BASE}/executions/{id}");
+    let shown =
+        service.until(&path, |body| body["waitingFor"].as_array().is_some_and(|w| w.len() == 5)).await;
+    let wait = |task: &str| {
+        let all = shown["waitingFor"].as_array().unwrap();
+        all.iter().find(|wait| wait["task"] == task).unwrap_or_else(|| panic!("{task}: {shown}")).clone()
+    };
+    let check = |task: &str, what: &str, member: &str, expected: &str| {
+        let wait = wait(task);
+        assert_eq!(wait["what"], what, "{wait}");
+        let found = wait[member].as_str().unwrap_or_default();
+        assert!(found.contains(expected), "{member} of {wait}");
+        assert!(wait["since"].is_string() && wait["visit"].is_u64() && wait["attempt"] == 1, "{wait}");
+        assert!(shown["why"].as_str().unwrap().contains(wait["detail"].as_str().unwrap()), "{shown}");
+    };
+    check("slow", "call", "target", "sleepy:1");
+    check("slow", "call", "timeoutAt", "T");
+    check("nap", "timer", "until", "T");
+    check("hear", "event", "eventType", "paid");
+    check("child", "child", "detail", "runs execution ");
+    check("again", "retry", "until", "T");
+    let held = service.post(&format!("{path}/suspend"), r#"{"reason":"look"}"#).await.is(200).json();
+    assert_eq!(
+        (&held["waitingFor"][0]["what"], &held["waitingFor"][0]["reason"]),
+        (&json!("suspended"), &json!("look"))
+    );
+    assert!(held["why"].as_str().unwrap().starts_with("it is suspended since "), "{held}");
+    let ended = service.post(&format!("{path}/cancel"), "").await.is(200).json();
+    assert!(ended.get("why").is_none() && ended.get("waitingFor").is_none(), "{ended}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn why_in_a_buffer() {
+    let service = Service::new().await;
+    for id in ["1", "2", "3"] {
+        service.event(id, "shaved", &Value::Null).await.is(202);
+    }
+    let list = format!("{BASE}/executions?trigger=shaved&status=pending&orderBy=startedAt");
+    let pending = service.until(&list, |body| body["items"].as_array().unwrap().len() == 2).await;
+    for (index, item) in pending["items"].as_array().unwrap().iter().enumerate() {
+        let path = format!("{BASE}/executions/{}", item["id"].as_str().unwrap());
+        let wait = &service.get(&path).await.is(200).json()["waitingFor"][0];
+        let found = (&wait["what"], &wait["trigger"], &wait["position"]);
+        assert_eq!(found, (&json!("buffer"), &json!("shaved"), &json!(index + 1)), "{wait}");
+        assert!(wait["forecast"].as_str().unwrap().starts_with("PT0"), "{wait}");
+    }
+    service.post(&format!("{BASE}/triggers/shaved/pause"), "").await.is(200);
+    let path = format!("{BASE}/executions/{}", pending["items"][0]["id"].as_str().unwrap());
+    assert!(
+        service.get(&path).await.is(200).json()["why"].as_str().unwrap().ends_with("the trigger is paused")
+    );
     service.stop().await;
 }

@@ -52,11 +52,32 @@ fn every_row_has_a_scope_that_fits_its_path() {
     }
 }
 
+#[test]
+fn every_write_takes_a_dry_run() {
+    // What judges and writes nothing is no write.
+    let judges =
+        ["/v1/lint", "/v1/namespaces/{ns}/triggers/{name}/test", "/v1/namespaces/{ns}/trigger-tests"];
+    for route in ROUTES.iter().filter(|route| !matches!(route.method, "GET" | "ANY")) {
+        let dry = route.query.contains(&"dryRun");
+        assert_eq!(dry, !judges.contains(&route.path), "{} {}", route.method, route.path);
+    }
+}
+
+#[test]
+fn every_list_counts_when_asked() {
+    for route in ROUTES.iter().filter(|route| route.query.contains(&"pageToken")) {
+        for name in ["pageSize", "count"] {
+            assert!(route.query.contains(&name), "{} {name}", route.path);
+        }
+    }
+}
+
 #[tokio::test]
 async fn live_routes_are_the_table() {
     let service = Service::new().await;
     let fill = |path: &str| {
         let path = path.replace("{ns}", "default").replace("{name}", "nothing").replace("{*path}", "x");
+        let path = path.replace("{alias}", "prod");
         path.replace("{id}", "00000000000000000000000000").replace("{source}", "s").replace("{event}", "e")
     };
     let all = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];

@@ -15,9 +15,12 @@ use super::answer::output_of;
 use super::target::Target;
 use super::transport::{CallError, Exchange, Outbound};
 use crate::egress::Refusal;
-use crate::origin;
+use crate::origin::{self, callback};
 use crate::secret::{SecretSource, Text, secret_text};
 use crate::{BoxFuture, Function, input_of};
+
+/// In a request the path under which the task can be ended later, in an answer `accepted`.
+const CALLBACK: &str = "tidemill-callback";
 
 /// Credentials of an http function; read when the call is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl HttpFunction {
             Err(fault) => return Outcome::Failed(fault),
         };
         match self.outbound.send(exchange).await {
+            Ok(answer) if is_later(answer.status, &answer.headers) => Outcome::Later,
             Ok(answer) => output_of(answer.status, &answer.headers, &answer.body, &self.url),
             Err(error) => Outcome::Failed(error.fault(&self.url)),
         }
@@ -80,6 +84,7 @@ impl HttpFunction {
             insert(&mut headers, "authorization", &authorization(auth, &*self.secrets, &order.namespace)?)?;
         }
         origin::insert(order, &mut headers);
+        insert(&mut headers, CALLBACK, &callback(order))?;
         let body = input_of(order)?.to_json();
         Ok(Exchange { method, target, headers, body: Some(body.into()) })
     }
@@ -89,6 +94,13 @@ impl Function for HttpFunction {
     fn call(&self, order: Order, stop: CancellationToken) -> BoxFuture<'_, Outcome> {
         Box::pin(crate::cut_off(stop, self.perform(order)))
     }
+}
+
+/// Whether an answer says that the output comes later, by a callback: 202 with `tidemill-callback: accepted`.
+fn is_later(status: http::StatusCode, headers: &HeaderMap) -> bool {
+    let said = headers.get(CALLBACK).and_then(|value| value.to_str().ok());
+    status == http::StatusCode::ACCEPTED
+        && said.is_some_and(|said| said.trim().eq_ignore_ascii_case("accepted"))
 }
 
 fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault> {

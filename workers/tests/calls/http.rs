@@ -256,6 +256,33 @@ async fn a_function_is_posted_with_who_asks() {
     assert_eq!(server.received_requests().await.unwrap().len(), sent);
 }
 
+/// 202 with `tidemill-callback: accepted` means that the answer comes later; the request names where to.
+#[tokio::test]
+async fn functions_may_answer_later() {
+    let later = Some("accepted");
+    for (status, said, expected) in [
+        (202, later, Outcome::Later),
+        (202, None, Outcome::Done(json("{}"))),
+        (200, later, Outcome::Done(json("{}"))),
+    ] {
+        let asked = order(1, json("{}"));
+        let path = format!(
+            "/v1/namespaces/{}/executions/{}/tasks/{}",
+            asked.namespace, asked.execution, asked.visit
+        );
+        let answer = ResponseTemplate::new(status).set_body_raw("{}", "application/json");
+        let answer = match said {
+            Some(said) => answer.insert_header("tidemill-callback", said),
+            None => answer,
+        };
+        let server = MockServer::start().await;
+        let asks = Mock::given(header("tidemill-callback", path.as_str()));
+        asks.respond_with(answer).mount(&server).await;
+        let function = HttpFunction::new(server.uri(), outbound(loopback()), secrets());
+        assert_eq!(function.call(asked, CancellationToken::new()).await, expected, "{status} {said:?}");
+    }
+}
+
 #[tokio::test]
 async fn too_many_open_calls_are_shed_by_name() {
     let none = Outbound::new(loopback(), Arc::new(Semaphore::new(0)));

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Time};
-use tidemill_dsl::order::{Call, Order, Outcome};
+use tidemill_dsl::order::{Call, Masks, Order, Outcome};
 use tidemill_dsl::value::Value;
 use tidemill_workers::secret::SecretSource;
 
@@ -37,20 +37,21 @@ fn order(visit: u32, input: Value) -> Order {
         task: "/do/0/a".into(),
         deadline: None,
         what: Call::Function { name: "f".into(), version: "latest".into(), input },
+        masks: Masks::default(),
     }
 }
 
 fn done(outcome: Outcome) -> Value {
     match outcome {
         Outcome::Done(value) => value,
-        Outcome::Failed(fault) => panic!("failed: {fault}"),
+        other => panic!("not done: {other:?}"),
     }
 }
 
 fn fault(outcome: Outcome) -> Fault {
     match outcome {
-        Outcome::Done(value) => panic!("done: {value}"),
         Outcome::Failed(fault) => fault,
+        other => panic!("not failed: {other:?}"),
     }
 }
 

@@ -110,6 +110,7 @@ async fn asked(method: &str, times: usize, scripts: Vec<Script>) -> (Vec<String>
         said.push(match perform(&outbound, &request(method, address)).await {
             Outcome::Done(value) => value.to_string(),
             Outcome::Failed(fault) => format!("{} {}", fault.status, fault.detail.unwrap_or_default()),
+            Outcome::Later => "later".to_owned(),
         });
         eventually("what ends is closed", || heard.lock().unwrap().closing == 0).await;
     }

@@ -83,7 +83,7 @@ const MAX_BODY: u64 = 10 * 1024 * 1024;
 
 pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<HttpSource> {
     let mut reader = Reader::open(place, sink, "an http source")?;
-    let path = reader.need("path").and_then(|place| path(&place, sink, &meta.namespace));
+    let path = reader.need("path").and_then(|place| hook_path(&place, sink, &meta.namespace));
     let methods =
         reader.take("methods").map_or(Some(vec!["POST".into()]), |place| read::list(&place, sink, method));
     let auth = reader.take("auth");
@@ -114,7 +114,8 @@ pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<HttpSou
     })
 }
 
-fn path(place: &Place, sink: &Sink, namespace: &str) -> Option<Arc<str>> {
+/// The path of a hook: behind `/hooks/{namespace}/`, which may be written.
+pub(super) fn hook_path(place: &Place, sink: &Sink, namespace: &str) -> Option<Arc<str>> {
     let text = place.text(sink)?;
     let refuse = |why: &str| read::wrong(place, sink, codes::PATH, &format!("the path `{text}` {why}"));
     let rest = match text.strip_prefix("/hooks/") {

@@ -19,6 +19,7 @@ use crate::setup::{Package, Proof};
 pub(super) const SERVICE: Service = Service {
     name: "kafka",
     variable: "TIDEMILL_TEST_KAFKA",
+    preferred: None,
     packages: PACKAGES,
     fetch,
     init,

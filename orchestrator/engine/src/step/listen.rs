@@ -1,6 +1,6 @@
 //! `listen`: consumes one event that its filter accepts; gives an array, even for one (dsl.md section 2.2).
 
-use tidemill_dsl::event::{Data, Event, StoredEvent};
+use tidemill_dsl::event::{Data, Event, HOP_PATH, HOPS, StoredEvent};
 use tidemill_dsl::ids::Visit;
 use tidemill_dsl::program::{AttributeTest, EventFilter, Kind, Read};
 use tidemill_dsl::value::{Map, Value};
@@ -16,16 +16,22 @@ pub(super) fn begin() -> Begun {
 /// What a listening visit reads of an event; none if the event is not for it.
 pub(crate) fn reads(machine: &Machine<'_>, visit: Visit, event: &StoredEvent) -> Option<Value> {
     let x = &machine.x;
-    if !x.listens(visit) || x.heard.contains(&event.pos) || Some(event.accepted) <= x.started {
+    if x.heard.contains(&event.pos) || Some(event.accepted) <= x.started {
         return None;
     }
-    let frame = x.open_frame(visit)?;
+    takes(machine, visit, &event.event)
+}
+
+/// What a listening visit reads of an event, wherever that comes from.
+pub(crate) fn takes(machine: &Machine<'_>, visit: Visit, event: &Event) -> Option<Value> {
+    let x = &machine.x;
+    let frame = x.open_frame(visit).filter(|_| x.listens(visit))?;
     let Kind::Listen(listen) = &machine.program.task(frame.task).kind else {
         return None;
     };
     let site = Site::of(frame);
     let scope = Scope::of_task(machine.program, x, Place::Body, &site);
-    accepts(&listen.filter, &event.event, &scope).then(|| read(&event.event, listen.read))
+    accepts(&listen.filter, event, &scope).then(|| read(event, listen.read))
 }
 
 /// Whether every test holds. A missing attribute matches nothing, and neither does a test that fails
@@ -101,7 +107,8 @@ pub(crate) fn envelope(event: &Event) -> Value {
             map.insert(name.into(), value);
         }
     }
-    map.extend(event.extensions.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let shown = event.extensions.iter().filter(|(name, _)| ![HOPS, HOP_PATH].contains(&&***name));
+    map.extend(shown.map(|(name, value)| (name.clone(), value.clone())));
     let name = if matches!(event.data, Data::Binary(_)) { "data_base64" } else { "data" };
     if let Some(value) = data(event) {
         map.insert(name.into(), value);

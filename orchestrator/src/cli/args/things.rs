@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::operating::{GraphArgs, PaceArgs, ReplayArgs};
+
 /// `workflow`.
 #[derive(Debug, Subcommand)]
 pub enum WorkflowVerb {
@@ -19,6 +21,8 @@ pub enum WorkflowVerb {
         #[arg(long)]
         version: Option<String>,
     },
+    /// Draw a workflow: its tasks and what leads from each to the next.
+    Graph(GraphArgs),
     /// Start an execution.
     Start(StartArgs),
     /// Remove a workflow, all its versions or one.
@@ -156,13 +160,23 @@ pub enum TriggerVerb {
         /// Name.
         name: String,
     },
-    /// Judge an event against a trigger, clause by clause; nothing is started.
+    /// Judge an event against a trigger, clause by clause, and show the input it would make: exit code 3 if it does not
+    /// match. Nothing is started.
     Test {
         /// Name.
         name: String,
         /// The CloudEvent as JSON; - is standard input.
-        #[arg(value_name = "FILE")]
-        event: PathBuf,
+        #[arg(value_name = "EVENT", required_unless_present_any = ["since", "until"])]
+        event: Option<PathBuf>,
+        /// Take the trigger from this file or folder, without a server.
+        #[arg(long, short, value_name = "PATH", conflicts_with_all = ["since", "until"])]
+        file: Option<PathBuf>,
+        /// Judge the stored events instead: those accepted at or after this instant (RFC 3339).
+        #[arg(long, value_name = "TIME", conflicts_with = "event")]
+        since: Option<String>,
+        /// Judge the stored events instead: those accepted before this instant (RFC 3339).
+        #[arg(long, value_name = "TIME", conflicts_with = "event")]
+        until: Option<String>,
     },
     /// Stop a trigger from firing.
     Pause {
@@ -201,6 +215,16 @@ pub enum SourceVerb {
         /// Name.
         name: String,
     },
+    /// Set the position from which a source goes on. Asks first: events are taken again, or left out.
+    Seek {
+        /// Name.
+        name: String,
+        /// The position, in the form that `source show` tells.
+        position: String,
+        /// Partition of a source that has several, for example orders/0.
+        #[arg(long)]
+        partition: Option<String>,
+    },
     /// Tell when a cron source fires next.
     Next {
         /// Name.
@@ -230,6 +254,16 @@ pub enum FunctionVerb {
     Instances {
         /// Name.
         name: String,
+    },
+    /// List the aliases of a function, show one, or set its weights.
+    Alias {
+        /// Name of the function.
+        name: String,
+        /// The alias; all of them when left out.
+        alias: Option<String>,
+        /// `VERSION=WEIGHT`, as many as it takes; the weights sum to 100.
+        #[arg(requires = "alias")]
+        weights: Vec<String>,
     },
 }
 
@@ -281,12 +315,12 @@ pub struct RedriveArgs {
     /// Which.
     #[command(flatten)]
     pub filter: FilterArgs,
-    /// How fast, for example 10/s.
-    #[arg(long)]
-    pub rate: Option<String>,
-    /// Only count.
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Deliver what this expression makes of each event, for example '${ .data.amount = 1 }'.
+    #[arg(long, value_name = "EXPR")]
+    pub edit: Option<String>,
+    /// Pace and extent.
+    #[command(flatten)]
+    pub pace: PaceArgs,
 }
 
 /// `buffer`.
@@ -330,6 +364,8 @@ pub enum EventVerb {
         /// CloudEvents id.
         id: String,
     },
+    /// Give stored events to one trigger once more, at a capped rate.
+    Replay(ReplayArgs),
 }
 
 /// `secret`.

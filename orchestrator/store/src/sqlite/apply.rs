@@ -3,10 +3,11 @@
 //! Owns the statements of shard parts, creations and inbox items, and the positions. The memory store says what the
 //! parts mean; this says how it is done cheaply.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 use tidemill_dsl::ids::ExecutionId;
 use tidemill_engine::record::{Due, DueChange, SubscriptionChange, Summary, Transition};
 
+use super::blobs::Owner;
 use super::codec;
 use super::marks::Block;
 use super::prepare::Prepared;
@@ -32,38 +33,20 @@ impl From<rusqlite::Error> for Stop {
 pub(super) struct Positions {
     /// The last position given.
     pub(super) pos: u64,
-    /// The highest log position that retention removed.
-    pub(super) removed_log: u64,
-    /// The highest event position that retention removed.
-    pub(super) removed_event: u64,
     /// The block of events that has no mark yet.
     pub(super) block: Block,
 }
 
 impl Positions {
-    /// As stored: the saved counters, or what the tables hold if that is more.
+    /// As stored: the saved position, or what the tables hold if that is more.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Positions> {
-        let saved = |name: &str| {
-            let found = conn
-                .query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| codec::number(row, 0));
-            found.optional().map(Option::unwrap_or_default)
-        };
-        Ok(Positions {
-            pos: last_pos(conn)?,
-            removed_log: saved("removed_log")?,
-            removed_event: saved("removed_event")?,
-            block: Block::load(conn)?,
-        })
+        Ok(Positions { pos: last_pos(conn)?, block: Block::load(conn)? })
     }
 
-    /// Saves the counters. Needed only where rows with positions were removed: else the tables tell.
+    /// Saves the last position. Needed only where rows with positions were removed: else the tables tell.
     pub(super) fn save(self, conn: &Connection) -> rusqlite::Result<()> {
-        let mut save = conn.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2)")?;
-        for (name, value) in
-            [("pos", self.pos), ("removed_log", self.removed_log), ("removed_event", self.removed_event)]
-        {
-            save.execute(params![name, value as i64])?;
-        }
+        let mut save = conn.prepare_cached("INSERT OR REPLACE INTO counter VALUES ('pos', ?1)")?;
+        save.execute([self.pos as i64])?;
         Ok(())
     }
 }
@@ -175,8 +158,9 @@ impl<'c> Applying<'c> {
         for snapshot in &part.states {
             let sql = "INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4)";
             let (next, transitions) = (snapshot.next as i64, snapshot.transitions as i64);
-            self.run(sql, params![snapshot.execution.0, next, transitions, snapshot.body])?;
-            self.tally.bytes += snapshot.body.len() as u64;
+            let body = self.kept(Owner::Execution(snapshot.execution), &snapshot.body)?;
+            self.run(sql, params![snapshot.execution.0, next, transitions, body])?;
+            self.tally.bytes += body.len() as u64;
         }
         self.due(&part.due)?;
         for change in &part.subscriptions {
@@ -201,24 +185,17 @@ impl<'c> Applying<'c> {
     fn append(&mut self, t: &Transition) -> rusqlite::Result<()> {
         let pos = self.next();
         let (first, life) = (t.first as i64, t.lifecycle);
-        self.log.execute(params![
-            pos,
-            t.execution.0,
-            &*t.namespace,
-            first,
-            t.count,
-            t.time.0,
-            life,
-            t.body
-        ])?;
+        let body = self.kept(Owner::Execution(t.execution), &t.body)?;
+        self.log.execute(params![pos, t.execution.0, &*t.namespace, first, t.count, t.time.0, life, body])?;
         self.tally.rows += 1;
         self.tally.transitions += 1;
-        self.tally.bytes += t.body.len() as u64;
+        self.tally.bytes += body.len() as u64;
         Ok(())
     }
 
     fn summarise(&mut self, s: &Summary, result: Option<&[u8]>) -> rusqlite::Result<()> {
         let (started, ended) = (s.started.map(|t| t.0), s.ended.map(|t| t.0));
+        let result = result.map(|bytes| self.kept(Owner::Execution(s.execution), bytes)).transpose()?;
         let changed = self.summary.execute(params![s.execution.0, s.status as u8, started, ended, result])?;
         self.tally.rows += changed as u64;
         Ok(())
@@ -279,6 +256,8 @@ impl<'c> Applying<'c> {
         let (cause, parent) = (birth.cause.as_ref(), birth.parent.as_ref());
         let listed = summary.started.unwrap_or(birth.created);
         let result = summary.result.as_ref().map(codec::write_ended);
+        let result =
+            result.as_deref().map(|bytes| self.kept(Owner::Execution(birth.id), bytes)).transpose()?;
         let sql = "INSERT OR IGNORE INTO execution VALUES
             (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
         let inserted = self.run(
@@ -311,8 +290,8 @@ impl<'c> Applying<'c> {
             return Err(Stop::Refused(Refusal::Exists(birth.id)));
         }
         for (name, value) in &birth.tags {
-            let sql = "INSERT OR IGNORE INTO tag VALUES (?1, ?2, ?3, ?4)";
-            self.run(sql, params![&*birth.namespace, &**name, &**value, birth.id.0])?;
+            let sql = "INSERT OR IGNORE INTO tag VALUES (?1, ?2, ?3, ?4, ?5)";
+            self.run(sql, params![&*birth.namespace, &**name, &**value, listed.0, birth.id.0])?;
         }
         self.append(&create.first)?;
         Ok(())

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use rusqlite::types::{FromSqlError, ToSqlOutput, Type, ValueRef};
-use rusqlite::{Row, ToSql};
+use rusqlite::{Connection, Row, ToSql};
 use sha2::Digest;
 use tidemill_dsl::event::{Event, StoredEvent};
 use tidemill_dsl::fault::Fault;
@@ -15,6 +15,7 @@ use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Ended, Parent, Status, Transition};
 
+use super::blobs::whole;
 use crate::batch::{
     AttemptRecord, DeadLetter, DeadState, Definition, DefinitionKind, Delivery, DeliveryState,
 };
@@ -49,7 +50,7 @@ impl ToSql for KeyText<'_> {
 }
 
 /// An error for a column whose content is not what we write.
-fn broken(what: &str) -> rusqlite::Error {
+pub(super) fn broken(what: &str) -> rusqlite::Error {
     let error: Box<dyn std::error::Error + Send + Sync> = format!("{what} is damaged").into();
     rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, error)
 }
@@ -135,7 +136,7 @@ pub(super) fn number(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
 pub(super) const TRANSITION: &str = "exec, ns, first, count, time, life, body";
 
 /// A row of `log`, its columns from `at` on.
-pub(super) fn transition(row: &Row<'_>, at: usize) -> rusqlite::Result<Transition> {
+pub(super) fn transition(conn: &Connection, row: &Row<'_>, at: usize) -> rusqlite::Result<Transition> {
     Ok(Transition {
         execution: id(row, at)?,
         namespace: text(row, at + 1)?,
@@ -143,7 +144,7 @@ pub(super) fn transition(row: &Row<'_>, at: usize) -> rusqlite::Result<Transitio
         count: row.get(at + 3)?,
         time: time(row, at + 4)?,
         lifecycle: row.get(at + 5)?,
-        body: row.get(at + 6)?,
+        body: whole(conn, row.get_ref(at + 6)?.as_blob()?)?.into_owned(),
     })
 }
 
@@ -152,7 +153,7 @@ pub(super) const EXECUTION: &str = "id, ns, workflow, version, digest, status, c
      binding, source, event, attempt, parent, visit, awaited, tags";
 
 /// A summary; the result is read when there is a 19th column.
-pub(super) fn execution(row: &Row<'_>) -> rusqlite::Result<ExecutionRow> {
+pub(super) fn execution(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<ExecutionRow> {
     let event = match (maybe_text(row, 10)?, maybe_text(row, 11)?, maybe_text(row, 12)?) {
         (Some(binding), Some(source), Some(id)) => Some((binding, source, id)),
         _ => None,
@@ -162,7 +163,7 @@ pub(super) fn execution(row: &Row<'_>) -> rusqlite::Result<ExecutionRow> {
         None => None,
     };
     let result = match row.get_ref(18) {
-        Ok(ValueRef::Blob(bytes)) => Some(read_ended(bytes)?),
+        Ok(ValueRef::Blob(bytes)) => Some(read_ended(&whole(conn, bytes)?)?),
         _ => None,
     };
     Ok(ExecutionRow {
@@ -188,12 +189,12 @@ pub(super) fn execution(row: &Row<'_>) -> rusqlite::Result<ExecutionRow> {
 pub(super) const EVENT: &str = "pos, accepted, binding, body";
 
 /// A row of `event`.
-pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+pub(super) fn event(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     Ok(StoredEvent {
         pos: number(row, 0)?,
         accepted: time(row, 1)?,
         binding: text(row, 2)?,
-        event: Arc::new(read_event(row.get_ref(3)?.as_blob()?)?),
+        event: Arc::new(read_event(&whole(conn, row.get_ref(3)?.as_blob()?)?)?),
     })
 }
 
@@ -251,7 +252,7 @@ pub(super) const DEAD_LETTER: &str =
     "id, ns, trigger, generation, cause, binding, okey, parked, at, state, attempts, event";
 
 /// A row of `dead_letter`.
-pub(super) fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+pub(super) fn dead_letter(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let states = [DeadState::Open, DeadState::Redriven, DeadState::Purged];
     let attempts = read_attempts(row.get_ref(10)?.as_blob()?);
     Ok(DeadLetter {
@@ -266,7 +267,7 @@ pub(super) fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         at: time(row, 8)?,
         state: *states.get(usize::from(row.get::<_, u8>(9)?)).ok_or(FromSqlError::InvalidType)?,
         attempts: attempts.ok_or_else(|| broken("a list of attempts"))?,
-        event: Arc::new(read_event(row.get_ref(11)?.as_blob()?)?),
+        event: Arc::new(read_event(&whole(conn, row.get_ref(11)?.as_blob()?)?)?),
     })
 }
 
@@ -282,6 +283,7 @@ pub(super) fn definition(row: &Row<'_>) -> rusqlite::Result<Definition> {
         DefinitionKind::Function,
         DefinitionKind::Connection,
         DefinitionKind::Queue,
+        DefinitionKind::Alias,
     ];
     Ok(Definition {
         kind: *kinds.get(usize::from(row.get::<_, u8>(0)?)).ok_or(FromSqlError::InvalidType)?,

@@ -4,8 +4,10 @@
 //! does.
 
 use rusqlite::{OptionalExtension, params};
+use tidemill_dsl::ids::ExecutionId;
 
 use super::apply::{Applying, Stop};
+use super::blobs::Owner;
 use super::codec;
 use super::seen::Key;
 use crate::batch::{
@@ -49,6 +51,7 @@ impl Applying<'_> {
     fn event(&mut self, key: &Key<'_>, arrival: &Arrival, body: &[u8]) -> rusqlite::Result<i64> {
         let pos = self.next();
         let at = arrival.accepted.0;
+        let body = self.kept(Owner::Row(pos), body)?;
         let sql = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.run(sql, params![pos, key.namespace, &*key.event.kind, key.binding, at, body])?;
         self.seen.keep(self.conn, day(arrival.accepted), pos, key)?;
@@ -59,11 +62,20 @@ impl Applying<'_> {
     }
 
     fn follow(&mut self, arrival: &Arrival, out: &mut Committed) -> Result<(), Stop> {
-        for create in &arrival.starts {
+        let before = out.skipped.len();
+        for delivery in arrival.deliveries.iter().filter(|d| arrival.skips.contains(&d.trigger)) {
+            if self.open(delivery)? {
+                out.skipped.push(delivery.execution);
+            }
+        }
+        let stays = |id: &ExecutionId, out: &Committed| !out.skipped[before..].contains(id);
+        for create in arrival.starts.iter().filter(|create| stays(&create.birth.id, out)) {
             self.create(create)?;
         }
         for delivery in &arrival.deliveries {
-            out.deliveries.push(self.enqueue(delivery)?);
+            if stays(&delivery.execution, out) {
+                out.deliveries.push(self.enqueue(delivery)?);
+            }
         }
         for letter in &arrival.dead {
             self.bury(letter)?;
@@ -92,6 +104,17 @@ impl Applying<'_> {
         Ok(pos as u64)
     }
 
+    /// Whether a delivery of the same trigger and order key is stored.
+    fn open(&self, d: &Delivery) -> rusqlite::Result<bool> {
+        match &d.key {
+            Some(key) => self.held(&d.namespace, &d.trigger, key),
+            None => {
+                let sql = "SELECT 1 FROM delivery WHERE ns = ?1 AND trigger = ?2 AND okey IS NULL LIMIT 1";
+                self.conn.prepare_cached(sql)?.exists(params![&*d.namespace, &*d.trigger])
+            }
+        }
+    }
+
     fn held(&self, namespace: &str, trigger: &str, key: &str) -> rusqlite::Result<bool> {
         let sql = "SELECT 1 FROM delivery WHERE ns = ?1 AND trigger = ?2 AND okey = ?3 LIMIT 1";
         self.conn.prepare_cached(sql)?.exists(params![namespace, trigger, key])
@@ -99,6 +122,8 @@ impl Applying<'_> {
 
     fn bury(&mut self, l: &DeadLetter) -> rusqlite::Result<()> {
         let id = self.next();
+        let event = l.event.to_json();
+        let event = self.kept(Owner::Row(id), &event)?;
         let sql = "INSERT INTO dead_letter VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let row = params![
             id,
@@ -112,7 +137,7 @@ impl Applying<'_> {
             l.at.0,
             l.state as u8,
             codec::write_attempts(&l.attempts),
-            l.event.to_json(),
+            event,
         ];
         self.run(sql, row)?;
         Ok(())
@@ -131,9 +156,9 @@ impl Applying<'_> {
                 let (pos, ns, trigger) = (key.pos as i64, &*key.namespace, &*key.trigger);
                 self.run(sql, params![pos, ns, trigger, not_before.0, attempt, execution.0])?;
             }
-            BufferChange::Bucket { namespace, trigger, tokens, at } => {
-                let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3, ?4)";
-                self.run(sql, params![&**namespace, &**trigger, tokens, at.0])?;
+            BufferChange::Bucket { namespace, trigger, bucket: b } => {
+                let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3, ?4, ?5)";
+                self.run(sql, params![&**namespace, &**trigger, b.tokens, b.at.0, b.arrears])?;
             }
             BufferChange::Dead(letter) => self.bury(letter)?,
             BufferChange::DeadState { namespace, id, state } => {

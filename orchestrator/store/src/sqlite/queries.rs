@@ -11,7 +11,7 @@ use tidemill_dsl::ids::ExecutionId;
 use tidemill_engine::record::{Due, TimerKind};
 
 use super::codec::{self, KeyText};
-use super::{marks, seen};
+use super::{blobs, marks, seen};
 use crate::batch::{DeadLetter, StateSnapshot};
 use crate::read::{BufferRow, DeadQuery, EventQuery};
 
@@ -44,7 +44,8 @@ pub(super) fn snapshot(conn: &Connection, execution: ExecutionId) -> rusqlite::R
     let sql = "SELECT next, transitions, body FROM state WHERE exec = ?1";
     first(conn, sql, [execution.0], |row| {
         let (next, transitions) = (codec::number(row, 0)?, codec::number(row, 1)?);
-        Ok(StateSnapshot { execution, next, transitions, body: row.get(2)? })
+        let body = blobs::whole(conn, row.get_ref(2)?.as_blob()?)?.into_owned();
+        Ok(StateSnapshot { execution, next, transitions, body })
     })
 }
 
@@ -94,7 +95,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<
     let since = query.since.map_or(i64::MIN, |t| t.0);
     let until = query.until.map_or(i64::MAX, |t| t.0);
     let (namespace, kind, limit) = (&*query.namespace, query.kind.as_deref(), query.limit as i64);
-    all(conn, &sql, params![namespace, kind, low, high, since, until, limit], codec::event)
+    all(conn, &sql, params![namespace, kind, low, high, since, until, limit], |row| codec::event(conn, row))
 }
 
 pub(super) fn event(
@@ -109,7 +110,9 @@ pub(super) fn event(
     }
     let keys = seen::union(&days, "SELECT pos FROM seen_D WHERE ns = ?1 AND source = ?2 AND id = ?3");
     let sql = format!("SELECT {} FROM event WHERE pos IN ({keys}) ORDER BY pos", codec::EVENT);
-    let found = all(conn, &sql, params![namespace, KeyText::new(source), KeyText::new(id)], codec::event)?;
+    let found = all(conn, &sql, params![namespace, KeyText::new(source), KeyText::new(id)], |row| {
+        codec::event(conn, row)
+    })?;
     let latest: BTreeMap<Arc<str>, StoredEvent> = found.into_iter().map(|e| (e.binding.clone(), e)).collect();
     Ok(latest.into_values().collect())
 }
@@ -144,5 +147,5 @@ pub(super) fn dead_letters(conn: &Connection, query: &DeadQuery) -> rusqlite::Re
     let (trigger, cause, state) =
         (query.trigger.as_deref(), query.cause.as_deref(), query.state.map(|s| s as u8));
     let row = params![&*query.namespace, before, trigger, cause, state, query.limit as i64];
-    all(conn, &sql, row, codec::dead_letter)
+    all(conn, &sql, row, |row| codec::dead_letter(conn, row))
 }

@@ -1,4 +1,4 @@
-//! The stored form of version 1 and the way to it (D8, D13).
+//! The stored form and the way to it from every earlier one (D8, D13).
 //!
 //! Owns the tables, the migrations and the check of who may open a file. Every later version appends one step to
 //! [`STEPS`]; a step that was released is never edited.
@@ -17,7 +17,7 @@ pub(super) const APPLICATION_ID: i64 = 0x5449_4445;
 const PAGE_SIZE: u32 = 4096;
 
 /// Step n leads from version n to version n + 1.
-const STEPS: [&str; FORMAT as usize] = [VERSION_1];
+const STEPS: [&str; FORMAT as usize] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE log(
@@ -88,6 +88,41 @@ CREATE TABLE secret(
 CREATE TABLE work(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Large values by hash; indexes that have the order of every list of executions, tags too.
+const VERSION_2: &str = "
+CREATE TABLE blob(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL);
+CREATE TABLE blob_use(owner, hash BLOB, PRIMARY KEY(owner, hash)) WITHOUT ROWID;
+CREATE INDEX blob_use_hash ON blob_use(hash);
+
+DROP INDEX execution_workflow;
+DROP INDEX execution_trigger;
+CREATE INDEX execution_workflow ON execution(ns, workflow, status, listed, id);
+CREATE INDEX execution_trigger ON execution(ns, trigger, status, listed, id) WHERE trigger IS NOT NULL;
+
+CREATE TABLE listed_tag(
+    ns TEXT, name TEXT, value TEXT, listed INTEGER, exec BLOB,
+    PRIMARY KEY(ns, name, value, listed, exec)) WITHOUT ROWID;
+INSERT INTO listed_tag SELECT t.ns, t.name, t.value, e.listed, t.exec FROM tag t JOIN execution e ON e.id = t.exec;
+DROP TABLE tag;
+ALTER TABLE listed_tag RENAME TO tag;
+CREATE INDEX tag_exec ON tag(exec);
+CREATE TRIGGER execution_listed AFTER UPDATE OF listed ON execution
+    WHEN old.listed <> new.listed AND new.tags IS NOT NULL
+    BEGIN UPDATE tag SET listed = new.listed WHERE exec = new.id; END;
+";
+
+/// Retention by namespace: what is removed next is found by it, and so is what was removed. Buckets keep what was missed.
+const VERSION_3: &str = "
+DROP INDEX execution_ended;
+CREATE INDEX execution_ended ON execution(ns, ended, id) WHERE ended IS NOT NULL;
+DROP INDEX dead_letter_settled;
+CREATE INDEX dead_letter_settled ON dead_letter(ns, at, id) WHERE state <> 0;
+ALTER TABLE bucket ADD COLUMN arrears REAL NOT NULL DEFAULT 0;
+INSERT INTO counter SELECT counter.name || '/' || namespace.name, counter.value FROM counter, namespace
+    WHERE counter.name IN ('removed_log', 'removed_event');
+DELETE FROM counter WHERE name IN ('removed_log', 'removed_event');
 ";
 
 /// Settings that must stand before the first table is made; without effect on a file that has one.

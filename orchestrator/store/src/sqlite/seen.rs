@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::blobs;
 use super::codec::{self, KeyText};
 use crate::batch::Accepted;
 use tidemill_dsl::event::Event;
@@ -51,7 +52,7 @@ impl SeenDays {
         let mut body = conn.prepare_cached("SELECT body FROM event WHERE pos = ?1")?;
         let mut rows = body.query([pos])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let earlier = codec::read_event(row.get_ref(0)?.as_blob()?)?;
+        let earlier = codec::read_event(&blobs::whole(conn, row.get_ref(0)?.as_blob()?)?)?;
         Ok(Some(Accepted::Duplicate { pos: pos as u64, mismatch: earlier.data != key.event.data }))
     }
 
@@ -91,12 +92,22 @@ impl SeenDays {
         Ok(())
     }
 
-    /// Forgets a namespace.
-    pub(super) fn drop_namespace(&self, conn: &Connection, namespace: &str) -> rusqlite::Result<()> {
+    /// Forgets at most so many keys of a namespace; gives their number.
+    pub(super) fn drop_namespace(
+        &self,
+        conn: &Connection,
+        namespace: &str,
+        rows: u32,
+    ) -> rusqlite::Result<u32> {
+        let mut left = rows;
         for day in &self.days {
-            conn.execute(&format!("DELETE FROM seen_{day} WHERE ns = ?1"), [namespace])?;
+            let sql = format!(
+                "DELETE FROM seen_{day} WHERE (ns, source, id, binding) IN
+                 (SELECT ns, source, id, binding FROM seen_{day} WHERE ns = ?1 LIMIT ?2)"
+            );
+            left -= conn.prepare_cached(&sql)?.execute(params![namespace, left])? as u32;
         }
-        Ok(())
+        Ok(rows - left)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 use tidemill_dsl::event::StoredEvent;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Shard, Time};
 use tidemill_dsl::value::Value;
@@ -14,11 +14,12 @@ use super::SqliteStore;
 use super::queries::{
     all, buffer_row, counter, dead_letters, due_row, event, events, first, holder, snapshot,
 };
+use super::retention::{EVENT, LOG, removed};
 use super::{apply, codec, executions};
-use crate::batch::{Checkpoint, DeadLetter, Definition, InboxItem, InboxKey, StateSnapshot};
+use crate::batch::{Checkpoint, DeadLetter, Definition, InboxItem, InboxKey, StateSnapshot, StoredBucket};
 use crate::read::{
     BufferRow, DeadQuery, DeliveryQuery, EventQuery, ExecutionQuery, ExecutionRow, Read, ReadResult,
-    SealedSecret, StoredDelivery,
+    SealedSecret, StoredDelivery, Usage,
 };
 
 impl Read for SqliteStore {
@@ -28,7 +29,7 @@ impl Read for SqliteStore {
         self.read(|conn| {
             let snapshot = snapshot(conn, execution)?;
             let folded = snapshot.as_ref().map_or(0, |s| s.transitions as i64);
-            let rest = all(conn, &sql, params![execution.0, folded], |row| codec::transition(row, 0))?;
+            let rest = all(conn, &sql, params![execution.0, folded], |row| codec::transition(conn, row, 0))?;
             Ok((snapshot, rest))
         })
     }
@@ -45,7 +46,7 @@ impl Read for SqliteStore {
         );
         self.read(|conn| {
             let from = holder(conn, execution, sequence)?;
-            all(conn, &sql, params![execution.0, from, limit as i64], |row| codec::transition(row, 0))
+            all(conn, &sql, params![execution.0, from, limit as i64], |row| codec::transition(conn, row, 0))
         })
     }
 
@@ -59,13 +60,14 @@ impl Read for SqliteStore {
             "SELECT pos, {} FROM log WHERE exec = ?1 AND pos > ?2 ORDER BY pos LIMIT ?3",
             codec::TRANSITION
         );
-        let row = |row: &Row<'_>| Ok((codec::number(row, 0)?, codec::transition(row, 1)?));
-        self.read(|conn| all(conn, &sql, params![execution.0, after as i64, limit as i64], row))
+        self.read(|conn| {
+            all(conn, &sql, params![execution.0, after as i64, limit as i64], |row| placed(conn, row))
+        })
     }
 
     fn execution(&self, namespace: &str, id: ExecutionId) -> ReadResult<Option<ExecutionRow>> {
         let sql = format!("SELECT {}, result FROM execution WHERE id = ?1 AND ns = ?2", codec::EXECUTION);
-        self.read(|conn| first(conn, &sql, params![id.0, namespace], codec::execution))
+        self.read(|conn| first(conn, &sql, params![id.0, namespace], |row| codec::execution(conn, row)))
     }
 
     fn executions(&self, query: &ExecutionQuery) -> ReadResult<Vec<ExecutionRow>> {
@@ -83,7 +85,7 @@ impl Read for SqliteStore {
             codec::EXECUTION
         );
         let after = after.map_or_else(Vec::new, |id| id.0.to_vec());
-        self.read(|conn| all(conn, &sql, params![after, limit as i64], codec::execution))
+        self.read(|conn| all(conn, &sql, params![after, limit as i64], |row| codec::execution(conn, row)))
     }
 
     fn start_key(
@@ -110,12 +112,14 @@ impl Read for SqliteStore {
              WHERE event = ?4 AND source = ?3 AND binding = ?2 AND ns = ?1 ORDER BY id",
             codec::EXECUTION
         );
-        self.read(|conn| all(conn, &sql, params![namespace, binding, source, id], codec::execution))
+        self.read(|conn| {
+            all(conn, &sql, params![namespace, binding, source, id], |row| codec::execution(conn, row))
+        })
     }
 
     fn children(&self, parent: ExecutionId) -> ReadResult<Vec<ExecutionRow>> {
         let sql = format!("SELECT {}, result FROM execution WHERE parent = ?1 ORDER BY id", codec::EXECUTION);
-        self.read(|conn| all(conn, &sql, [parent.0], codec::execution))
+        self.read(|conn| all(conn, &sql, [parent.0], |row| codec::execution(conn, row)))
     }
 
     fn due(&self, after: Option<Due>, until: Time, limit: usize) -> ReadResult<Vec<Due>> {
@@ -165,20 +169,19 @@ impl Read for SqliteStore {
         let from =
             if lifecycle { "log INDEXED BY log_life WHERE life = 1 AND" } else { "log NOT INDEXED WHERE" };
         let sql = format!("SELECT pos, {} FROM {from} pos > ?1 ORDER BY pos LIMIT ?2", codec::TRANSITION);
-        let row = |row: &Row<'_>| Ok((codec::number(row, 0)?, codec::transition(row, 1)?));
-        self.read(|conn| all(conn, &sql, [after as i64, limit as i64], row))
+        self.read(|conn| all(conn, &sql, [after as i64, limit as i64], |row| placed(conn, row)))
     }
 
     fn last_pos(&self) -> ReadResult<u64> {
         self.read(|conn| apply::last_pos(conn))
     }
 
-    fn first_pos(&self) -> ReadResult<u64> {
-        self.read(|conn| Ok(counter(conn, "removed_log")? + 1))
+    fn first_pos(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|conn| Ok(counter(conn, &removed(LOG, namespace))? + 1))
     }
 
-    fn first_event(&self) -> ReadResult<u64> {
-        self.read(|conn| Ok(counter(conn, "removed_event")? + 1))
+    fn first_event(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|conn| Ok(counter(conn, &removed(EVENT, namespace))? + 1))
     }
 
     fn deliveries(&self, query: &DeliveryQuery) -> ReadResult<Vec<StoredDelivery>> {
@@ -190,6 +193,14 @@ impl Read for SqliteStore {
         let (state, limit) = (query.state as u8, query.limit as i64);
         let row = params![&*query.namespace, &*query.trigger, state, query.now.0, limit];
         self.read(|conn| all(conn, &sql, row, codec::delivery))
+    }
+
+    fn ahead(&self, delivery: &StoredDelivery) -> ReadResult<u64> {
+        let sql = "SELECT count(*) FROM delivery INDEXED BY delivery_state
+            WHERE ns = ?1 AND trigger = ?2 AND state = 0 AND (prio > ?3 OR prio = ?3 AND pos < ?4)";
+        let own = &delivery.delivery;
+        let row = params![&*own.namespace, &*own.trigger, own.priority, delivery.pos as i64];
+        self.read(|conn| Ok(first(conn, sql, row, |row| codec::number(row, 0))?.unwrap_or_default()))
     }
 
     fn buffers(&self) -> ReadResult<Vec<BufferRow>> {
@@ -204,10 +215,30 @@ impl Read for SqliteStore {
         self.read(|conn| first(conn, &sql, [execution.0], codec::delivery))
     }
 
-    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>> {
-        let sql = "SELECT tokens, at FROM bucket WHERE ns = ?1 AND trigger = ?2";
+    fn running(&self, namespace: &str) -> ReadResult<u64> {
+        let sql = "SELECT max(0, (SELECT count(*) FROM execution WHERE ns = ?1 AND status IN (0, 1, 2, 3))
+            - (SELECT count(*) FROM delivery WHERE ns = ?1 AND state IN (0, 1)))";
+        self.read(|conn| Ok(first(conn, sql, [namespace], |row| codec::number(row, 0))?.unwrap_or_default()))
+    }
+
+    fn usage(&self, namespace: &str) -> ReadResult<Usage> {
+        let sql = "SELECT
+            (SELECT ifnull(sum(length(log.body)), 0) FROM execution JOIN log ON log.exec = execution.id
+                WHERE execution.ns = ?1)
+            + (SELECT ifnull(sum(length(CAST(body AS BLOB))), 0) FROM event WHERE ns = ?1),
+            (SELECT ifnull(sum(length(log.body)), 0) FROM delivery JOIN log ON log.exec = delivery.exec
+                WHERE delivery.ns = ?1 AND delivery.state IN (0, 1))";
+        let row =
+            |row: &Row<'_>| Ok(Usage { stored: codec::number(row, 0)?, buffered: codec::number(row, 1)? });
+        self.read(|conn| Ok(first(conn, sql, [namespace], row)?.unwrap_or_default()))
+    }
+
+    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<StoredBucket>> {
+        let sql = "SELECT tokens, arrears, at FROM bucket WHERE ns = ?1 AND trigger = ?2";
         self.read(|conn| {
-            first(conn, sql, [namespace, trigger], |row| Ok((row.get(0)?, codec::time(row, 1)?)))
+            first(conn, sql, [namespace, trigger], |row| {
+                Ok(StoredBucket { tokens: row.get(0)?, arrears: row.get(1)?, at: codec::time(row, 2)? })
+            })
         })
     }
 
@@ -217,7 +248,9 @@ impl Read for SqliteStore {
 
     fn dead_letter(&self, namespace: &str, id: u64) -> ReadResult<Option<DeadLetter>> {
         let sql = format!("SELECT {} FROM dead_letter WHERE id = ?1 AND ns = ?2", codec::DEAD_LETTER);
-        self.read(|conn| first(conn, &sql, params![id as i64, namespace], codec::dead_letter))
+        self.read(|conn| {
+            first(conn, &sql, params![id as i64, namespace], |row| codec::dead_letter(conn, row))
+        })
     }
 
     fn definitions(&self) -> ReadResult<Vec<Definition>> {
@@ -272,4 +305,9 @@ impl Read for SqliteStore {
             self.read(|conn| first(conn, "SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)))?;
         found.map(|json| Value::parse(&json)).transpose().map_err(|e| crate::ReadError(e.to_string().into()))
     }
+}
+
+/// A log row with its position.
+fn placed(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<(u64, Transition)> {
+    Ok((codec::number(row, 0)?, codec::transition(conn, row, 1)?))
 }

@@ -1,6 +1,7 @@
-//! The frozen database of format 1: every later version opens it (D13).
+//! The frozen databases, one of each format: every later version opens them (D13).
 //!
-//! `TIDEMILL_FREEZE=1 cargo nextest run -E 'test(fixture)'` writes it anew; only before the format's release.
+//! `TIDEMILL_FREEZE=1 cargo nextest run -E 'test(fixture)'` writes that of the newest format anew; only before the
+//! format's release.
 
 use std::path::PathBuf;
 
@@ -8,22 +9,32 @@ use tidemill_dsl::ids::Shard;
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Due, DueChange, Parent, Status, Subscription, SubscriptionChange, TimerKind};
 use tidemill_store::{
-    Batch, BufferChange, Checkpoint, DeadLetter, DeadState, DefinitionChange, DefinitionKind, InboxItem,
-    InboxKey, MemoryStore, OperatorChange, Part, StartKey, StateSnapshot, Store,
+    Batch, BufferChange, Checkpoint, DeadLetter, DeadState, DefinitionChange, DefinitionKind, FORMAT,
+    InboxItem, InboxKey, MemoryStore, OperatorChange, Part, StartKey, StateSnapshot, Store, StoredBucket,
 };
 
 use crate::batches::{
     DAY, arrival, at, batch, born, cause, commit, create, definition, delivery, event, id, ingress, retain,
     running, shard, sqlite, start, summary, text, transition,
 };
+use crate::blobs;
 use crate::questions::answers;
 
-fn fixture() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../integration-tests/fixtures/store-v1/tidemill.db")
+fn fixture(format: u32) -> PathBuf {
+    let folder = format!("../../integration-tests/fixtures/store-v{format}/tidemill.db");
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder)
 }
 
-/// Batches that leave rows in every table.
-fn filling() -> Vec<Batch> {
+/// Batches that leave rows in every table of a format.
+fn filling(format: u32) -> Vec<Batch> {
+    let mut batches = first_filling();
+    if format >= 2 {
+        batches.extend(blobs::filling("default", 9, &blobs::large("x")));
+    }
+    batches
+}
+
+fn first_filling() -> Vec<Batch> {
     let (a, b, c) = (id(0, 1), id(1, 2), id(2, 3));
     let mut first = born(create("default", "u", a), |birth| {
         birth.tags = vec![(text("n"), text("1"))];
@@ -105,43 +116,47 @@ fn events() -> Vec<Part> {
         let (source, partition, value) = (text("s2"), text("topic/0"), text("17"));
         part.checkpoints = vec![Checkpoint { source, partition, value }];
     }
-    let bucket =
-        BufferChange::Bucket { namespace: text("default"), trigger: text("tr"), tokens: 1.5, at: at(2) };
+    let bucket = StoredBucket { tokens: 1.5, arrears: 0.0, at: at(2) };
+    let bucket = BufferChange::Bucket { namespace: text("default"), trigger: text("tr"), bucket };
     vec![ingress("default", "b0", true, vec![buffered]), kafka, Part::Buffer(vec![bucket])]
 }
 
-fn fill(store: &dyn Store) {
-    for batch in filling() {
+fn fill(store: &dyn Store, format: u32) {
+    for batch in filling(format) {
         commit(store, batch).unwrap();
     }
 }
 
 #[test]
-fn the_fixture_of_format_1_opens_and_answers_as_ever() {
+fn the_fixtures_of_all_formats_open_and_answer_as_ever() {
     if std::env::var_os("TIDEMILL_FREEZE").is_some() {
         let folder = tempfile::tempdir().unwrap();
         let store = sqlite(folder.path());
-        fill(&store);
+        fill(&store, FORMAT);
         store.close();
-        std::fs::create_dir_all(fixture().parent().unwrap()).unwrap();
-        std::fs::copy(folder.path().join("tidemill.db"), fixture()).unwrap();
+        std::fs::create_dir_all(fixture(FORMAT).parent().unwrap()).unwrap();
+        std::fs::copy(folder.path().join("tidemill.db"), fixture(FORMAT)).unwrap();
     }
+    (1..=FORMAT).for_each(opens);
+}
+
+fn opens(format: u32) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(fixture(), folder.path().join("tidemill.db")).unwrap();
+    std::fs::copy(fixture(format), folder.path().join("tidemill.db")).unwrap();
     let memory = MemoryStore::new();
-    fill(&memory);
+    fill(&memory, format);
     let disk = sqlite(folder.path());
     let ids: Vec<_> = (0..7).map(|n| id(i64::from(n.min(3)), n)).collect();
     for (expected, found) in answers(&memory, &ids, 1).iter().zip(answers(&disk, &ids, 1)) {
-        assert_eq!(*expected, found);
+        assert_eq!(*expected, found, "format {format}");
     }
     disk.close();
     let conn = rusqlite::Connection::open(folder.path().join("tidemill.db")).unwrap();
     let mut tables = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
     let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(tables.len() > 20, "{tables:?}");
-    for table in tables {
+    for table in tables.iter().filter(|table| format >= 2 || !table.starts_with("blob")) {
         let filled = conn.query_row(&format!("SELECT 1 FROM {table} LIMIT 1"), [], |_| Ok(()));
-        assert!(filled.is_ok(), "the fixture has no row in {table}");
+        assert!(filled.is_ok(), "the fixture of format {format} has no row in {table}");
     }
 }

@@ -30,7 +30,9 @@ pub(crate) fn answers(store: &dyn Read, ids: &[ExecutionId], seed: u64) -> Vec<S
         out.push(format!("transitions {sequence} {limit} {:?}", store.transitions(*id, sequence, limit)));
         let after = random.random_range(0..200);
         out.push(format!("rows {after} {limit} {:?}", store.log_rows(*id, after, limit)));
-        out.push(format!("delivery of {id}: {:?}", store.delivery_of(*id)));
+        let delivery = store.delivery_of(*id);
+        let ahead = delivery.as_ref().ok().and_then(Option::as_ref).map(|delivery| store.ahead(delivery));
+        out.push(format!("delivery of {id}: {delivery:?}, behind {ahead:?}"));
         out.push(format!("children of {id}: {:?}", store.children(*id)));
         for ns in NAMESPACES {
             out.push(format!("execution {ns} {id}: {:?}", store.execution(ns, *id)));
@@ -56,7 +58,7 @@ fn whole(store: &dyn Read) -> Vec<String> {
         format!("due {:?}", store.due(None, at(SPAN), 1000)),
         format!("subscriptions {:?}", store.subscriptions()),
         format!("inbox {:?}", store.inbox()),
-        format!("positions {:?} {:?} {:?}", store.last_pos(), store.first_pos(), store.first_event()),
+        format!("position {:?}", store.last_pos()),
         format!("buffers {:?}", store.buffers()),
         format!("definitions {:?}", store.definitions()),
         format!("namespaces {:?}", store.namespaces()),
@@ -65,6 +67,8 @@ fn whole(store: &dyn Read) -> Vec<String> {
         format!("meta {:?} {:?} {:?}", store.meta("cursor"), store.meta("format"), store.meta("none")),
     ];
     for ns in NAMESPACES {
+        out.push(format!("running {ns} {:?}", store.running(ns)));
+        out.push(format!("removed {ns} {:?} {:?}", store.first_pos(ns), store.first_event(ns)));
         for source in 0..3 {
             out.push(format!("checkpoints {ns} {source} {:?}", store.checkpoints(ns, &format!("s{source}"))));
             for id in 0..6 {

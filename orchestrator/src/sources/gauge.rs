@@ -1,0 +1,200 @@
+//! How a source is: its state, its counters, what it found at its other end, and its gate.
+//!
+//! Written by the source's own task and by the routes that accept for it; read by the status.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidemill_connectors as connectors;
+use tidemill_connectors::{Receipt, Reconciled};
+use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::SourceLimits;
+use tokio::sync::Notify;
+
+use super::gate::Gate;
+
+/// How a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Being started.
+    Starting,
+    /// Connected and reading.
+    Running,
+    /// Paused by an operator or disabled.
+    Paused,
+    /// Working, with trouble that it is mending.
+    Degraded,
+    /// Failed for good until it is changed.
+    Failed,
+    /// Stopped.
+    Stopped,
+}
+
+impl State {
+    /// The word of the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Degraded => "degraded",
+            State::Failed => "failed",
+            State::Stopped => "stopped",
+        }
+    }
+}
+
+/// A source's last trouble.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// When.
+    pub at: Time,
+    /// Stable code.
+    pub code: Arc<str>,
+    /// What happened.
+    pub message: Arc<str>,
+    /// What to do.
+    pub help: Arc<str>,
+}
+
+/// What a source tells of itself.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// State.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// When its last event was accepted.
+    pub last_event_at: Option<Time>,
+    /// Records behind, when the kind can tell.
+    pub lag: Option<u64>,
+    /// Events accepted since the process began.
+    pub accepted: u64,
+    /// Duplicates since the process began.
+    pub duplicates: u64,
+    /// Errors since the process began.
+    pub errors: u64,
+    /// The last one.
+    pub last_error: Option<Trouble>,
+    /// Events that came though no enabled rule wants them, since the process began.
+    pub refused: u64,
+    /// What the last comparison of its entries with the rules found; none for kinds without entries.
+    pub reconciled: Option<Reconciled>,
+}
+
+impl SourceStatus {
+    /// One without a history.
+    pub fn new(state: State, since: Time) -> SourceStatus {
+        SourceStatus {
+            state,
+            since,
+            last_event_at: None,
+            lag: None,
+            accepted: 0,
+            duplicates: 0,
+            errors: 0,
+            last_error: None,
+            refused: 0,
+            reconciled: None,
+        }
+    }
+}
+
+/// One source's counters and state, shared with its task.
+pub struct Gauge {
+    /// What lets its events in.
+    pub gate: Gate,
+    clock: crate::clock::Clock,
+    status: Mutex<SourceStatus>,
+    /// It runs to clear up alone, and shows as paused.
+    is_paused: bool,
+    /// Told after each comparison.
+    told: Arc<Notify>,
+}
+
+impl Gauge {
+    pub(super) fn new(
+        clock: crate::clock::Clock,
+        state: State,
+        (limits, told): (SourceLimits, Arc<Notify>),
+    ) -> Gauge {
+        let status = SourceStatus::new(state, clock());
+        let gate = Gate::new(clock.clone(), limits);
+        Gauge { gate, clock, status: Mutex::new(status), is_paused: state == State::Paused, told }
+    }
+
+    fn with(&self, change: impl FnOnce(&mut SourceStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn turn(&self, state: State) {
+        let ended = matches!(state, State::Stopped | State::Failed);
+        let state = if self.is_paused && !ended { State::Paused } else { state };
+        let now = (self.clock)();
+        self.with(|s| {
+            if s.state != state {
+                s.state = state;
+                s.since = now;
+            }
+        });
+    }
+
+    pub(super) fn trouble(&self, code: &str, message: &str, help: &str) {
+        let at = (self.clock)();
+        self.with(|s| {
+            s.errors += 1;
+            s.last_error =
+                Some(Trouble { at, code: code.into(), message: message.into(), help: help.into() });
+        });
+    }
+
+    /// Everything it tells.
+    pub fn status(&self) -> SourceStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts an event that no enabled rule wants.
+    pub fn refused(&self) {
+        self.with(|s| s.refused += 1);
+    }
+
+    /// Its state now.
+    pub fn state(&self) -> State {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).state
+    }
+
+    /// Counts accepted events.
+    pub fn counted(&self, receipt: &Receipt) {
+        let now = (self.clock)();
+        self.with(|s| {
+            s.accepted += receipt.accepted as u64;
+            s.duplicates += receipt.duplicates as u64;
+            if receipt.accepted > 0 {
+                s.last_event_at = Some(now);
+            }
+        });
+    }
+}
+
+impl connectors::Health for Gauge {
+    fn running(&self) {
+        self.turn(State::Running);
+    }
+
+    fn degraded(&self, code: &str, message: &str, help: &str) {
+        self.turn(State::Degraded);
+        self.trouble(code, message, help);
+    }
+
+    fn lag(&self, records: u64) {
+        self.with(|s| s.lag = Some(records));
+    }
+
+    fn poison(&self, message: &str) {
+        self.trouble("poison-record", message, "the record was set aside; the others go on");
+    }
+
+    fn reconciled(&self, found: Reconciled) {
+        self.with(|s| s.reconciled = Some(found));
+        self.told.notify_waiters();
+    }
+}
