@@ -127,7 +127,7 @@ impl Server {
         Client::new(self.address)
     }
 
-    /// The value of a metric summed over its labels; 0 if absent.
+    /// The value of a metric, by its name with labels, or by its name alone summed over them; 0 if absent.
     pub async fn metric(&self, name: &str) -> f64 {
         let answer = Client::new(self.metrics).call("GET", "/metrics", &[], b"").await;
         let text = answer.map(|a| String::from_utf8_lossy(&a.body).into_owned()).unwrap_or_default();

@@ -16,6 +16,8 @@ mod disk;
 mod elsewhere;
 #[path = "e2e/examples.rs"]
 mod examples;
+#[path = "e2e/functions.rs"]
+mod functions;
 #[path = "e2e/kafka.rs"]
 mod kafka;
 #[path = "e2e/minio.rs"]

@@ -17,6 +17,12 @@ pub fn system() -> Clock {
     })
 }
 
+/// CPU time of the calling thread, nanoseconds.
+pub fn thread_cpu() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// An instant for measuring durations of the process's own work (metrics, back-off); never stored.
 pub fn tick() -> std::time::Instant {
     std::time::Instant::now()

@@ -103,6 +103,11 @@ impl Dispatch {
         self.pool.load()
     }
 
+    /// CPU time of all calls so far, microseconds.
+    pub fn cpu_micros(&self) -> u64 {
+        self.pool.cpu_micros()
+    }
+
     /// Takes no more orders and waits for those in flight, at most `limit`.
     pub async fn drain(&self, limit: Duration) {
         if tokio::time::timeout(limit, self.pool.drain()).await.is_err() {

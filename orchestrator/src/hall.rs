@@ -15,6 +15,7 @@ use crate::buffer::{self, Buffers};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::costs::Costs;
 use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::inbox::{self, Told};
@@ -56,6 +57,7 @@ impl Hall {
         let dispatch = Dispatch::new(config, lanes.clone(), secrets.clone())?;
         let rooms = Arc::new(Rooms {
             clock,
+            costs: Costs::default(),
             store,
             lanes,
             catalog,

@@ -12,6 +12,7 @@ use crate::bookmarks::Bookmarks;
 use crate::buffer::Buffers;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::costs::Costs;
 use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::ingress::Ingress;
@@ -27,6 +28,8 @@ use crate::waiters::Waiters;
 pub struct Rooms {
     /// The clock.
     pub clock: Clock,
+    /// What the lanes spend their time on.
+    pub costs: Costs,
     /// The store.
     pub store: Arc<dyn Store>,
     /// Queues of the lanes.

@@ -17,6 +17,7 @@ use tidemill_engine::{Decision, Effect, Execution, Verdict};
 use tidemill_store::{Create, InboxKey, Part};
 use tokio::sync::oneshot;
 
+use crate::costs::{Meter, Work};
 use crate::error::Error;
 use crate::inbox;
 use crate::lanes::{Command, Input, Start, Verb};
@@ -61,18 +62,21 @@ pub struct Driver {
     /// Executions whose decision panicked: left as the store has them until a restart, so that a poison execution
     /// cannot stop its neighbours.
     poisoned: HashSet<ExecutionId>,
+    meter: Meter,
 }
 
 impl Driver {
     /// A driver without executions.
     pub fn new(lane: usize, rooms: Arc<Rooms>) -> Driver {
-        Driver { lane, rooms, slots: HashMap::new(), deciding: None, poisoned: HashSet::new() }
+        let (slots, deciding, poisoned) = (HashMap::new(), None, HashSet::new());
+        Driver { lane, rooms, slots, deciding, poisoned, meter: Meter::default() }
     }
 
     /// Runs until the lanes are closed and the queue is empty.
     pub fn run(mut self) {
         while let Some(inputs) = self.rooms.lanes.take(self.lane, TURN_INPUTS) {
             let mut turn = Turn::default();
+            self.meter.begin();
             for input in inputs {
                 let handled = catch_unwind(AssertUnwindSafe(|| self.handle(input, &mut turn)));
                 if handled.is_err() {
@@ -92,6 +96,11 @@ impl Driver {
                 self.evict();
             }
         }
+    }
+
+    /// What was done since the last mark was this work.
+    fn lap(&mut self, work: Work) {
+        self.meter.lap(&self.rooms.costs, work);
     }
 
     fn now(&self) -> Time {
@@ -147,10 +156,13 @@ impl Driver {
             return;
         };
         let now = self.now();
+        self.lap(Work::Route);
         let mut execution = engine::create(&program, birth.clone());
         let mut decision = engine::decide(&program, &mut execution, engine::Input::Begin, now);
+        self.lap(Work::Decide);
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
+        self.lap(Work::Encode);
         let summary = engine::summary(&execution);
         let slot = Slot {
             program,
@@ -251,11 +263,14 @@ impl Driver {
         let now = self.now();
         self.load(id, turn)?;
         self.deciding = Some(id);
+        self.meter.lap(&self.rooms.costs, Work::Route);
         let slot = self.slots.get_mut(&id)?;
         let mut decision = engine::decide(&slot.program, &mut slot.execution, input, now);
+        self.meter.lap(&self.rooms.costs, Work::Decide);
         let verdict = std::mem::replace(&mut decision.verdict, Verdict::Stale);
         if !decision.records.is_empty() {
             let transition = engine::transition(&slot.execution, &decision);
+            self.meter.lap(&self.rooms.costs, Work::Encode);
             turn.bytes += transition.body.len();
             turn.part.states.extend(slot.snapshots.after(&slot.execution, transition.body.len()));
             turn.part.transitions.push(transition);
@@ -292,7 +307,10 @@ impl Driver {
         match effect {
             Effect::Call { visit, attempt } => {
                 let secrets = self.rooms.secrets.of(&slot.execution.birth().namespace);
-                match engine::prepare(&slot.program, &slot.execution, visit, &secrets) {
+                self.meter.lap(&self.rooms.costs, Work::Route);
+                let prepared = engine::prepare(&slot.program, &slot.execution, visit, &secrets);
+                self.meter.lap(&self.rooms.costs, Work::Arguments);
+                match prepared {
                     Ok(mut order) => {
                         if let Some(version) = self.rooms.dispatch.choose(&mut order) {
                             self.step(id, engine::Input::Chosen { visit, version }, turn);

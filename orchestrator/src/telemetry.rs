@@ -12,6 +12,7 @@ use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::costs::Work;
 use crate::error::Error;
 use crate::hall::Hall;
 use crate::relations;
@@ -91,9 +92,15 @@ fn observe(hall: &Hall) {
         ("tidemill_store_bytes_total", store.bytes),
         ("tidemill_store_writer_cpu_microseconds_total", store.writer_cpu_us),
         ("tidemill_store_flush_microseconds_total", store.flush_us),
+        ("tidemill_calls_cpu_microseconds_total", rooms.dispatch.cpu_micros()),
+        ("tidemill_store_sqlite_cpu_microseconds_total", store.sqlite_cpu_us),
     ];
     for (name, value) in counted {
         metrics::counter!(name).absolute(value);
+    }
+    for work in Work::ALL {
+        let counter = metrics::counter!("tidemill_lane_cpu_microseconds_total", "work" => work.name());
+        counter.absolute(rooms.costs.micros(work));
     }
     for (namespace, space) in rooms.catalog.spaces() {
         for trigger in space.triggers().filter(|trigger| trigger.spec.source.is_some()) {

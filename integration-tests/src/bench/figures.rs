@@ -18,8 +18,14 @@ pub(super) struct Reading {
     rows: f64,
     bytes: f64,
     writer_cpu: f64,
+    sqlite_cpu: f64,
     flush: f64,
+    lanes: Vec<f64>,
+    calls: f64,
 }
+
+/// Kinds of work of the lanes, as `/metrics` names them.
+const LANE_WORK: [&str; 5] = ["decide", "arguments", "encode", "hand_over", "route"];
 
 impl Reading {
     /// Reads everything.
@@ -31,13 +37,41 @@ impl Reading {
             rows: server.metric("tidemill_store_rows_total").await,
             bytes: server.metric("tidemill_store_bytes_total").await,
             writer_cpu: server.metric("tidemill_store_writer_cpu_microseconds_total").await,
+            sqlite_cpu: server.metric("tidemill_store_sqlite_cpu_microseconds_total").await,
             flush: server.metric("tidemill_store_flush_microseconds_total").await,
+            lanes: lanes(server).await,
+            calls: server.metric("tidemill_calls_cpu_microseconds_total").await,
             server_cpu: probe::cpu_seconds(server.pid()),
             own_cpu: probe::own_cpu_seconds(),
             threads: probe::cpu_by_thread(server.pid()),
             at: Instant::now(),
         }
     }
+}
+
+async fn lanes(server: &Server) -> Vec<f64> {
+    let mut all = Vec::new();
+    for work in LANE_WORK {
+        let name = format!("tidemill_lane_cpu_microseconds_total{{work=\"{work}\"}}");
+        all.push(server.metric(&name).await);
+    }
+    all
+}
+
+/// The CPU of a unit by kind of work. Sampled, but for the writer and the whole.
+fn table(n: f64, before: &Reading, after: &Reading) {
+    let per = |a: f64, b: f64| (b - a) / n;
+    let mut rows: Vec<(&str, f64)> =
+        LANE_WORK.into_iter().zip(before.lanes.iter().zip(&after.lanes).map(|(a, b)| per(*a, *b))).collect();
+    let (writer, sqlite) =
+        (per(before.writer_cpu, after.writer_cpu), per(before.sqlite_cpu, after.sqlite_cpu));
+    rows.push(("calls", per(before.calls, after.calls)));
+    rows.push(("SQLite", sqlite));
+    rows.push(("writer besides", writer - sqlite));
+    let told: f64 = rows.iter().map(|(_, share)| share).sum();
+    rows.push(("HTTP and the runtime", (after.server_cpu - before.server_cpu) * 1e6 / n - told));
+    let rows: Vec<String> = rows.into_iter().map(|(work, share)| format!("{work} {share:.2}")).collect();
+    println!("{:28} CPU by work, us: {}", "", rows.join(", "));
 }
 
 /// Prints one round.
@@ -76,6 +110,7 @@ pub(super) fn print(
         (after.transitions - before.transitions) / n,
         (after.commits - before.commits) / n,
     );
+    table(n, before, after);
     let mut shares = Vec::new();
     for (thread, cpu) in &after.threads {
         let was = before.threads.iter().find(|(t, _)| t == thread).map_or(0.0, |(_, c)| *c);

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use super::turn::{Released, Turn};
+use crate::costs::Work;
 use crate::error::Error;
 use crate::lanes::Input;
 use crate::view::ExecutionView;
@@ -18,6 +19,7 @@ impl Driver {
         reply: oneshot::Sender<Result<ExecutionView, Error>>,
         view: ExecutionView,
     ) {
+        self.lap(Work::Route);
         let (parts, mut released) = turn.into_parts();
         let (rooms, lane) = (self.rooms.clone(), self.lane);
         self.rooms.store.submit(
@@ -42,10 +44,12 @@ impl Driver {
                 }
             }),
         );
+        self.lap(Work::HandOver);
     }
 
     /// Hands the turn's batch to the store; its effects come back to this lane once durable.
     pub(super) fn submit(&mut self, turn: Turn) {
+        self.lap(Work::Route);
         let (parts, mut released) = turn.into_parts();
         if parts.is_empty() {
             self.release(released);
@@ -65,6 +69,7 @@ impl Driver {
                 Err(refusal) => rooms.broke(&refusal),
             }),
         );
+        self.lap(Work::HandOver);
     }
 
     /// The batch is durable: everything it caused may leave.
@@ -85,6 +90,7 @@ impl Driver {
             touched,
             pos,
         } = released;
+        self.lap(Work::Route);
         for (reply, view) in accepted {
             let _ = reply.send(Ok(view));
         }
@@ -116,6 +122,7 @@ impl Driver {
         if pos > 0 {
             self.rooms.stream.committed(pos);
         }
+        self.lap(Work::HandOver);
         self.settle(&touched);
     }
 

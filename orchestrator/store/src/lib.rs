@@ -66,6 +66,8 @@ pub struct Counters {
     pub bytes: u64,
     /// CPU time of the writer thread, microseconds.
     pub writer_cpu_us: u64,
+    /// CPU time of the writer thread within SQLite, the system's writes and flushes included, microseconds.
+    pub sqlite_cpu_us: u64,
     /// Time spent waiting for the flush, microseconds.
     pub flush_us: u64,
 }

@@ -42,6 +42,7 @@ pub(super) struct Shared {
     rows: AtomicU64,
     bytes: AtomicU64,
     cpu: AtomicU64,
+    sqlite: AtomicU64,
     flush: AtomicU64,
 }
 
@@ -91,6 +92,7 @@ impl Shared {
             rows: read(&self.rows),
             bytes: read(&self.bytes),
             writer_cpu_us: read(&self.cpu),
+            sqlite_cpu_us: read(&self.sqlite),
             flush_us: read(&self.flush),
         }
     }
@@ -220,7 +222,10 @@ impl Writer {
                     return finish(group, |_| Err(Refusal::Full));
                 }
             }
-            match self.attempt(&group, careful) {
+            let before = cpu_time();
+            let attempt = self.attempt(&group, careful);
+            self.shared.sqlite.fetch_add(cpu_time() - before, Ordering::Relaxed);
+            match attempt {
                 Attempt::Done(outcomes) => {
                     let mut outcomes = outcomes.into_iter();
                     return finish(group, |_| outcomes.next().unwrap_or(Err(Refusal::Closed)));
