@@ -5,7 +5,7 @@ Feature: Restart
     Given a workflow with definition:
     """yaml
     do:
-      - w: {wait: PT4S}
+      - w: {wait: PT6S}
       - z: {set: {z: 1}}
     """
     When the workflow is started
@@ -214,7 +214,7 @@ Feature: Restart
     do:
       - t:
           try: [{c: {call: http, with: {method: get, endpoint: 'http://api.example.com/flaky/1/503'}}}]
-          catch: {retry: {delay: PT4S, limit: {attempt: {count: 1}}}}
+          catch: {retry: {delay: PT6S, limit: {attempt: {count: 1}}}}
     """
     When the workflow is started
     And the call to '/flaky/1/503' has come
@@ -251,7 +251,7 @@ Feature: Restart
     """yaml
     do:
       - t:
-          try: [{w: {timeout: {after: PT4S}, wait: PT1H}}]
+          try: [{w: {timeout: {after: PT6S}, wait: PT1H}}]
           catch: {do: [{h: {set: {s: '${ $error.status }'}}}]}
     """
     When the workflow is started

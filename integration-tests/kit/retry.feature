@@ -171,7 +171,7 @@ Feature: Retry
       - t:
           try: [{c: {call: http, with: {method: get, endpoint: 'http://api.example.com/gate/held'}}}]
           catch:
-            retry: {limit: {attempt: {count: 1, duration: PT0.1S}}}
+            retry: {limit: {attempt: {count: 1, duration: PT0.3S}}}
             do: [{h: {set: {s: '${ $error.status }', t: '${ $error.type | split("/") | last }'}}}]
     """
     When the workflow is executed
@@ -179,7 +179,7 @@ Feature: Retry
     """yaml
     {s: 408, t: timeout}
     """
-    And the call to '/gate/held' should have come 2 times
+    And c should run 2 times
 
   Scenario: Linear delays grow, and jitter is added
     Given a workflow with definition:
