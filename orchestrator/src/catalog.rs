@@ -2,6 +2,8 @@
 //!
 //! A write validates the whole set, commits it as one batch, then swaps the snapshot. Holds no executions.
 
+mod aliases;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -14,6 +16,8 @@ use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
 use tokio::sync::watch;
 
+use self::aliases::weights;
+pub use self::aliases::{AliasEntry, Weights};
 use crate::error::Error;
 use crate::rooms::Rooms;
 
@@ -42,18 +46,6 @@ pub struct ManifestEntry {
     pub definition: Arc<Definition>,
     /// Parsed.
     pub manifest: Arc<Manifest>,
-}
-
-/// Versions of a function with their shares in a hundred.
-pub type Weights = Vec<(u32, u8)>;
-
-/// An alias of a function.
-#[derive(Clone, Debug)]
-pub struct AliasEntry {
-    /// As stored: the function's name, the alias as version, the weights as text.
-    pub definition: Arc<Definition>,
-    /// The weights.
-    pub weights: Weights,
 }
 
 /// A trigger, ready to fire.
@@ -166,27 +158,6 @@ impl Space {
         self.functions.iter()
     }
 
-    /// An alias of a function.
-    pub fn alias(&self, function: &str, alias: &str) -> Option<&AliasEntry> {
-        self.aliases.get(function)?.get(alias)
-    }
-
-    /// Every alias of a function.
-    pub fn aliases(&self, function: &str) -> impl Iterator<Item = (&Arc<str>, &AliasEntry)> {
-        self.aliases.get(function).into_iter().flatten()
-    }
-
-    /// Whether a function has what its caller names: a version by number, an alias, or simply the newest.
-    pub fn has_function(&self, name: &str, version: Option<&str>) -> bool {
-        match version {
-            None | Some("latest") => self.functions.contains_key(name),
-            Some(text) => match text.parse() {
-                Ok(number) => self.function(name, Some(number)).is_some(),
-                Err(_) => self.alias(name, text).is_some(),
-            },
-        }
-    }
-
     /// A source, trigger, connection or queue (or a function's highest version).
     pub fn manifest(&self, kind: DefinitionKind, name: &str) -> Option<&ManifestEntry> {
         match kind {
@@ -245,11 +216,6 @@ impl Space {
         } else {
             self.manifests.insert((definition.kind, definition.name.clone()), entry);
         }
-    }
-
-    pub(crate) fn put_alias(&mut self, entry: AliasEntry) {
-        let (function, alias) = (entry.definition.name.clone(), entry.definition.version.clone());
-        self.aliases.entry(function).or_default().insert(alias, entry);
     }
 
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
@@ -480,15 +446,6 @@ pub(crate) enum Parsed {
     Workflow(Arc<Program>),
     Manifest(Arc<Manifest>),
     Alias(Weights),
-}
-
-/// The weights of an alias as stored: `{"1": 90, "2": 10}`.
-pub(crate) fn weights(text: &str) -> Option<Weights> {
-    let value = tidemill_dsl::value::Value::parse(text.as_bytes()).ok()?;
-    let pair = |(version, weight): (&Arc<str>, &tidemill_dsl::value::Value)| {
-        Some((version.parse().ok()?, u8::try_from(weight.as_i64()?).ok()?))
-    };
-    value.as_object()?.iter().map(pair).collect()
 }
 
 fn parse(definition: &Definition) -> Option<Parsed> {
