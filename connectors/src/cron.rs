@@ -198,6 +198,7 @@ async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, Sour
             help: "correct the source's event block".to_owned(),
             permanent: true,
         })?,
+        marks: plan.fires.iter().map(|fire| (POSITION.into(), fire.at.rfc3339().into())).collect(),
         positions: vec![
             (POSITION.into(), plan.position.rfc3339().into()),
             (POSITION_SCHEDULE.into(), spec.schedule.to_string().into()),

@@ -112,11 +112,10 @@ async fn serve(spec: &Spec, context: &Context, consumer: Arc<SourceConsumer>) ->
         }
         watch.saved(begin.fresh);
     }
+    watch.joining(!begin.absent.is_empty() || !begin.gaps.is_empty());
     let topics: Vec<&str> = spec.topics.iter().map(|topic| &**topic).collect();
     consumer.subscribe(&topics).map_err(|error| watch.trouble(&error).error())?;
-    if begin.absent.is_empty() && begin.gaps.is_empty() {
-        context.health.running();
-    } else if !begin.absent.is_empty() {
+    if !begin.absent.is_empty() {
         let message = format!("there is no topic {}", begin.absent.join(", "));
         context.health.degraded("kafka-topic", &message, "create it; the source goes on when it is there");
     }
@@ -160,11 +159,15 @@ fn parse(positions: &[(Arc<str>, Arc<str>)]) -> Positions {
     positions.iter().filter_map(one).collect()
 }
 
-fn arrivals(context: &Context, events: Vec<Event>, positions: &Positions) -> Arrivals {
-    let row = |((topic, partition), next): (&Partition, &i64)| {
+/// Events, each with the partition and the offset behind it, and the positions behind all.
+fn arrivals(context: &Context, events: Vec<(Event, Partition, i64)>, positions: &Positions) -> Arrivals {
+    let row = |((topic, partition), next): (&Partition, &i64)| -> (Arc<str>, Arc<str>) {
         (format!("{topic}/{partition}").into(), next.to_string().into())
     };
+    let marks = events.iter().map(|(_, partition, next)| row((partition, next))).collect();
+    let events = events.into_iter().map(|(event, _, _)| event).collect();
     Arrivals {
+        marks,
         namespace: context.namespace.clone(),
         source: context.name.clone(),
         events,

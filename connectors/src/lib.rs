@@ -45,6 +45,9 @@ pub struct Arrivals {
     pub events: Vec<Event>,
     /// Positions to save in the same commit: (partition, value) in the connector's own text form.
     pub positions: Vec<(Arc<str>, Arc<str>)>,
+    /// The position behind each event, one each: then the ingress may take a first part of the events, with the last of
+    /// these that belong to it, before the rest. Empty: all or nothing.
+    pub marks: Vec<(Arc<str>, Arc<str>)>,
     /// Whether duplicates are judged by (source, id); false where the position is the test (Kafka, cron).
     pub dedupe: bool,
 }

@@ -117,7 +117,7 @@ fn unreachable(program: &Program, graph: &DiGraph<TaskId, Edge>) -> Vec<Finding>
     let bodies =
         program.lists.iter().enumerate().filter(|(i, l)| l.owner.is_none() && *i != program.root.0 as usize);
     let roots = program.list(program.root).tasks.first().copied();
-    for start in roots.into_iter().chain(bodies.flat_map(|(_, l)| l.tasks.iter().copied())) {
+    for start in roots.into_iter().chain(bodies.filter_map(|(_, l)| l.tasks.first().copied())) {
         let mut walk = Dfs::new(graph, NodeIndex::new(start.0 as usize));
         while let Some(node) = walk.next(graph) {
             reached[node.index()] = true;

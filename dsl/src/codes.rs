@@ -1,6 +1,6 @@
 //! The list of diagnostic codes with their explanations.
 //!
-//! Owns the numbers: a code is never given a second meaning and never dropped. `tidemill explain CODE` prints the
+//! Owns the numbers: a code is never given a second meaning. `tidemill explain CODE` prints the
 //! text. E01 text, E02 shape, E03 document, E04 expressions, E05 tasks and flow, E06 names, E07 values, E08
 //! limits, E09 parts of the language that this release does not run; W are warnings.
 
@@ -133,8 +133,6 @@ codes! {
     LIMIT_BRANCHES "E0806" "the fork has too many branches"
     "Limit fork-branches: 256. For many like branches use a loop that starts workflows with `await: false`."
 
-    LATER_EXTENSIONS "E0901" "extensions are not supported by this release"
-    "`use.extensions` is part of the language but not run yet. The definition is refused, so that it never runs without them."
     LATER_OPENAPI "E0902" "call openapi is not supported by this release"
     "`call: openapi` is part of the language but not run yet. Use `call: http`, or a function of this server."
     LATER_GRPC "E0903" "call grpc is not supported by this release"
@@ -167,18 +165,10 @@ codes! {
     "`oauth2` is part of the language but not run yet. `basic` and `bearer` are."
     LATER_OIDC "E0917" "oidc authentication is not supported by this release"
     "`oidc` is part of the language but not run yet. `basic` and `bearer` are."
-    LATER_CATALOGS "E0918" "catalogs are not supported by this release"
-    "`use.catalogs` and calls of `name:version@catalog` are part of the language but not run yet, except `@default`: the functions of this server."
-    LATER_SCHEMA_RESOURCE "E0919" "schemas from elsewhere are not supported by this release"
-    "`schema.resource` is part of the language but not read yet. Put the schema under `schema.document`."
     LATER_SCHEMA_FORMAT "E0920" "the schema format is not supported by this release"
     "Schemas are of format `json` (JSON Schema)."
-    LATER_LANGUAGE "E0921" "the expression language is not supported by this release"
-    "`evaluate.language` is `jq`."
-    LATER_LOOSE "E0922" "mode loose is not supported by this release"
-    "`evaluate.mode` is `strict`: expressions stand in `${ }`."
-    LATER_FUNCTION_URL "E0923" "functions by URL are not supported by this release"
-    "`call` of a URL is part of the language but not run yet. Declare the function under `use.functions`, or publish it on this server and call `name:version@default`."
+    LANGUAGE "E0921" "the expression language is not jq"
+    "`evaluate.language` is `jq`, the language that every runtime must know. Expressions in another language are refused, so that they never mean something else."
 }
 
 #[cfg(test)]

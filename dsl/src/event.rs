@@ -13,7 +13,7 @@ mod payload;
 use std::sync::Arc;
 
 pub(crate) use attribute::is_name as is_attribute_name;
-pub use attribute::{LIFECYCLE, is_reserved};
+pub use attribute::{HOP_PATH, HOPS, LIFECYCLE, is_reserved};
 pub use fault::{EventError, Refusal};
 pub use payload::is_json;
 

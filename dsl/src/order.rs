@@ -11,6 +11,10 @@ use crate::ids::{ExecutionId, Namespace, Time, Visit};
 use crate::program::HttpOutput;
 use crate::value::Value;
 
+mod masks;
+
+pub use masks::{MASK, Masks};
+
 /// One call of the outside, with who asks.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -31,6 +35,8 @@ pub struct Order {
     pub deadline: Option<Time>,
     /// What to call.
     pub what: Call,
+    /// What of the answer may not be shown.
+    pub masks: Masks,
 }
 
 impl Order {

@@ -7,8 +7,11 @@
 use std::sync::Arc;
 
 use crate::expr::{Expr, Template};
-use crate::schema::Schema;
 use crate::value::Value;
+
+mod resource;
+
+pub use resource::{Linked, MAX_RESOURCE, MAX_RESOURCES, Need, ResourceKind, SchemaRef};
 
 /// Index of a task in [`Program::tasks`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -18,8 +21,8 @@ pub struct TaskId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ListId(pub u32);
 
-/// A compiled workflow definition (one version, one text).
-#[derive(Debug)]
+/// A compiled workflow definition (one version, one text), and what an execution of it has fetched. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Program {
     /// The `document` part.
     pub document: Document,
@@ -37,10 +40,29 @@ pub struct Program {
     pub secrets: Vec<Arc<str>>,
     /// The top-level `do`.
     pub root: ListId,
-    /// Every task list.
-    pub lists: Vec<List>,
-    /// Every task.
-    pub tasks: Vec<Task>,
+    /// Every task list of the definition.
+    pub lists: Arc<[List]>,
+    /// Every task of the definition.
+    pub tasks: Arc<[Task]>,
+    /// `use.extensions`, in declaration order.
+    pub extensions: Arc<[Extension]>,
+    /// The schemas from elsewhere of `input` and `output`.
+    pub needs: Arc<[Need]>,
+    /// What was fetched for an execution, in the order of its fetches; none in a definition.
+    pub linked: Vec<Linked>,
+}
+
+/// An extension: tasks before and after tasks of a kind (dsl.md section 5 #29).
+#[derive(Debug, Clone)]
+pub struct Extension {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `when`, judged once, when the extended task begins.
+    pub when: Option<Expr>,
+    /// `before`.
+    pub before: Option<ListId>,
+    /// `after`.
+    pub after: Option<ListId>,
 }
 
 /// The `document` part of a definition.
@@ -68,7 +90,7 @@ pub struct Document {
 #[derive(Debug, Clone, Default)]
 pub struct Intake {
     /// Validates the raw input.
-    pub schema: Option<Schema>,
+    pub schema: Option<SchemaRef>,
     /// Transforms it.
     pub from: Option<Template>,
 }
@@ -79,7 +101,7 @@ pub struct Shape {
     /// Transforms the raw value.
     pub transform: Option<Template>,
     /// Validates the transformed value.
-    pub schema: Option<Schema>,
+    pub schema: Option<SchemaRef>,
 }
 
 /// A list of tasks that run one after another.
@@ -87,7 +109,7 @@ pub struct Shape {
 pub struct List {
     /// In declaration order.
     pub tasks: Vec<TaskId>,
-    /// The task that holds the list; none for the top-level `do`.
+    /// The task that holds the list; none for the top-level `do`, the body of a function and the lists of an extension.
     pub owner: Option<TaskId>,
 }
 
@@ -98,6 +120,8 @@ pub enum Next {
     Task(TaskId),
     /// Complete the list (`exit`, or `continue` after the last task).
     Exit,
+    /// `exit` from the `before` list of an extension: its output replaces what the extended task does.
+    Leave,
     /// End the workflow (`end`).
     End,
 }
@@ -128,6 +152,10 @@ pub struct Task {
     pub then: Next,
     /// The successor when the task is skipped: declaration order, whatever `then` says (dsl.md section 5 #3).
     pub following: Next,
+    /// The extensions for tasks of its kind, as indices in declaration order; none for the tasks of extensions.
+    pub extensions: Vec<u32>,
+    /// What it needs from elsewhere before it begins: its function, its schemas.
+    pub needs: Vec<Need>,
     /// What it does.
     pub kind: Kind,
 }
@@ -159,6 +187,8 @@ pub enum Kind {
     Http(Box<HttpCall>),
     /// `call` of a function from `use.functions`: its body is a task of this program.
     Local(LocalCall),
+    /// `call` of a URL or of `name:version@catalog`: a task that is fetched.
+    Fetched(FetchedCall),
     /// `call` of `name:version@default`: a function manifest, outside this program.
     Function(FunctionCall),
     /// `run.workflow`.
@@ -386,6 +416,15 @@ pub struct LocalCall {
     pub with: Option<Template>,
 }
 
+/// A call of a function that is fetched.
+#[derive(Debug)]
+pub struct FetchedCall {
+    /// Its file.
+    pub need: Need,
+    /// The raw input of its task; absent: the caller's transformed input.
+    pub with: Option<Template>,
+}
+
 /// A call of a function manifest.
 #[derive(Debug)]
 pub struct FunctionCall {
@@ -410,16 +449,4 @@ pub struct RunWorkflow {
     pub input: Option<Template>,
     /// Wait for its end.
     pub wait: bool,
-}
-
-impl Program {
-    /// A task by its index.
-    pub fn task(&self, id: TaskId) -> &Task {
-        &self.tasks[id.0 as usize]
-    }
-
-    /// A list by its index.
-    pub fn list(&self, id: ListId) -> &List {
-        &self.lists[id.0 as usize]
-    }
 }

@@ -117,12 +117,3 @@ Feature: Fetched definitions
     """yaml
     {n: 2, text: not an expression, dressed: 1}
     """
-
-  Scenario: Other languages than jq are refused
-    Given a workflow with definition:
-    """yaml
-    evaluate: {language: javascript}
-    do:
-      - a: {set: {v: 1}}
-    """
-    Then the definition should be refused with 'E0921' at line 1

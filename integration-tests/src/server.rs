@@ -97,6 +97,16 @@ impl Server {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
     }
 
+    /// Stops the process where it stands for a while, as a machine does that has no time for it.
+    pub async fn freeze(&self, time: Duration) {
+        let signal = |name: &str| {
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status()
+        };
+        let _ = signal("STOP");
+        tokio::time::sleep(time).await;
+        let _ = signal("CONT");
+    }
+
     /// Waits for its end; gives the exit code.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().ok().and_then(|s| s.code())

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use tidemill_integration_tests::conformance::gherkin::{Scenario, files, read_folder};
 use tidemill_integration_tests::conformance::{Report, examples, jq, run};
@@ -69,6 +71,44 @@ async fn heavy_our_kit_passes_over_kills() {
 fn our_jq_programs_give_what_they_say() {
     let report = jq::run(&here("kit/jq")).unwrap();
     assert!(report.misses.is_empty() && report.total >= 40, "{report:#?}");
+}
+
+/// The answers of `tidemill eval jq --jsonl` to these lines.
+fn eval(requests: &str) -> Vec<serde_json::Value> {
+    let mut child = Command::new(tidemill_integration_tests::server::binary())
+        .args(["eval", "jq", "--jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(requests.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+#[test]
+fn eval_answers_one_object_a_line_in_order() {
+    let answers = eval(
+        r#"{"expression": ".a + $x", "input": {"a": 1}, "arguments": {"$x": 2}}
+{"expression": ".[]", "input": [1, "b"], "all": true}
+{"expression": "${ .a }", "input": {"a": null}}
+{"expression": ".[]", "input": [1, 2]}
+{"expression": ".a +", "input": {}}
+{"expression": "$nobody"}
+no request
+"#,
+    );
+    let values = [r#"{"value": 3}"#, r#"{"values": [1, "b"]}"#, r#"{"value": null}"#];
+    for (found, wanted) in answers.iter().zip(values) {
+        assert_eq!(*found, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
+    }
+    assert_eq!(answers.len(), 7, "{answers:?}");
+    for answer in &answers[3..] {
+        let members = ["type", "title", "detail"].iter().all(|name| answer["error"][name].is_string());
+        assert!(members && answer.as_object().unwrap().len() == 1, "{answer}");
+    }
+    assert!(answers[3]["error"]["type"].as_str().unwrap().ends_with("/spec/1.0.0/errors/expression"));
 }
 
 #[test]

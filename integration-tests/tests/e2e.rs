@@ -12,6 +12,8 @@ mod contract;
 mod desk;
 #[path = "e2e/disk.rs"]
 mod disk;
+#[path = "e2e/elsewhere.rs"]
+mod elsewhere;
 #[path = "e2e/examples.rs"]
 mod examples;
 #[path = "e2e/kafka.rs"]
@@ -24,6 +26,8 @@ mod minio_server;
 mod order;
 #[path = "e2e/rate.rs"]
 mod rate;
+#[path = "e2e/removal.rs"]
+mod removal;
 #[path = "e2e/responder.rs"]
 mod responder;
 #[path = "e2e/retention.rs"]

@@ -44,7 +44,9 @@ fn judged(node: &yaml::Node, text: &str) -> Vec<Diagnostic> {
 #[test]
 fn yaml_blocks_outside_the_manual_are_valid_documents() {
     let mut pages = vec![here("../README.md")];
-    pages.extend(files(&here("../docs"), "md"));
+    for folder in ["../docs", "../docs/operating"] {
+        pages.extend(files(&here(folder), "md"));
+    }
     pages
         .extend(std::fs::read_dir(here("../examples")).unwrap().map(|e| e.unwrap().path().join("README.md")));
     let texts = pages.iter().filter_map(|page| Some((page, std::fs::read_to_string(page).ok()?)));
@@ -110,7 +112,7 @@ fn every_published_decision_names_proofs_that_exist() {
     tests(&here(".."), &mut known);
     let page = std::fs::read_to_string(here("../docs/language/decisions.md")).unwrap();
     let (count, wrong) = unproven(&page, &known);
-    assert!(wrong.is_empty() && count >= 80, "{count} decisions; without a proof: {wrong:#?}");
+    assert!(wrong.is_empty() && count >= 100, "{count} decisions; without a proof: {wrong:#?}");
 }
 
 #[test]

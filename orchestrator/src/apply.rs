@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemill_dsl::diagnostic::{Diagnostic, Severity, Span};
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, Overlap};
+use tidemill_dsl::manifest::{self, Manifest};
 use tidemill_dsl::program::Program;
 use tidemill_dsl::yaml::{self, Node};
 use tidemill_store::{Batch, Class, DefinitionKind, OperatorChange, Part};
@@ -96,7 +96,6 @@ enum Read {
 struct Document {
     read: Read,
     text: Arc<str>,
-    span: Span,
 }
 
 /// Checks and applies.
@@ -113,6 +112,7 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
             Diagnostic::error("E0001", span, "there is no document").help("send a workflow or a manifest"),
         );
     }
+    rooms.catalog.gone(request.namespace).await?;
     let _writing = rooms.catalog.writing.lock().await;
     let space = rooms.catalog.space(request.namespace);
     let mut draft = space.draft();
@@ -182,9 +182,7 @@ fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -
         Read::Workflow(checked.program?)
     };
     expect(node, &read, request, diagnostics);
-    let overlap = node.get("spec").and_then(|s| s.get("overlap"));
-    let span = overlap.map_or(node.span, |n| n.span);
-    Some(Document { read, text, span })
+    Some(Document { read, text })
 }
 
 /// A cron source's schedule must name a time zone that exists and times that come.
@@ -283,13 +281,6 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             }
         }
         if let Manifest::Source(source) = &**manifest
-            && (source.limits.rate.is_some() || source.limits.max_in_flight.is_some())
-        {
-            let text = "limits of a source are not supported by this release";
-            let help = "give its triggers a buffer with a rate, a concurrency and a capacity";
-            diagnostics.push(Diagnostic::error("E0515", document.span, text).at("/spec/limits").help(help));
-        }
-        if let Manifest::Source(source) = &**manifest
             && let Some((_, name)) = source.carrier()
             && let Some(Manifest::Source(carrier)) =
                 draft.manifest(DefinitionKind::Source, name).map(|entry| &*entry.manifest)
@@ -304,18 +295,6 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
                 _ => None,
             });
             diagnostics.extend(trigger.check_integration(source));
-            if let manifest::DeadLetter::Target(_) = trigger.dead_letter {
-                let text = "a target for dead letters is not supported by this release";
-                let help = "leave `deadLetter` out: dead letters are stored, listed and redriven by hand";
-                diagnostics
-                    .push(Diagnostic::error("E0514", document.span, text).at("/spec/deadLetter").help(help));
-            }
-            if let Overlap::Skip | Overlap::Replace = trigger.overlap {
-                let text = "`overlap: skip` and `overlap: replace` are not supported by this release";
-                let help = "use `queue` (one after another) or `allow`";
-                diagnostics
-                    .push(Diagnostic::error("E0513", document.span, text).at("/spec/overlap").help(help));
-            }
         }
     }
 }

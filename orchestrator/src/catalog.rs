@@ -2,24 +2,31 @@
 //!
 //! A write validates the whole set, commits it as one batch, then swaps the snapshot. Holds no executions.
 
-mod aliases;
+mod text;
+mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use semver::Version;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest, Overlap, RetryPolicy, Target};
+use tidemill_dsl::manifest::{self, Manifest, Target};
 use tidemill_dsl::matcher::Matcher;
 use tidemill_dsl::program::Program;
 use tidemill_store::{Definition, DefinitionKind, Store};
 use tokio::sync::watch;
 
-use self::aliases::weights;
-pub use self::aliases::{AliasEntry, Weights};
 use crate::error::Error;
+use crate::relations;
 use crate::rooms::Rooms;
+use text::{Parsed, lower, parse, settings};
+pub(crate) use text::{lowered_repair, lowered_text};
+pub use trigger::TriggerEntry;
+
+/// How long a write waits for a namespace of the same name to be gone (limit `namespace-removal`).
+const REMOVAL: Duration = Duration::from_secs(10);
 
 /// How a changed text of an existing workflow version is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,44 +55,16 @@ pub struct ManifestEntry {
     pub manifest: Arc<Manifest>,
 }
 
-/// A trigger, ready to fire.
-#[derive(Debug)]
-pub struct TriggerEntry {
-    /// Name.
-    pub name: Arc<str>,
-    /// Namespace.
-    pub namespace: Namespace,
-    /// The manifest's spec.
-    pub spec: manifest::Trigger,
-    /// Rises with each change.
-    pub generation: u64,
-    /// Paused by an operator, or being deleted.
-    pub paused: bool,
-    /// The one-task workflow a function target is lowered to.
-    pub lowered: Option<Arc<Program>>,
-}
+/// Versions of a function with their shares in a hundred.
+pub type Weights = Vec<(u32, u8)>;
 
-impl TriggerEntry {
-    /// Whether its deliveries are stored in a buffer: it states one, retries of its own, or `overlap: queue`.
-    pub fn buffered(&self) -> bool {
-        self.spec.buffer.is_some() || self.retries().is_some() || self.spec.overlap == Overlap::Queue
-    }
-
-    /// How many of its executions may be open; `overlap: queue` is one, unless an order key says it per key.
-    pub fn concurrency(&self) -> Option<usize> {
-        let buffer = self.spec.buffer.as_ref();
-        let stated = buffer.and_then(|b| b.concurrency).map(|n| n as usize);
-        let keyed = buffer.is_some_and(|b| b.order_by.is_some());
-        if self.spec.overlap == Overlap::Queue && !keyed { Some(1) } else { stated }
-    }
-
-    /// Retries of deliveries. A function target's retries are its lowered workflow's.
-    pub fn retries(&self) -> Option<&RetryPolicy> {
-        match self.spec.target {
-            Target::Workflow { .. } => self.spec.retry.as_ref(),
-            Target::Function { .. } => None,
-        }
-    }
+/// An alias of a function.
+#[derive(Clone, Debug)]
+pub struct AliasEntry {
+    /// As stored: the function's name, the alias as version, the weights as text.
+    pub definition: Arc<Definition>,
+    /// The weights.
+    pub weights: Weights,
 }
 
 /// One namespace's definitions.
@@ -93,6 +72,8 @@ impl TriggerEntry {
 pub struct Space {
     /// Text of its Namespace manifest, "" for none.
     pub text: Arc<str>,
+    /// What it says, if it is a manifest.
+    pub settings: Option<manifest::Namespace>,
     workflows: BTreeMap<Arc<str>, BTreeMap<Version, WorkflowEntry>>,
     functions: BTreeMap<Arc<str>, BTreeMap<u32, ManifestEntry>>,
     manifests: BTreeMap<(DefinitionKind, Arc<str>), ManifestEntry>,
@@ -122,11 +103,20 @@ impl Space {
 
     /// What a trigger starts.
     pub fn target(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
-        match &trigger.spec.target {
+        self.program(&trigger.spec.target, trigger.lowered.as_ref())
+    }
+
+    /// What a trigger's dead letters start, if anything.
+    pub fn repair(&self, trigger: &TriggerEntry) -> Option<Arc<Program>> {
+        self.program(trigger.spec.dead_letter.target()?, trigger.lowered_repair.as_ref())
+    }
+
+    fn program(&self, target: &Target, lowered: Option<&Arc<Program>>) -> Option<Arc<Program>> {
+        match target {
             Target::Workflow { name, version } => {
                 self.workflow(name, version.as_deref()).map(|w| w.program.clone())
             }
-            Target::Function { .. } => trigger.lowered.clone(),
+            Target::Function { .. } => lowered.cloned(),
         }
     }
 
@@ -156,6 +146,27 @@ impl Space {
     /// Every function: name, its versions.
     pub fn functions(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<u32, ManifestEntry>)> {
         self.functions.iter()
+    }
+
+    /// An alias of a function.
+    pub fn alias(&self, function: &str, alias: &str) -> Option<&AliasEntry> {
+        self.aliases.get(function)?.get(alias)
+    }
+
+    /// Every alias of a function.
+    pub fn aliases(&self, function: &str) -> impl Iterator<Item = (&Arc<str>, &AliasEntry)> {
+        self.aliases.get(function).into_iter().flatten()
+    }
+
+    /// Whether a function has what its caller names: a version by number, an alias, or simply the newest.
+    pub fn has_function(&self, name: &str, version: Option<&str>) -> bool {
+        match version {
+            None | Some("latest") => self.functions.contains_key(name),
+            Some(text) => match text.parse() {
+                Ok(number) => self.function(name, Some(number)).is_some(),
+                Err(_) => self.alias(name, text).is_some(),
+            },
+        }
     }
 
     /// A source, trigger, connection or queue (or a function's highest version).
@@ -218,6 +229,11 @@ impl Space {
         }
     }
 
+    pub(crate) fn put_alias(&mut self, entry: AliasEntry) {
+        let (function, alias) = (entry.definition.name.clone(), entry.definition.version.clone());
+        self.aliases.entry(function).or_default().insert(alias, entry);
+    }
+
     pub(crate) fn remove(&mut self, kind: DefinitionKind, name: &str, version: &str) -> bool {
         self.deleting.remove(&(kind, name.into()));
         match kind {
@@ -258,34 +274,17 @@ impl Space {
                 spec: (**spec).clone(),
                 generation: definition.generation,
                 paused,
-                lowered: lower(&definition.namespace, spec),
+                at: definition.at,
+                lowered: lower(lowered_text(&definition.namespace, spec)),
+                lowered_repair: lower(lowered_repair(&definition.namespace, spec)),
             });
             rules.push((self.order.len(), spec.rule(paused)));
             self.order.push(trigger.clone());
             self.triggers.insert(definition.name.clone(), trigger);
         }
         self.matcher = Matcher::new(rules);
+        self.settings = settings(&self.text);
         self
-    }
-}
-
-/// The text of the one-task workflow of a trigger with a function target, compiled; none for a workflow target.
-pub(crate) fn lower(namespace: &str, trigger: &manifest::Trigger) -> Option<Arc<Program>> {
-    let text = lowered_text(namespace, trigger)?;
-    let checked = tidemill_dsl::workflow::check(&text);
-    if checked.program.is_none() {
-        tracing::error!(diagnostics = ?checked.diagnostics, "a function target does not compile");
-    }
-    checked.program
-}
-
-pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Option<String> {
-    match &trigger.target {
-        Target::Workflow { .. } => None,
-        Target::Function { name, version } => {
-            let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
-            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
-        }
     }
 }
 
@@ -297,6 +296,8 @@ pub struct Catalog {
     revisions: Mutex<HashMap<[u8; 32], Arc<Program>>>,
     store: Arc<dyn Store>,
     changed: watch::Sender<u64>,
+    /// Namespaces that are being removed: hidden already, not all gone yet.
+    removing: watch::Sender<BTreeSet<Namespace>>,
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
@@ -323,7 +324,7 @@ impl Catalog {
             }
         }
         for (id, _) in store.works()? {
-            if let Some((namespace, kind, name)) = deletion(&id)
+            if let Some((namespace, kind, name)) = relations::deletion(&id)
                 && let Some(space) = drafts.get_mut(namespace)
             {
                 space.mark_deleting(kind, name);
@@ -336,6 +337,7 @@ impl Catalog {
             revisions: Mutex::default(),
             store,
             changed: watch::Sender::new(0),
+            removing: watch::Sender::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }
@@ -369,7 +371,8 @@ impl Catalog {
         let space = self.space(namespace);
         let current =
             space.workflows.get(name).and_then(|v| v.values().find(|w| w.program.digest == *digest));
-        let lowered = || space.order.iter().filter_map(|t| t.lowered.clone()).find(|p| p.digest == *digest);
+        let both = |t: &Arc<TriggerEntry>| [t.lowered.clone(), t.lowered_repair.clone()];
+        let lowered = || space.order.iter().flat_map(both).flatten().find(|p| p.digest == *digest);
         let program = current
             .map(|w| w.program.clone())
             .or_else(lowered)
@@ -405,58 +408,48 @@ impl Catalog {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// Hides a namespace that is being removed.
+    pub(crate) fn remove(&self, namespace: &Namespace) {
+        self.removing.send_modify(|all| {
+            all.insert(namespace.clone());
+        });
+        self.swap(namespace, None);
+    }
+
+    /// Nothing is left of a namespace.
+    pub(crate) fn removed(&self, namespace: &Namespace) {
+        self.removing.send_modify(|all| {
+            all.remove(namespace);
+        });
+    }
+
+    /// Whether a namespace is being removed.
+    pub fn removing(&self, namespace: &str) -> bool {
+        self.removing.borrow().contains(namespace)
+    }
+
+    /// Waits until a namespace that is being removed is gone; 503 when that takes long.
+    pub async fn gone(&self, namespace: &Namespace) -> Result<(), Error> {
+        let mut removing = self.removing.subscribe();
+        let gone = removing.wait_for(|all| !all.contains(namespace));
+        match tokio::time::timeout(REMOVAL, gone).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                Err(Error::Unavailable(format!("write: namespace `{namespace}` is still being removed")))
+            }
+        }
+    }
+
     /// A namespace's first write makes it.
     pub async fn ensure_namespace(&self, rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
         if self.existing(namespace).is_some() {
             return Ok(());
         }
+        self.gone(namespace).await?;
         let _writing = self.writing.lock().await;
         if self.existing(namespace).is_none() {
             crate::apply::make_namespace(rooms, namespace, "").await?;
         }
         Ok(())
     }
-}
-
-/// What the stored marks of deletions begin with.
-const DELETING: &str = "deleting/";
-
-/// The id under which a deletion is noted in the store.
-pub(crate) fn deletion_id(namespace: &str, kind: DefinitionKind, name: &str) -> Option<Arc<str>> {
-    let kind = match kind {
-        DefinitionKind::Source => "source",
-        DefinitionKind::Trigger => "trigger",
-        _ => return None,
-    };
-    Some(format!("{DELETING}{namespace}/{kind}/{name}").into())
-}
-
-fn deletion(id: &str) -> Option<(&str, DefinitionKind, &str)> {
-    let mut parts = id.strip_prefix(DELETING)?.splitn(3, '/');
-    let (namespace, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
-    let kind = match kind {
-        "source" => DefinitionKind::Source,
-        "trigger" => DefinitionKind::Trigger,
-        _ => return None,
-    };
-    Some((namespace, kind, name))
-}
-
-pub(crate) enum Parsed {
-    Workflow(Arc<Program>),
-    Manifest(Arc<Manifest>),
-    Alias(Weights),
-}
-
-fn parse(definition: &Definition) -> Option<Parsed> {
-    if definition.kind == DefinitionKind::Workflow {
-        return tidemill_dsl::workflow::check(&definition.text).program.map(Parsed::Workflow);
-    }
-    if definition.kind == DefinitionKind::Alias {
-        return weights(&definition.text).map(Parsed::Alias);
-    }
-    let document = tidemill_dsl::yaml::parse(&definition.text).ok()?;
-    manifest::parse(&document, &definition.text, &definition.namespace)
-        .ok()
-        .map(|m| Parsed::Manifest(Arc::new(m)))
 }

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::inbox::DeliveryEnded;
 use crate::ingress;
 use crate::lanes::Input;
+use crate::repair;
 use crate::rooms::Rooms;
 use crate::shard::create_pending;
 
@@ -38,8 +39,8 @@ pub enum Verdict {
         /// Attempt, from 1.
         attempt: u32,
     },
-    /// It is dead.
-    Dead(Box<DeadLetter>),
+    /// It is dead, and its letter may start a repair.
+    Dead(Box<DeadLetter>, Option<Box<Create>>),
 }
 
 /// Judges the end of a triggered execution by its trigger's retry policy. Without the trigger (deleted meanwhile) a
@@ -78,8 +79,11 @@ pub async fn judge(
         Some(trigger) => ingress::dead_letter(trigger, about, "faulted", end.at),
         None => orphan(end, &stored),
     };
-    let parked = key.as_ref().and(delivery).map(|d| d.pos);
-    Ok(Verdict::Dead(Box::new(DeadLetter { attempts, key, parked, ..base })))
+    let parks = trigger.is_none_or(TriggerEntry::parks);
+    let parked = key.as_ref().and(delivery).filter(|_| parks).map(|d| d.pos);
+    let letter = DeadLetter { attempts, key, parked, ..base };
+    let repair = trigger.and_then(|trigger| repair::start(&space, trigger, &letter)).map(Box::new);
+    Ok(Verdict::Dead(Box::new(letter), repair))
 }
 
 fn orphan(end: &DeliveryEnded, stored: &StoredEvent) -> DeadLetter {

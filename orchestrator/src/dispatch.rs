@@ -45,6 +45,8 @@ pub struct Dispatch {
     path: String,
     /// What the registry has.
     published: Mutex<Published>,
+    /// What each namespace may call besides, as set.
+    egress: Mutex<HashMap<Namespace, Vec<Arc<str>>>>,
 }
 
 /// The secrets as the workers see them.
@@ -66,7 +68,8 @@ impl Dispatch {
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
         let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
         let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
-        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published: Mutex::default() })
+        let (published, egress) = (Mutex::default(), Mutex::default());
+        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published, egress })
     }
 
     /// Performs durable orders; answers come back to their lanes as outcomes.
@@ -111,7 +114,9 @@ impl Dispatch {
     pub fn sync(&self, rooms: &Rooms) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
-        for (namespace, space) in rooms.catalog.spaces() {
+        let spaces = rooms.catalog.spaces();
+        self.egress(&spaces, &mut published);
+        for (namespace, space) in spaces {
             for (name, versions) in space.functions() {
                 let key = (namespace.clone(), name.clone());
                 let known = published.entry(key.clone()).or_default();
@@ -150,6 +155,29 @@ impl Dispatch {
             }
         }
         known.aliases = wanted;
+    }
+
+    /// What the namespaces may call besides what the server allows. Functions have their way out from when they were
+    /// published: where it has changed they are published anew.
+    fn egress(&self, spaces: &[(Namespace, Arc<Space>)], published: &mut Published) {
+        let mut known = self.egress.lock().unwrap_or_else(PoisonError::into_inner);
+        let stated =
+            |space: &Space| space.settings.as_ref().map(|own| own.egress.clone()).unwrap_or_default();
+        let wanted: HashMap<Namespace, Vec<Arc<str>>> =
+            spaces.iter().map(|(namespace, space)| (namespace.clone(), stated(space))).collect();
+        let gone = known.keys().filter(|namespace| !wanted.contains_key(*namespace)).cloned();
+        let changed = wanted.iter().filter(|(ns, allow)| known.get(*ns).is_none_or(|old| old != *allow));
+        let changed: Vec<Namespace> = gone.chain(changed.map(|(ns, _)| ns.clone())).collect();
+        for namespace in changed {
+            let entries = wanted.get(&namespace).into_iter().flatten();
+            // They were checked when the manifest was read.
+            self.registry.set_egress(&namespace, entries.filter_map(|entry| entry.parse().ok()).collect());
+            published
+                .iter_mut()
+                .filter(|(key, _)| key.0 == namespace)
+                .for_each(|(_, known)| known.versions.clear());
+        }
+        *known = wanted;
     }
 
     fn spec(&self, entry: &ManifestEntry) -> Option<FunctionSpec> {

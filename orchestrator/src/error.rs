@@ -56,6 +56,18 @@ pub enum Error {
         /// When to try again.
         after: Duration,
     },
+    /// A quota of the namespace is used up: 429, or 507 where it is one of what is stored.
+    #[error("{detail}")]
+    Quota {
+        /// Stable code, the quota's name.
+        code: &'static str,
+        /// What is used up.
+        detail: String,
+        /// When to try again.
+        after: Duration,
+        /// Whether it is one of what is stored.
+        storage: bool,
+    },
     /// The disk is full (507).
     #[error("write: the disk is full (limit disk-free)")]
     Full,
@@ -87,8 +99,8 @@ impl Error {
             Error::Conflict { .. } => 409,
             Error::BadRequest { .. } | Error::Input(_) => 400,
             Error::Unprocessable { .. } | Error::Refused(_) => 422,
-            Error::Busy { .. } => 429,
-            Error::Full => 507,
+            Error::Busy { .. } | Error::Quota { storage: false, .. } => 429,
+            Error::Full | Error::Quota { storage: true, .. } => 507,
             Error::Unavailable(_) => 503,
         }
     }
@@ -100,7 +112,8 @@ impl Error {
             Error::Conflict { code, .. }
             | Error::BadRequest { code, .. }
             | Error::Unprocessable { code, .. }
-            | Error::Busy { code, .. } => code,
+            | Error::Busy { code, .. }
+            | Error::Quota { code, .. } => code,
             Error::Refused(_) => "definition-refused",
             Error::Input(_) => "input-invalid",
             Error::Full => "disk-full",

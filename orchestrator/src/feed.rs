@@ -11,12 +11,14 @@ use tidemill_dsl::event::{Event, LIFECYCLE};
 use tidemill_dsl::filter::Filter;
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::value::Value;
-use tidemill_engine::record::{Birth, Transition};
+use tidemill_engine::MAX_HOPS;
+use tidemill_engine::record::Transition;
 use tidemill_store::{Batch, Class, OperatorChange, Part};
 
 use crate::buffer::submit;
 use crate::deliveries::blocking;
 use crate::error::Error;
+use crate::hops;
 use crate::ingress::Offer;
 use crate::lifecycle;
 use crate::logbook::Shelf;
@@ -24,10 +26,6 @@ use crate::rooms::Rooms;
 
 /// Log rows read at once.
 const PAGE: usize = 500;
-/// How often a lifecycle event may cause an execution whose lifecycle event causes one, and so on (limit `hop-count`).
-const MAX_HOPS: i64 = 16;
-/// The extension that counts them.
-const HOPS: &str = "tidemillhop";
 /// Where the cursor is kept.
 const CURSOR: &str = "lifecycle-cursor";
 /// Between two attempts after a failure.
@@ -193,32 +191,16 @@ fn told(
         return Ok(());
     };
     let own = book.of(transition).iter().filter_map(|entry| lifecycle::event_of(&book.birth, entry, ""));
-    let mut hops = None;
     for mut event in own.filter(|event| kinds.contains(&event.kind)) {
-        let hops = match hops {
-            Some(hops) => hops,
-            None => *hops.insert(hops_of(rooms, &book.birth)?),
-        };
-        if hops >= MAX_HOPS {
+        if book.birth.path.len() >= MAX_HOPS {
             tracing::warn!(execution = %book.birth.id, kind = %event.kind, "a lifecycle event is not offered (limit hop-count)");
-            metrics::counter!("tidemill_hop_limit_total").increment(1);
+            metrics::counter!("tidemill_limit_met_total", "limit" => "hop-count").increment(1);
             continue;
         }
-        event.extensions.insert(HOPS.into(), Value::from(hops + 1));
+        hops::mark(&mut event, &book.birth);
         events.push((transition.namespace.clone(), event));
     }
     Ok(())
-}
-
-/// How many lifecycle events led to an execution.
-fn hops_of(rooms: &Rooms, birth: &Birth) -> Result<i64, Error> {
-    let Some(cause) = &birth.cause else { return Ok(0) };
-    if lifecycle::named(&birth.namespace, &cause.source, &cause.id).is_none() {
-        return Ok(0);
-    }
-    let found = rooms.store.event(&birth.namespace, &cause.source, &cause.id)?;
-    let hops = found.first().and_then(|row| row.event.extensions.get(HOPS).and_then(Value::as_i64));
-    Ok(hops.unwrap_or(0))
 }
 
 async fn offer(rooms: &Arc<Rooms>, namespace: Namespace, event: Event) -> Result<(), Error> {
@@ -227,6 +209,7 @@ async fn offer(rooms: &Arc<Rooms>, namespace: Namespace, event: Event) -> Result
         binding: "".into(),
         events: vec![event],
         checkpoints: Vec::new(),
+        marks: Vec::new(),
         dedupe: true,
         patient: true,
     };

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemill_dsl::check::{self, Edge};
-use tidemill_dsl::program::{Kind, ListId, Next, Program, Task};
+use tidemill_dsl::program::{Extension, Kind, ListId, Next, Program, Task};
 use tidemill_engine::WaitingFor;
 use tidemill_engine::entry::Entry;
 
@@ -110,7 +110,10 @@ impl Picture {
         let bodies = program.lists.iter().enumerate();
         let bodies = bodies.filter(|(at, list)| list.owner.is_none() && *at != program.root.0 as usize);
         let root = group(program, program.root, "");
-        let functions = bodies.map(|(at, _)| group(program, ListId(at as u32), "function"));
+        let functions = bodies.map(|(at, _)| {
+            let list = ListId(at as u32);
+            group(program, list, alone(program, list))
+        });
         Picture {
             title: format!("{} {}", document.name, document.version),
             lists: std::iter::once(root).chain(functions).collect(),
@@ -161,6 +164,17 @@ pub fn marks(history: &[Entry], waiting: &[WaitingFor]) -> BTreeMap<Arc<str>, Ma
         }
     }
     marks
+}
+
+/// What a list is that no task holds.
+fn alone(program: &Program, list: ListId) -> &'static str {
+    let is =
+        |of: fn(&Extension) -> Option<ListId>| program.extensions.iter().any(|one| of(one) == Some(list));
+    match (is(|one| one.before), is(|one| one.after)) {
+        (true, _) => "before",
+        (_, true) => "after",
+        _ => "function",
+    }
 }
 
 fn group(program: &Program, list: ListId, label: &'static str) -> Group {
@@ -251,7 +265,7 @@ pub fn word(kind: &Kind) -> &'static str {
         Kind::Listen(_) => "listen",
         Kind::Emit(_) => "emit",
         Kind::RunWorkflow(_) => "run",
-        Kind::Http(_) | Kind::Local(_) | Kind::Function(_) => "call",
+        Kind::Http(_) | Kind::Local(_) | Kind::Fetched(_) | Kind::Function(_) => "call",
     }
 }
 

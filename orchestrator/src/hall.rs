@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidemill_engine::record::SubscriptionChange;
-use tidemill_store::{Batch, Class, OperatorChange, Part, Store};
+use tidemill_store::Store;
 
 use crate::bookmarks::Bookmarks;
 use crate::buffer::{self, Buffers};
@@ -21,6 +21,7 @@ use crate::inbox::{self, Told};
 use crate::ingress::Ingress;
 use crate::lanes::{ChildEnded, Command, Input, Lanes, Verb};
 use crate::listeners::{self, Listeners};
+use crate::retention::{self, Defaults};
 use crate::rooms::Rooms;
 use crate::secrets::Secrets;
 use crate::shard::Driver;
@@ -33,8 +34,6 @@ use crate::waiters::Waiters;
 const LANE_STACK: usize = 128 * 1024 * 1024;
 /// Executions taken up at once after a start.
 const PAGE: usize = 10_000;
-/// Rows removed in one slice of retention.
-const RETENTION_SLICE: u32 = 500;
 
 /// The running service.
 pub struct Hall {
@@ -62,6 +61,7 @@ impl Hall {
             catalog,
             ingress: Ingress::default(),
             buffers: Buffers::default(),
+            quotas: Arc::default(),
             dispatch,
             timers: Timers::default(),
             listeners: Listeners::default(),
@@ -80,6 +80,9 @@ impl Hall {
             tasks: Vec::new(),
             drain: config.drain,
         };
+        for namespace in retention::removals(&rooms)? {
+            rooms.catalog.remove(&namespace);
+        }
         rooms.stream.committed(rooms.store.last_pos()?);
         hall.threads = Mutex::new(threads(&rooms)?);
         rooms.dispatch.sync(&rooms);
@@ -90,11 +93,11 @@ impl Hall {
         hall.tasks.push(tokio::spawn(follow(rooms.clone(), hall.sources.clone(), buffers)));
         hall.tasks.push(tokio::spawn(crate::feed::run(rooms.clone())));
         hall.tasks.push(tokio::spawn(crate::relations::run(rooms.clone(), hall.sources.clone())));
-        hall.tasks.push(tokio::spawn(retain(
-            rooms,
-            config.retain_every,
-            (config.retain_executions, config.retain_events),
-        )));
+        let defaults = Defaults { executions: config.retain_executions, events: config.retain_events };
+        hall.tasks.push(tokio::spawn(retention::run(rooms.clone(), config.retain_every, defaults)));
+        for namespace in retention::removals(&rooms)? {
+            hall.tasks.push(tokio::spawn(retention::remove(rooms.clone(), namespace)));
+        }
         hall.ready.store(true, Ordering::Release);
         Ok(hall)
     }
@@ -161,13 +164,14 @@ async fn take_up(rooms: &Arc<Rooms>) -> Result<(), Error> {
     let own = rooms.clone();
     let done = tokio::task::spawn_blocking(move || -> Result<(), Error> {
         let subscriptions = own.store.subscriptions()?;
-        own.listeners.change(subscriptions.into_iter().map(SubscriptionChange::Add).collect());
+        let live = subscriptions.into_iter().filter(|s| !own.catalog.removing(&s.namespace));
+        own.listeners.change(live.map(SubscriptionChange::Add).collect());
         let mut after = None;
         loop {
             let page = own.store.unfinished(after, PAGE)?;
             after = page.last().map(|r| r.id);
             let full = page.len() == PAGE;
-            for row in page {
+            for row in page.into_iter().filter(|row| !own.catalog.removing(&row.namespace)) {
                 own.lanes.send(row.id, Input::Recover(row.id));
             }
             if !full {
@@ -208,32 +212,6 @@ async fn follow(rooms: Arc<Rooms>, sources: Arc<Sources>, mut buffers: buffer::S
         rooms.dispatch.sync(&rooms);
         sources.sync(&rooms);
         buffers.sync();
-    }
-}
-
-/// Removes what is older than its retention, in slices of little writer time each.
-async fn retain(rooms: Arc<Rooms>, every: Duration, (executions, events): (Duration, Duration)) {
-    let before =
-        |age: Duration| tidemill_dsl::ids::Time((rooms.clock)().0.saturating_sub(age.as_millis() as i64));
-    loop {
-        tokio::time::sleep(every).await;
-        rooms.waiters.sweep();
-        loop {
-            let slice = OperatorChange::Retain {
-                executions: before(executions),
-                events: before(events),
-                rows: RETENTION_SLICE,
-            };
-            let batch = Batch { class: Class::Running, parts: vec![Part::Operator(vec![slice])] };
-            match buffer::submit(&rooms, batch).await {
-                Ok(committed) if committed.more => tokio::task::yield_now().await,
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot remove what is beyond retention");
-                    break;
-                }
-            }
-        }
     }
 }
 

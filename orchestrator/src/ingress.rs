@@ -3,31 +3,29 @@
 //! Matches, renders inputs, asks the buffers for room, hands one batch to the store and, once it is durable, tells the
 //! lanes, buffers and listens. Speaks no protocol.
 
+mod plan;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidemill_dsl::event::{Event, StoredEvent};
-use tidemill_dsl::expr::NoArguments;
-use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
-use tidemill_dsl::value::Value;
-use tidemill_engine::record::{Birth, Cause};
-use tidemill_store::{
-    Accepted, Arrival, AttemptRecord, Batch, Checkpoint, Class, Create, DeadLetter, DeadState, Delivery,
-    IngressPart, Part,
-};
+use tidemill_engine::record::Birth;
+use tidemill_store::{Accepted, Batch, Checkpoint, Class, IngressPart, Part};
 
-use crate::buffer::Room;
-use crate::catalog::{Space, TriggerEntry};
+use crate::buffer::{Full, Room};
 use crate::error::Error;
+use crate::hops;
 use crate::lanes::Input;
+use crate::quotas::Wish;
 use crate::rooms::Rooms;
-use crate::shard::create_pending;
+pub use plan::{Unstartable, dead_letter, start};
+use plan::{bare, divert, plan};
 
-/// Triggers that one event may fire (limit `triggers-per-event`).
-const MAX_TRIGGERS: usize = 100;
+/// Shortest and longest rest of a source whose namespace has used up a quota.
+const QUOTA_REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// How long a full buffer with `whenFull: wait` holds an HTTP caller before 429.
 const HOLD: Duration = Duration::from_secs(1);
 
@@ -50,7 +48,7 @@ struct PlannedEvent {
     event: Arc<Event>,
     accepted: Time,
     begins: Vec<Arc<Birth>>,
-    buffered: Vec<Arc<str>>,
+    buffered: Vec<(Arc<str>, ExecutionId)>,
     triggers: Vec<Arc<str>>,
 }
 
@@ -88,40 +86,86 @@ pub struct Offer {
     pub checkpoints: Vec<Checkpoint>,
     /// Whether duplicates are judged by (source, id).
     pub dedupe: bool,
+    /// The position behind each event, one each; where a first part is taken alone its last ones are saved with it.
+    /// Empty: nothing is saved before the last part.
+    pub marks: Vec<Checkpoint>,
     /// Wait as long as it takes for room (a source), or answer busy after a second (an HTTP caller).
     pub patient: bool,
 }
 
+impl Offer {
+    /// The first events of it, with the positions behind them.
+    pub fn first(&self, count: usize) -> Offer {
+        let whole = count == self.events.len();
+        let marks = if whole { &self.marks[..] } else { &self.marks[..count.min(self.marks.len())] };
+        Offer {
+            namespace: self.namespace.clone(),
+            binding: self.binding.clone(),
+            events: self.events[..count].to_vec(),
+            checkpoints: if whole { self.checkpoints.clone() } else { behind(marks) },
+            marks: marks.to_vec(),
+            dedupe: self.dedupe,
+            patient: self.patient,
+        }
+    }
+
+    /// Whether a first part may be taken alone: what comes again then is known by its position, or by its id.
+    pub fn is_cuttable(&self) -> bool {
+        self.patient && (self.dedupe || self.marks.len() == self.events.len())
+    }
+
+    /// Leaves the first events out: they are stored.
+    pub fn skip(&mut self, count: usize) {
+        self.events.drain(..count);
+        self.marks.drain(..count.min(self.marks.len()));
+    }
+}
+
 impl Ingress {
-    /// Accepts events; returns after the commit.
+    /// Accepts events; returns after the commit. Of what can be cut it may take only the first, as many as the receipts
+    /// say: those that have room in their buffers.
     pub async fn accept(&self, rooms: &Rooms, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
-        let Offer { namespace, binding, events, checkpoints, dedupe, patient } = offer;
+        let cuttable = offer.is_cuttable();
+        let Offer { namespace, binding, events, checkpoints, marks, dedupe, patient } = offer;
         rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         let began = crate::clock::tick();
-        let (mut part, planned) = loop {
+        let mut count = events.len();
+        let (mut part, planned, _admission) = loop {
+            let left = if patient { None } else { Some(HOLD.saturating_sub(began.elapsed())) };
             let space = rooms.catalog.space(&namespace);
-            let (part, planned) = plan(&space, &namespace, &binding, &events, (rooms.clock)())?;
-            match rooms.buffers.reserve(&space, &namespace, counts(&planned)) {
-                Room::Yes => break (part, planned),
-                Room::Divert(full) => break divert(part, planned, &space, &full),
-                Room::Reject(trigger) => return Err(full_buffer(&trigger)),
-                Room::Wait(trigger, freed) if patient => {
-                    metrics::counter!("tidemill_source_holds_total", "trigger" => trigger.to_string())
-                        .increment(1);
-                    freed.await;
+            let (part, planned) = plan(&space, &namespace, &binding, &events[..count], (rooms.clock)())?;
+            let admission = match rooms.quotas.admit(rooms, (&namespace, &space), wish(&planned)).await {
+                Ok(admission) => admission,
+                // A part of what may be cut may fit; a source waits for the rest.
+                Err(_) if cuttable && count > 1 => {
+                    count = count.div_ceil(2);
+                    continue;
                 }
-                // Room looked free now and then is room that others took: the hold is one, however often it was looked.
-                Room::Wait(trigger, freed) => {
-                    let left = HOLD.saturating_sub(began.elapsed());
-                    if left.is_zero() || tokio::time::timeout(left, freed).await.is_err() {
-                        return Err(full_buffer(&trigger));
-                    }
+                Err(Error::Quota { after, .. }) if patient => {
+                    tokio::time::sleep(after.clamp(QUOTA_REST.0, QUOTA_REST.1)).await;
+                    continue;
                 }
+                Err(error) => return Err(error),
+            };
+            let full = match rooms.buffers.reserve(&space, &namespace, counts(&planned)) {
+                Room::Yes => break (part, planned, admission),
+                Room::Divert(full) => {
+                    let (part, planned) = divert(part, planned, &space, &full);
+                    break (part, planned, admission);
+                }
+                Room::Full(full) => full,
+            };
+            let fits = if cuttable { fitting(&planned, &full) } else { 0 };
+            if fits > 0 {
+                count = fits;
+            } else {
+                hold(full, cuttable, left).await?;
             }
         };
+        let whole = count == events.len();
         part.seen = dedupe;
-        part.checkpoints = checkpoints;
+        part.checkpoints = if whole { checkpoints } else { behind(&marks[..count.min(marks.len())]) };
         let (tx, rx) = tokio::sync::oneshot::channel();
         rooms.store.submit(
             Batch { class: Class::New, parts: vec![Part::Ingress(part)] },
@@ -132,13 +176,13 @@ impl Ingress {
         let result = rx.await.map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
         match result {
             Ok(committed) => {
-                let receipts = receipts(&planned, &committed.arrivals);
-                self.stored(rooms, planned, &committed.arrivals);
+                let receipts = receipts(&planned, &committed.arrivals, &committed.skipped);
+                self.stored(rooms, planned, &committed.arrivals, &committed.skipped);
                 rooms.stream.committed(committed.pos);
                 Ok(receipts)
             }
             Err(refusal) => {
-                rooms.buffers.release(&namespace, counts(&planned));
+                self.refused(rooms, &planned);
                 Err(refusal.into())
             }
         }
@@ -149,11 +193,13 @@ impl Ingress {
     pub fn plan_emitted(
         &self,
         rooms: &Rooms,
-        namespace: &Namespace,
-        event: Event,
+        birth: &Birth,
+        mut event: Event,
         now: Time,
     ) -> (IngressPart, Planned) {
+        let namespace = &birth.namespace;
         let space = rooms.catalog.space(namespace);
+        hops::mark(&mut event, birth);
         let event = Arc::new(event);
         let binding: Arc<str> = "".into();
         let plan_one = |events: &[Arc<Event>]| plan(&space, namespace, &binding, events, now);
@@ -165,8 +211,14 @@ impl Ingress {
         (part, planned)
     }
 
+    /// The part was refused: nothing of it was written, the room it had is free again.
+    pub fn refused(&self, rooms: &Rooms, planned: &Planned) {
+        rooms.buffers.release(&planned.namespace, counts(planned));
+    }
+
     /// The part is durable: pending executions begin, buffers and listens wake.
-    pub fn stored(&self, rooms: &Rooms, planned: Planned, outcomes: &[Accepted]) {
+    /// Executions that overlap left out never were.
+    pub fn stored(&self, rooms: &Rooms, planned: Planned, outcomes: &[Accepted], skipped: &[ExecutionId]) {
         let Planned { namespace, binding, events } = planned;
         let mut unused: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for (planned, outcome) in events.into_iter().zip(outcomes) {
@@ -176,8 +228,14 @@ impl Ingress {
                     for birth in planned.begins {
                         rooms.lanes.send(birth.id, Input::Begin(birth.id, Some(birth)));
                     }
-                    for trigger in &planned.buffered {
-                        rooms.buffers.wake(&namespace, trigger);
+                    for (trigger, id) in &planned.buffered {
+                        if skipped.contains(id) {
+                            metrics::counter!("tidemill_overlap_skipped_total", "trigger" => trigger.to_string())
+                                .increment(1);
+                            *unused.entry(trigger.clone()).or_default() += 1;
+                        } else {
+                            rooms.buffers.wake(&namespace, trigger);
+                        }
                     }
                     let woken = rooms.listeners.event(&namespace, || StoredEvent {
                         pos: *pos,
@@ -192,7 +250,7 @@ impl Ingress {
                 Accepted::Duplicate { mismatch, .. } => {
                     self.duplicates.fetch_add(1, Ordering::Relaxed);
                     self.mismatches.fetch_add(u64::from(*mismatch), Ordering::Relaxed);
-                    for trigger in planned.buffered {
+                    for (trigger, _) in planned.buffered {
                         *unused.entry(trigger).or_default() += 1;
                     }
                 }
@@ -223,13 +281,66 @@ fn full_buffer(trigger: &str) -> Error {
 
 fn counts(planned: &Planned) -> BTreeMap<Arc<str>, u64> {
     let mut counts = BTreeMap::new();
-    for trigger in planned.events.iter().flat_map(|e| &e.buffered) {
+    for (trigger, _) in planned.events.iter().flat_map(|e| &e.buffered) {
         *counts.entry(trigger.clone()).or_default() += 1;
     }
     counts
 }
 
-fn receipts(planned: &Planned, outcomes: &[Accepted]) -> Vec<EventReceipt> {
+/// What the quotas of the namespace are asked for.
+fn wish(planned: &Planned) -> Wish {
+    let sum = |count: fn(&PlannedEvent) -> usize| planned.events.iter().map(count).sum::<usize>() as u64;
+    Wish { begins: sum(|event| event.begins.len()), waits: sum(|event| event.buffered.len()) }
+}
+
+/// How many events from the first on have room, as far as the full buffer goes.
+fn fitting(planned: &Planned, full: &Full) -> usize {
+    let mut free = full.free;
+    let fits = |event: &PlannedEvent| {
+        if event.buffered.iter().any(|(name, _)| *name == full.trigger) {
+            let fits = free > 0;
+            free = free.saturating_sub(1);
+            return fits;
+        }
+        true
+    };
+    planned.events.iter().map(fits).take_while(|fits| *fits).count()
+}
+
+/// The last position of each partition.
+fn behind(marks: &[Checkpoint]) -> Vec<Checkpoint> {
+    let last: BTreeMap<&str, &Checkpoint> = marks.iter().map(|mark| (&*mark.partition, mark)).collect();
+    last.into_values().cloned().collect()
+}
+
+/// Waits for room, or refuses: at once where the buffer refuses, where the events can never fit, or when no time is
+/// left to wait (none: as long as it takes).
+async fn hold(full: Full, cuttable: bool, left: Option<Duration>) -> Result<(), Error> {
+    if full.wanted > full.capacity && !cuttable {
+        let detail = format!(
+            "accept {} events for trigger `{}` at once: its buffer holds {} (limit buffer.capacity); send fewer at once",
+            full.wanted, full.trigger, full.capacity
+        );
+        return Err(Error::Unprocessable { code: "buffer-capacity", detail });
+    }
+    let Some(freed) = full.freed else { return Err(full_buffer(&full.trigger)) };
+    match left {
+        None => {
+            metrics::counter!("tidemill_source_holds_total", "trigger" => full.trigger.to_string())
+                .increment(1);
+            freed.await;
+            Ok(())
+        }
+        // Room looked free now and then is room that others took: the hold is one, however often it was looked.
+        Some(left) if left.is_zero() => Err(full_buffer(&full.trigger)),
+        Some(left) => match tokio::time::timeout(left, freed).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(full_buffer(&full.trigger)),
+        },
+    }
+}
+
+fn receipts(planned: &Planned, outcomes: &[Accepted], skipped: &[ExecutionId]) -> Vec<EventReceipt> {
     let pairs = planned.events.iter().zip(outcomes);
     pairs
         .map(|(p, outcome)| {
@@ -242,235 +353,15 @@ fn receipts(planned: &Planned, outcomes: &[Accepted]) -> Vec<EventReceipt> {
                 source: p.event.source.clone(),
                 duplicate,
                 mismatch,
-                triggers: if duplicate { Vec::new() } else { p.triggers.clone() },
+                triggers: if duplicate { Vec::new() } else { fired(p, skipped) },
             }
         })
         .collect()
 }
 
-fn bare(namespace: &Namespace, binding: &Arc<str>, event: &Arc<Event>, now: Time) -> (IngressPart, Planned) {
-    let arrival =
-        Arrival { event: event.clone(), accepted: now, starts: vec![], deliveries: vec![], dead: vec![] };
-    let planned = PlannedEvent {
-        event: event.clone(),
-        accepted: now,
-        begins: vec![],
-        buffered: vec![],
-        triggers: vec![],
-    };
-    (
-        part_of(namespace, binding, vec![arrival]),
-        Planned { namespace: namespace.clone(), binding: binding.clone(), events: vec![planned] },
-    )
-}
-
-fn part_of(namespace: &Namespace, binding: &Arc<str>, arrivals: Vec<Arrival>) -> IngressPart {
-    IngressPart {
-        namespace: namespace.clone(),
-        binding: binding.clone(),
-        arrivals,
-        seen: true,
-        checkpoints: Vec::new(),
-    }
-}
-
-/// Matches and renders: pure in the catalog's snapshot and the time.
-fn plan(
-    space: &Space,
-    namespace: &Namespace,
-    binding: &Arc<str>,
-    events: &[Arc<Event>],
-    now: Time,
-) -> Result<(IngressPart, Planned), Error> {
-    let mut arrivals = Vec::with_capacity(events.len());
-    let mut planned = Vec::with_capacity(events.len());
-    for event in events {
-        let fired = space.matching(binding, event);
-        if fired.len() > MAX_TRIGGERS {
-            let detail = format!(
-                "fire {} triggers with one event (limit triggers-per-event: {MAX_TRIGGERS})",
-                fired.len()
-            );
-            return Err(Error::Unprocessable { code: "triggers-per-event", detail });
-        }
-        let mut arrival =
-            Arrival { event: event.clone(), accepted: now, starts: vec![], deliveries: vec![], dead: vec![] };
-        let mut own = PlannedEvent {
-            event: event.clone(),
-            accepted: now,
-            begins: vec![],
-            buffered: vec![],
-            triggers: vec![],
-        };
-        if !fired.is_empty() {
-            let envelope = event.to_value();
-            for trigger in fired {
-                own.triggers.push(trigger.name.clone());
-                fire(space, (&trigger, &envelope), &mut arrival, &mut own, (namespace, binding));
-            }
-        }
-        arrivals.push(arrival);
-        planned.push(own);
-    }
-    let planned = Planned { namespace: namespace.clone(), binding: binding.clone(), events: planned };
-    Ok((part_of(namespace, binding, arrivals), planned))
-}
-
-fn fire(
-    space: &Space,
-    (trigger, envelope): (&TriggerEntry, &Value),
-    arrival: &mut Arrival,
-    planned: &mut PlannedEvent,
-    (namespace, binding): (&Namespace, &Arc<str>),
-) {
-    let event = arrival.event.clone();
-    match start(space, trigger, envelope, (namespace, binding, &event), (arrival.accepted, 1)) {
-        Ok((create, delivery)) => {
-            match delivery {
-                Some(delivery) => {
-                    planned.buffered.push(trigger.name.clone());
-                    arrival.deliveries.push(delivery);
-                }
-                None => planned.begins.push(create.birth.clone()),
-            }
-            arrival.starts.push(create);
-        }
-        Err((cause, fault)) => {
-            let id = execution_id(arrival.accepted, trigger, binding, &event, 1);
-            let attempt = AttemptRecord { execution: id, at: arrival.accepted, error: fault };
-            let letter = dead_letter(trigger, (namespace, binding, &event), cause, arrival.accepted);
-            arrival.dead.push(DeadLetter { attempts: vec![attempt], ..letter });
-        }
-    }
-}
-
-/// A fresh dead letter of a trigger for an event.
-pub fn dead_letter(
-    trigger: &TriggerEntry,
-    (namespace, binding, event): (&Namespace, &Arc<str>, &Arc<Event>),
-    cause: &str,
-    at: Time,
-) -> DeadLetter {
-    DeadLetter {
-        id: 0,
-        namespace: namespace.clone(),
-        trigger: trigger.name.clone(),
-        generation: trigger.generation,
-        cause: cause.into(),
-        binding: binding.clone(),
-        event: event.clone(),
-        key: None,
-        parked: None,
-        attempts: Vec::new(),
-        at,
-        state: DeadState::Open,
-    }
-}
-
-fn execution_id(at: Time, trigger: &TriggerEntry, binding: &str, event: &Event, attempt: u32) -> ExecutionId {
-    let parts: [&[u8]; 6] = [
-        trigger.namespace.as_bytes(),
-        binding.as_bytes(),
-        event.source.as_bytes(),
-        event.id.as_bytes(),
-        trigger.name.as_bytes(),
-        &attempt.to_be_bytes(),
-    ];
-    ExecutionId::derived(at, &parts)
-}
-
-/// Why a delivery cannot become an execution: a dead letter's cause and the error.
-pub type Unstartable = (&'static str, Fault);
-
-/// The pending execution of one event for one trigger, and its delivery when the trigger has a buffer.
-pub fn start(
-    space: &Space,
-    trigger: &TriggerEntry,
-    envelope: &Value,
-    (namespace, binding, event): (&Namespace, &Arc<str>, &Arc<Event>),
-    (now, attempt): (Time, u32),
-) -> Result<(Create, Option<Delivery>), Unstartable> {
-    let program = space.target(trigger).ok_or_else(|| {
-        let detail = format!("cannot find the target of trigger `{}`", trigger.name);
-        ("target-missing", Fault::configuration(detail))
-    })?;
-    let render = |template: &Option<tidemill_dsl::expr::Template>| match template {
-        Some(template) => template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault)),
-        None => Ok(envelope.clone()),
-    };
-    let input = render(&trigger.spec.input)?;
-    let mut tags = Vec::with_capacity(trigger.spec.tags.len());
-    for (name, template) in &trigger.spec.tags {
-        let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;
-        tags.push((name.clone(), text_of(&value)));
-    }
-    let key = match trigger.spec.buffer.as_ref().and_then(|b| b.order_by.as_ref()) {
-        Some(template) => {
-            let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;
-            (!value.is_null()).then(|| text_of(&value))
-        }
-        None => None,
-    };
-    let buffered = trigger.buffered();
-    let birth = Arc::new(Birth {
-        id: execution_id(now, trigger, binding, event, attempt),
-        namespace: namespace.clone(),
-        workflow: program.document.name.clone(),
-        version: program.document.version.clone(),
-        digest: program.digest,
-        created: now,
-        input,
-        cause: Some(Cause {
-            trigger: trigger.name.clone(),
-            generation: trigger.generation,
-            attempt,
-            binding: binding.clone(),
-            source: event.source.clone(),
-            id: event.id.clone(),
-            buffered,
-        }),
-        parent: None,
-        tags,
-    });
-    let delivery = buffered.then(|| Delivery {
-        namespace: namespace.clone(),
-        trigger: trigger.name.clone(),
-        execution: birth.id,
-        key,
-        priority: trigger.spec.buffer.as_ref().map_or(0, |b| b.priority),
-        attempt,
-        not_before: now,
-    });
-    Ok((create_pending(&program, &birth), delivery))
-}
-
-fn text_of(value: &Value) -> Arc<str> {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string().into(),
-    }
-}
-
-/// Deliveries for full buffers with `whenFull: divert` become dead letters instead.
-fn divert(
-    mut part: IngressPart,
-    mut planned: Planned,
-    space: &Space,
-    full: &[Arc<str>],
-) -> (IngressPart, Planned) {
-    for (arrival, own) in part.arrivals.iter_mut().zip(&mut planned.events) {
-        for name in full {
-            let Some(at) = arrival.deliveries.iter().position(|d| d.trigger == *name) else {
-                continue;
-            };
-            let delivery = arrival.deliveries.remove(at);
-            arrival.starts.retain(|c| c.birth.id != delivery.execution);
-            own.buffered.retain(|t| t != name);
-            if let Some(trigger) = space.trigger(name) {
-                let about = (&part.namespace, &part.binding, &arrival.event);
-                arrival.dead.push(dead_letter(trigger, about, "buffer-full", arrival.accepted));
-            }
-        }
-    }
-    (part, planned)
+/// The triggers whose delivery was not left out.
+fn fired(planned: &PlannedEvent, skipped: &[ExecutionId]) -> Vec<Arc<str>> {
+    let left_out: Vec<&Arc<str>> =
+        planned.buffered.iter().filter(|(_, id)| skipped.contains(id)).map(|(name, _)| name).collect();
+    planned.triggers.iter().filter(|name| !left_out.contains(name)).cloned().collect()
 }

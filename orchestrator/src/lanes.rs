@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tidemill_dsl::event::{Event, StoredEvent};
 use tidemill_dsl::fault::Fault;
-use tidemill_dsl::ids::{ExecutionId, Shard, Visit};
+use tidemill_dsl::ids::{ExecutionId, Namespace, Shard, Visit};
 use tidemill_dsl::order::Outcome;
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, Due, Ended};
@@ -42,6 +42,8 @@ pub enum Input {
     Unborn(ExecutionId),
     /// Fold and take up again after a restart.
     Recover(ExecutionId),
+    /// Forget what a namespace has that is being removed; told when nothing of it is written here any more.
+    Forget(Namespace, oneshot::Sender<()>),
     /// Tell the state of an execution.
     Query(ExecutionId, oneshot::Sender<Option<ExecutionView>>),
 }

@@ -132,6 +132,7 @@ mod tests {
             cause: None,
             parent: None,
             tags: vec![],
+            path: Vec::new(),
         }
     }
 

@@ -107,6 +107,15 @@ impl Listeners {
         .collect()
     }
 
+    /// Forgets the listens of a namespace.
+    pub fn forget(&self, namespace: &Namespace) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = state.by_key.iter().filter(|(_, (ns, _, _))| ns == namespace).map(|(key, _)| *key);
+        for key in own.collect::<Vec<_>>() {
+            state.remove(key);
+        }
+    }
+
     /// Listens known.
     pub fn count(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).by_key.len()

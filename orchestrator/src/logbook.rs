@@ -142,7 +142,7 @@ pub fn backwards<T>(
     want: usize,
     mut pick: impl FnMut(&Birth, &Entry) -> Option<T>,
 ) -> Result<Found<T>, Error> {
-    let floor = rooms.store.first_pos()?.max(1);
+    let floor = rooms.store.first_pos(walk.namespace)?.max(1);
     let mut shelf = Shelf::default();
     let mut items = Vec::new();
     let mut high = (walk.before / 4096).saturating_add(1).min(rooms.store.last_pos()?.saturating_add(1));

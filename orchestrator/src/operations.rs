@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Visit};
 use tidemill_dsl::manifest::Manifest;
-use tidemill_dsl::program::Program;
+use tidemill_dsl::program::{Program, SchemaRef};
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
 use tidemill_engine::record::{Birth, Status};
@@ -17,6 +17,7 @@ use crate::bookmarks::Bookmark;
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::lanes::{Command, Input, Start, Verb};
+use crate::quotas::Wish;
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
@@ -46,10 +47,12 @@ pub struct StartRequest {
 /// The workflow version that a start would run; an input that misses its schema is refused.
 pub fn startable(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
     let program = wanted(rooms, request)?;
-    match program.input.schema.as_ref().map(|schema| schema.validate(&request.input)) {
-        Some(Err(fault)) => Err(Error::Input(fault)),
-        _ => Ok(program),
+    // A schema from elsewhere is judged by the execution, which fetches it.
+    match &program.input.schema {
+        Some(SchemaRef::Here(schema)) => schema.validate(&request.input).map_err(Error::Input)?,
+        Some(SchemaRef::Elsewhere(_)) | None => {}
     }
+    Ok(program)
 }
 
 fn wanted(rooms: &Rooms, request: &StartRequest) -> Result<Arc<Program>, Error> {
@@ -76,18 +79,23 @@ pub async fn start(rooms: &Rooms, request: StartRequest) -> Result<ExecutionView
         cause: None,
         parent: None,
         tags: request.tags,
+        path: Vec::new(),
     });
     if let Some(key) = &request.key
         && let Some(id) = taken(rooms, &birth, key).await?
     {
         return wait(rooms, &request.namespace, id, request.wait.unwrap_or_default()).await;
     }
+    let wish = Wish { begins: 1, ..Wish::default() };
+    let space = rooms.catalog.space(&request.namespace);
+    let admission = rooms.quotas.admit(rooms, (&request.namespace, &space), wish).await?;
     let id = birth.id;
     let ended = request.wait.map(|_| rooms.waiters.wait(id));
     let (reply, accepted) = oneshot::channel();
     let start = Start { birth: birth.clone(), key: request.key.clone(), reply };
     rooms.lanes.send(id, Input::Start(Box::new(start)));
     let accepted = accepted.await.map_err(|_| Error::Unavailable("start: the service is stopping".into()))?;
+    drop(admission);
     let view = match (accepted, &request.key) {
         (Ok(view), _) => view,
         // Another start with the same key was faster: its execution is the answer.

@@ -174,7 +174,7 @@ impl From<Error> for Problem {
             Error::Conflict { detail, .. } => Problem { detail, ..base },
             Error::Refused(found) => Problem { errors: found.iter().map(Mistake::from).collect(), ..base },
             Error::Input(fault) => Problem { kind: Some(fault.kind.to_string()), ..base },
-            Error::Busy { after, .. } => Problem { after: Some(after), ..base },
+            Error::Busy { after, .. } | Error::Quota { after, .. } => Problem { after: Some(after), ..base },
             Error::Full => Problem { after: Some(Duration::from_secs(5)), ..base },
             _ => base,
         }

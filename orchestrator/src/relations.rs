@@ -55,6 +55,31 @@ pub fn is_held(space: &Space, kind: DefinitionKind, name: &str) -> bool {
     }
 }
 
+/// What the stored marks of deletions begin with.
+const DELETING: &str = "deleting/";
+
+/// The id under which a deletion is noted in the store.
+pub(crate) fn deletion_id(namespace: &str, kind: DefinitionKind, name: &str) -> Option<Arc<str>> {
+    let kind = match kind {
+        DefinitionKind::Source => "source",
+        DefinitionKind::Trigger => "trigger",
+        _ => return None,
+    };
+    Some(format!("{DELETING}{namespace}/{kind}/{name}").into())
+}
+
+/// What a stored mark says: namespace, kind and name.
+pub(crate) fn deletion(id: &str) -> Option<(&str, DefinitionKind, &str)> {
+    let mut parts = id.strip_prefix(DELETING)?.splitn(3, '/');
+    let (namespace, kind, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let kind = match kind {
+        "source" => DefinitionKind::Source,
+        "trigger" => DefinitionKind::Trigger,
+        _ => return None,
+    };
+    Some((namespace, kind, name))
+}
+
 /// Whether something of a twoWay source is being deleted, so that it must run though it is paused.
 pub fn must_clear(space: &Space, source: &str) -> bool {
     let is_going = |trigger: &Arc<TriggerEntry>| {

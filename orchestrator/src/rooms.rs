@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::ingress::Ingress;
 use crate::lanes::Lanes;
 use crate::listeners::Listeners;
+use crate::quotas::Quotas;
 use crate::secrets::Secrets;
 use crate::stream::Stream;
 use crate::timers::Timers;
@@ -36,6 +37,8 @@ pub struct Rooms {
     pub ingress: Ingress,
     /// Peak shaving.
     pub buffers: Buffers,
+    /// Quotas of the namespaces.
+    pub quotas: Arc<Quotas>,
     /// Calls of the outside.
     pub dispatch: Dispatch,
     /// Stored timers.
@@ -74,6 +77,9 @@ impl Rooms {
             (None, Some(first)) => Arc::new(tidemill_engine::birth_of(first).map_err(bad)?),
             (None, None) => return Ok(None),
         };
+        if self.catalog.removing(&birth.namespace) {
+            return Ok(None);
+        }
         let program =
             self.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest).ok_or_else(|| {
                 Error::not_found("workflow revision", format!("{}:{}", birth.workflow, birth.version))

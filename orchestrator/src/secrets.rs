@@ -76,6 +76,11 @@ impl Secrets {
         };
     }
 
+    /// Forgets those of a namespace.
+    pub fn forget(&self, namespace: &str) {
+        self.spaces.write().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+
     /// The secrets of a namespace as they are now.
     pub fn of(&self, namespace: &str) -> SpaceSecrets {
         SpaceSecrets(self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned())

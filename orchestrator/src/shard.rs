@@ -14,7 +14,8 @@ use tidemill_dsl::program::Program;
 use tidemill_engine as engine;
 use tidemill_engine::record::{Birth, Due, DueChange, Ended, Parent, Status, SubscriptionChange};
 use tidemill_engine::{Decision, Effect, Execution, Verdict};
-use tidemill_store::{Create, InboxKey, Part, StateSnapshot};
+use tidemill_store::{Create, InboxKey, Part};
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::inbox;
@@ -23,13 +24,13 @@ use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
 mod release;
+mod snapshots;
 mod turn;
 
+use snapshots::Snapshots;
 pub use turn::{Released, create_pending};
 use turn::{Turn, child_ended, tell_parent, tell_trigger};
 
-/// A snapshot of an execution is stored after this many transitions.
-const SNAPSHOT_EVERY: u64 = 64;
 /// Inputs handled in one turn, at most: bounds the batch and the time to the next commit.
 const TURN_INPUTS: usize = 4096;
 /// Log bytes of one turn, at most.
@@ -45,8 +46,7 @@ struct Slot {
     undurable: u32,
     /// Its creation is durable.
     born: bool,
-    /// Transitions at the last stored snapshot.
-    snapshot: u64,
+    snapshots: Snapshots,
     /// Inputs that wait for its birth.
     deferred: Vec<Input>,
 }
@@ -124,6 +124,7 @@ impl Driver {
             Input::Recover(id) => {
                 self.load(id, turn);
             }
+            Input::Forget(namespace, told) => self.forget(&namespace, told, turn),
             Input::Query(id, reply) => match self.slots.get_mut(&id) {
                 // What is shown is durable: a question in between waits for the commit.
                 Some(slot) if !slot.born || slot.undurable > 0 => slot.deferred.push(Input::Query(id, reply)),
@@ -139,8 +140,9 @@ impl Driver {
     fn start(&mut self, start: Start) {
         let birth = start.birth;
         let id = birth.id;
-        let Some(program) = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest)
-        else {
+        let removing = self.rooms.catalog.removing(&birth.namespace);
+        let found = self.rooms.catalog.revision(&birth.namespace, &birth.workflow, &birth.digest);
+        let Some(program) = found.filter(|_| !removing) else {
             let _ = start.reply.send(Err(Error::not_found("workflow", &*birth.workflow)));
             return;
         };
@@ -150,7 +152,14 @@ impl Driver {
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
         let summary = engine::summary(&execution);
-        let slot = Slot { program, execution, undurable: 1, born: false, snapshot: 0, deferred: Vec::new() };
+        let slot = Slot {
+            program,
+            execution,
+            undurable: 1,
+            born: false,
+            snapshots: Snapshots::default(),
+            deferred: Vec::new(),
+        };
         let view = view(&slot);
         self.slots.insert(id, slot);
         let mut own = Turn::default();
@@ -161,6 +170,9 @@ impl Driver {
     }
 
     fn begin(&mut self, id: ExecutionId, birth: Option<Arc<Birth>>, turn: &mut Turn) {
+        if birth.as_ref().is_some_and(|birth| self.rooms.catalog.removing(&birth.namespace)) {
+            return;
+        }
         if !self.slots.contains_key(&id)
             && !self.poisoned.contains(&id)
             && let Some(birth) = birth
@@ -172,8 +184,14 @@ impl Driver {
             };
             let mut execution = engine::create(&program, birth);
             engine::created(&mut execution);
-            let slot =
-                Slot { program, execution, undurable: 0, born: true, snapshot: 0, deferred: Vec::new() };
+            let slot = Slot {
+                program,
+                execution,
+                undurable: 0,
+                born: true,
+                snapshots: Snapshots::default(),
+                deferred: Vec::new(),
+            };
             self.slots.insert(id, slot);
         }
         self.step(id, engine::Input::Begin, turn);
@@ -239,19 +257,10 @@ impl Driver {
         if !decision.records.is_empty() {
             let transition = engine::transition(&slot.execution, &decision);
             turn.bytes += transition.body.len();
+            turn.part.states.extend(slot.snapshots.after(&slot.execution, transition.body.len()));
             turn.part.transitions.push(transition);
             slot.undurable += 1;
             turn.released.touched.push(id);
-            let folded = slot.execution.transitions();
-            if folded >= slot.snapshot + SNAPSHOT_EVERY && !slot.execution.status().ended() {
-                slot.snapshot = folded;
-                turn.part.states.push(StateSnapshot {
-                    execution: id,
-                    next: slot.execution.next_sequence(),
-                    transitions: folded,
-                    body: slot.execution.snapshot(),
-                });
-            }
         }
         self.effects(id, decision, turn);
         self.deciding = None;
@@ -319,11 +328,11 @@ impl Driver {
                 turn.released.pushes.push((child, Input::Command(Box::new(command))));
             }
             Effect::Emit(event) => {
-                let namespace = slot.execution.birth().namespace.clone();
+                let birth = slot.execution.birth().clone();
                 // A listen takes what was accepted after its execution began: also what that emits in its first instant.
                 let began = slot.execution.started().map_or(0, |at| at.0);
                 let at = self.now().max(Time(began + 1));
-                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &namespace, event, at);
+                let (part, planned) = self.rooms.ingress.plan_emitted(&self.rooms, &birth, event, at);
                 turn.emitted.push(part);
                 turn.released.emitted.push(planned);
             }
@@ -332,6 +341,9 @@ impl Driver {
                 turn.released.ended.push(view(slot));
                 tell_parent(&birth, &ended, turn);
                 tell_trigger(&birth, ended, self.now(), turn);
+            }
+            Effect::LimitMet(limit) => {
+                metrics::counter!("tidemill_limit_met_total", "limit" => limit).increment(1);
             }
         }
     }
@@ -346,6 +358,7 @@ impl Driver {
             child_ended(Parent { execution: id, visit, awaited }, child, &ended, turn);
             return;
         };
+        let path = self.slots.get(&id).map(|slot| slot.execution.birth().path.clone()).unwrap_or_default();
         let birth = Arc::new(Birth {
             id: child,
             namespace,
@@ -357,6 +370,7 @@ impl Driver {
             cause: None,
             parent: Some(Parent { execution: id, visit, awaited }),
             tags: Vec::new(),
+            path,
         });
         turn.creates.push(Part::Create(Box::new(create_pending(&program, &birth))));
         turn.released.pushes.push((child, Input::Begin(child, Some(birth))));
@@ -380,8 +394,8 @@ impl Driver {
         };
         let resumed = engine::resume(&program, &execution);
         let pending = execution.status() == Status::Pending;
-        let snapshot = execution.transitions();
-        let slot = Slot { program, execution, undurable: 0, born: true, snapshot, deferred: Vec::new() };
+        let snapshots = Snapshots::from(execution.transitions());
+        let slot = Slot { program, execution, undurable: 0, born: true, snapshots, deferred: Vec::new() };
         self.slots.insert(id, slot);
         turn.released.due.extend(resumed.due.into_iter().map(DueChange::Set));
         turn.released.subscriptions.extend(resumed.subscriptions.into_iter().map(SubscriptionChange::Add));
@@ -398,6 +412,26 @@ impl Driver {
             turn.released.pushes.push((id, Input::Begin(id, None)));
         }
         Some(())
+    }
+
+    /// Drops the executions of a namespace that is being removed: their calls are cut off, their timers cleared. Their
+    /// inputs find nothing any more.
+    fn forget(&mut self, namespace: &Namespace, told: oneshot::Sender<()>, turn: &mut Turn) {
+        let own = self.slots.iter().filter(|(_, slot)| slot.execution.birth().namespace == *namespace);
+        for id in own.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(slot) = self.slots.remove(&id) else { continue };
+            let open = engine::resume(&slot.program, &slot.execution);
+            let clear: Vec<_> = open.due.into_iter().map(DueChange::Clear).collect();
+            turn.released.due.extend(clear.iter().copied());
+            turn.part.due.extend(clear);
+            for effect in open.effects {
+                if let Effect::Call { visit, .. } = effect {
+                    turn.released.aborts.push((id, visit));
+                }
+            }
+        }
+        self.submit(std::mem::take(turn));
+        let _ = told.send(());
     }
 
     /// Whether a pending execution waits in a buffer, which alone may let it begin.

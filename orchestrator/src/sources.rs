@@ -1,6 +1,10 @@
 //! The supervisor of sources: each enabled source of a kind that runs has one task; it is started again with back-off
 //! and jitter, stopped when paused, changed or deleted. Knows no protocol.
 
+mod door;
+mod gate;
+mod gauge;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +24,8 @@ use crate::catalog::{ManifestEntry, Space};
 use crate::deliveries::blocking;
 use crate::relations;
 use crate::rooms::Rooms;
-
-mod door;
-mod gauge;
-
 use door::Door;
+pub use gate::{Closed, Gate, Permit};
 pub use gauge::{Gauge, SourceStatus, State, Trouble};
 
 /// First and longest delay before a failed source is started again.
@@ -131,7 +132,11 @@ impl Sources {
     ) -> Running {
         let stop = CancellationToken::new();
         let state = if mode == Mode::Open { State::Starting } else { State::Paused };
-        let gauge = Arc::new(Gauge::new(rooms.clock.clone(), state, self.told.clone()));
+        let limits = match &*entry.manifest {
+            Manifest::Source(spec) => spec.limits,
+            _ => manifest::SourceLimits::default(),
+        };
+        let gauge = Arc::new(Gauge::new(rooms.clock.clone(), state, (limits, self.told.clone())));
         let rules = watch::Sender::new(rules);
         let task = match &*entry.manifest {
             Manifest::Source(spec) if mode != Mode::Off => {

@@ -149,6 +149,7 @@ async fn events_start_executions_with_and_without_a_buffer() {
         binding: "".into(),
         events,
         checkpoints: vec![],
+        marks: vec![],
         dedupe: true,
         patient: true,
     };

@@ -51,6 +51,12 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// CPU time of the calling thread, nanoseconds.
+pub(crate) fn thread_cpu() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// A point in measured time; moves with tokio's clock, so that tests can move it.
 pub(crate) fn mark() -> Instant {
     Instant::now() // tidy: clock, measures durations only

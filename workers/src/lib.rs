@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod builtin;
 mod clock;
+mod costs;
 pub mod egress;
 pub mod http;
 mod origin;

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::costs::Costs;
 use crate::registry::Registry;
 
 /// Calls performed at one time when nothing else is set (limit `calls-in-flight`); the others wait.
@@ -54,6 +55,7 @@ struct Shared {
     most: usize,
     state: Mutex<State>,
     empty: Notify,
+    costs: Costs,
 }
 
 #[derive(Default)]
@@ -75,7 +77,8 @@ impl Pool {
     /// A pool whose calls run on `runtime`, at most `most` at one time; outcomes go to `reply`.
     pub fn new(registry: Arc<Registry>, runtime: Handle, most: usize, reply: Reply) -> Pool {
         let most = most.max(1);
-        let shared = Shared { registry, runtime, reply, most, state: Mutex::default(), empty: Notify::new() };
+        let (state, empty, costs) = (Mutex::default(), Notify::new(), Costs::default());
+        let shared = Shared { registry, runtime, reply, most, state, empty, costs };
         Pool { shared: Arc::new(shared) }
     }
 
@@ -127,6 +130,11 @@ impl Pool {
         (state.running, state.waiting.len())
     }
 
+    /// CPU time of all calls so far, microseconds, as far as the measured ones tell.
+    pub fn cpu_micros(&self) -> u64 {
+        self.shared.costs.micros()
+    }
+
     /// Takes no more orders, drops those that wait, and returns when no call is in flight.
     pub async fn drain(&self) {
         {
@@ -161,11 +169,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins as many waiting orders as may run.
+    /// Begins as many waiting orders as may run. A list is handed to the runtime as one task that starts the others
+    /// there: cheaper than each by itself from a thread outside.
     fn begin(self: &Arc<Shared>, state: &mut State) {
+        let mut calls = Vec::new();
         while state.running < self.most {
             let Some(order) = state.waiting.pop_front() else {
-                return;
+                break;
             };
             let key = (order.execution, order.visit);
             if let Some(other) = state.in_flight.get(&key) {
@@ -177,13 +187,23 @@ impl Shared {
             let stop = CancellationToken::new();
             state.in_flight.insert(key, InFlight { attempt: order.attempt, stop: stop.clone() });
             state.running += 1;
+            calls.push((order, stop));
+        }
+        if calls.len() > 1 {
+            let shared = self.clone();
+            self.runtime.spawn(async move {
+                for (order, stop) in calls {
+                    tokio::spawn(shared.clone().call(order, stop));
+                }
+            });
+        } else if let Some((order, stop)) = calls.pop() {
             self.runtime.spawn(self.clone().call(order, stop));
         }
     }
 
     async fn call(self: Arc<Shared>, order: Order, stop: CancellationToken) {
         let blank = answer(&order, Outcome::Done(Value::Null));
-        let call = AssertUnwindSafe(self.registry.call(order, stop));
+        let call = AssertUnwindSafe(self.costs.metered(self.registry.call(order, stop)));
         let outcome = call.catch_unwind().await;
         let outcome =
             outcome.unwrap_or_else(|_| Outcome::Failed(Fault::runtime("the call broke inside the worker")));

@@ -167,7 +167,7 @@ impl Registry {
             return None;
         };
         match self.find(&order.namespace, name, version, order.execution) {
-            Ok((_, entry)) => entry.at_once(input),
+            Ok((_, entry)) => entry.at_once(input).map(|outcome| order.masks.hide(outcome)),
             Err(fault) => Some(Outcome::Failed(fault)),
         }
     }
@@ -175,7 +175,8 @@ impl Registry {
     /// Performs an order. The call ends with a timeout error (408) when the function's timeout or the order's
     /// deadline has passed, whichever is first, and without an outcome of interest when `stop` is cancelled.
     pub async fn call(&self, order: Order, stop: CancellationToken) -> Outcome {
-        match &order.what {
+        let masks = order.masks.clone();
+        let outcome = match &order.what {
             Call::Http(request) => self.request(&order, request, stop).await,
             Call::Function { name, version, .. } => {
                 match self.find(&order.namespace, name, version, order.execution) {
@@ -183,7 +184,8 @@ impl Registry {
                     Err(fault) => Outcome::Failed(fault),
                 }
             }
-        }
+        };
+        masks.hide(outcome)
     }
 
     async fn request(&self, order: &Order, request: &HttpRequest, stop: CancellationToken) -> Outcome {

@@ -1,7 +1,7 @@
 //! What the tests of this crate share: orders of one well-known execution.
 
 use tidemill_dsl::ids::{ExecutionId, Time};
-use tidemill_dsl::order::{Call, Order};
+use tidemill_dsl::order::{Call, Masks, Order};
 use tidemill_dsl::value::Value;
 
 /// An order of visit 7, attempt 1, of one execution; it calls the function `f` with null.
@@ -15,6 +15,7 @@ pub(crate) fn order(task: &str) -> Order {
         task: task.into(),
         deadline: None,
         what: Call::Function { name: "f".into(), version: "latest".into(), input: Value::Null },
+        masks: Masks::default(),
     }
 }
 

@@ -61,13 +61,13 @@ pub(crate) struct Heard<S: AsyncRead + AsyncWrite + Unpin> {
     pub(crate) wire: Option<Wire<S>>,
 }
 
-/// What moves bytes; none once the connection is over.
-struct Driver<S: AsyncRead + AsyncWrite + Unpin>(Option<http1::Connection<TokioIo<S>, Full<Bytes>>>);
+/// What moves bytes; none once the connection is over. Boxed: it is large, and handed from call to call.
+struct Driver<S: AsyncRead + AsyncWrite + Unpin>(Option<Box<http1::Connection<TokioIo<S>, Full<Bytes>>>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn drive(&mut self, cx: &mut Context<'_>) {
         // How it ended is told to the exchange under way.
-        if self.0.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
+        if self.0.as_mut().is_some_and(|connection| Pin::new(&mut **connection).poll(cx).is_ready()) {
             self.0 = None;
         }
     }
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Speaks HTTP/1.1 over a stream that was connected just now.
     pub(crate) async fn new(stream: S) -> hyper::Result<Wire<S>> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Wire { sender, driver: Driver(Some(connection)) })
+        Ok(Wire { sender, driver: Driver(Some(Box::new(connection))) })
     }
 
     /// Sends a request and reads the answer. Dropping the future closes the connection.

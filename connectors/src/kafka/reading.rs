@@ -23,13 +23,15 @@ use crate::{BoxFuture, Context, Receipt, SourceError};
 /// How long a full batch may wait for the one before it until the partitions are paused. Pausing throws away what the
 /// client has fetched ahead, so it is not done for every short wait.
 const HOLD: Duration = Duration::from_secs(1);
+/// How long the group may keep the source waiting, at its start and after it lost its place, until that is told.
+const JOIN: Duration = Duration::from_secs(4);
 /// How often the group is told the offsets.
 const COMMIT: Duration = Duration::from_secs(1);
 
-/// Events read and the positions behind them, poison records included.
+/// Events read, each with its partition and the offset behind it, and the positions behind all, poison records included.
 #[derive(Default)]
 struct Batch {
-    events: Vec<Event>,
+    events: Vec<(Event, Partition, i64)>,
     positions: Positions,
     records: usize,
     bytes: usize,
@@ -91,6 +93,8 @@ impl<'a> Reading<'a> {
     pub(super) async fn read(mut self) -> Result<(), SourceError> {
         let mut stream = self.consumer.stream();
         let mut flight: Option<Flight> = None;
+        let mut look = tokio::time::interval(JOIN / 4);
+        let mut outside = 0;
         loop {
             if flight.is_none() && self.gathered.records > 0 {
                 self.drain(&mut stream)?;
@@ -112,6 +116,12 @@ impl<'a> Reading<'a> {
                 }
                 () = until(pause_at) => self.pause()?,
                 () = until(self.tell_at) => self.tell(),
+                _ = look.tick() => {
+                    outside = if self.watch.joined() { 0 } else { outside + 1 };
+                    if outside > 4 {
+                        self.watch.waits_to_join();
+                    }
+                }
             }
         }
         self.tell();
@@ -169,9 +179,9 @@ impl<'a> Reading<'a> {
         drop(message);
         self.gathered.bytes += record::size(&record);
         self.gathered.records += 1;
-        self.gathered.positions.insert(partition, next);
+        self.gathered.positions.insert(partition.clone(), next);
         match to_event(&self.spec.mapping, &record) {
-            Ok(event) => self.gathered.events.push(event),
+            Ok(event) => self.gathered.events.push((event, partition, next)),
             Err(poison) => self.context.health.poison(&poison.to_string()),
         }
         if self.gathered.is_full() {

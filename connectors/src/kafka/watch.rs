@@ -32,6 +32,8 @@ pub(super) type SourceConsumer = StreamConsumer<Watch>;
 const ASK: Duration = Duration::from_secs(5);
 /// How long a run waits for its consumer to leave the group.
 const CLOSE: Duration = Duration::from_secs(10);
+/// The code of waiting for the group.
+const JOINING: &str = "kafka-joining";
 
 /// What the client's callbacks and the run share.
 pub(super) struct Watch {
@@ -45,6 +47,10 @@ struct State {
     assigned: BTreeSet<Partition>,
     reason: Option<String>,
     troubled: Option<&'static str>,
+    /// Whether the group has let it in: it has been told its partitions, be they none.
+    joined: bool,
+    /// Whether it is well once it is let in.
+    well_when_joined: bool,
 }
 
 impl Watch {
@@ -75,6 +81,34 @@ impl Watch {
         fault
     }
 
+    /// The run begins: it is well once the group lets it in, unless there is something to mend.
+    pub(super) fn joining(&self, mending: bool) {
+        self.state().well_when_joined = !mending;
+    }
+
+    /// Whether the group has let it in.
+    pub(super) fn joined(&self) -> bool {
+        self.state().joined
+    }
+
+    /// The group has kept it waiting: what comes meanwhile is read by nobody here.
+    pub(super) fn waits_to_join(&self) {
+        {
+            let mut state = self.state();
+            if state.joined || state.troubled == Some(JOINING) {
+                return;
+            }
+            state.troubled = Some(JOINING);
+            state.well_when_joined = true;
+        }
+        let message = "the consumer group has not let this source in yet";
+        self.health.degraded(
+            JOINING,
+            message,
+            "it goes on by itself once a former member is given up or leaves",
+        );
+    }
+
     /// Tells that the source reads, if it was in trouble.
     pub(super) fn well(&self) {
         if self.state().troubled.take().is_some() {
@@ -95,9 +129,22 @@ impl Watch {
             }
         }
         match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
-            _ => consumer.assign(list),
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(list)?,
+            _ => consumer.assign(list)?,
         }
+        let well = {
+            let mut state = self.state();
+            state.joined = true;
+            let well = std::mem::take(&mut state.well_when_joined);
+            if well {
+                state.troubled = None;
+            }
+            well
+        };
+        if well {
+            self.health.running();
+        }
+        Ok(())
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Watch>, list: &TopicPartitionList) -> KafkaResult<()> {
@@ -111,6 +158,7 @@ impl Watch {
                     progress.add_partition_offset(&partition.0, partition.1, Offset::Offset(*next))?;
                 }
             }
+            state.joined = !state.assigned.is_empty();
         }
         if progress.count() > 0 {
             // The group's offsets are for others to look at; the store's decide.
@@ -126,6 +174,10 @@ impl Watch {
         let mut lag = 0;
         {
             let state = self.state();
+            // Without its partitions it cannot tell.
+            if !state.joined {
+                return;
+            }
             for (topic, partition) in &state.assigned {
                 let seen = statistics.topics.get(&**topic).and_then(|topic| topic.partitions.get(partition));
                 let end = seen.map_or(-1, |partition| partition.hi_offset);

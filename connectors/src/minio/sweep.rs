@@ -100,6 +100,7 @@ pub(super) async fn give(
             }
         });
         let arrivals = Arrivals {
+            marks: Vec::new(),
             namespace: context.namespace.clone(),
             source: context.name.clone(),
             events: events.collect(),

@@ -16,6 +16,17 @@ pub fn is_reserved(extension: &str) -> bool {
     extension.starts_with("tidemill") || extension == "recovered"
 }
 
+/// How many emitted events led to this one, one after another (limit `hop-count`).
+pub const HOPS: &str = "tidemillhop";
+
+/// The workflows that emitted them, oldest first, joined by `>`: what an error that names the cycle is made of.
+pub const HOP_PATH: &str = "tidemillpath";
+
+/// Whether an extension is no part of what is shown: the bookkeeping of the loop guard.
+pub(super) fn is_hidden(extension: &str) -> bool {
+    extension == HOPS || extension == HOP_PATH
+}
+
 impl Event {
     /// The text of a context attribute by its name, extensions included: booleans as `true` and `false`, numbers as
     /// they are written. `None` when it is absent; `data` is no attribute.

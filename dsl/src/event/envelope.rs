@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::attribute::{check_name, check_text};
+use super::attribute::{check_name, check_text, is_hidden};
 use super::{Data, Event, EventError, SPEC_VERSION};
 use crate::value::{Map, Value};
 
@@ -40,8 +40,12 @@ impl Event {
     }
 
     /// The envelope: specversion, id, source, type, the other attributes, extensions at the top, then `data` or
-    /// `data_base64`.
+    /// `data_base64`. The loop guard's extensions are no part of what is shown.
     pub fn to_value(&self) -> Value {
+        self.value(|name| !is_hidden(name))
+    }
+
+    fn value(&self, shows: impl Fn(&str) -> bool) -> Value {
         let mut map = Map::with_capacity(8 + self.extensions.len());
         map.insert("specversion".into(), Value::text(SPEC_VERSION));
         let texts = [
@@ -58,7 +62,8 @@ impl Event {
                 map.insert(name.into(), Value::String(text.clone()));
             }
         }
-        map.extend(self.extensions.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let extensions = self.extensions.iter().filter(|(name, _)| shows(name));
+        map.extend(extensions.map(|(name, value)| (name.clone(), value.clone())));
         match &self.data {
             Data::None => {}
             Data::Json(value) => drop(map.insert("data".into(), value.clone())),
@@ -69,9 +74,9 @@ impl Event {
         map.into()
     }
 
-    /// The envelope as compact JSON.
+    /// The envelope as compact JSON, whole: as it is stored.
     pub fn to_json(&self) -> Vec<u8> {
-        self.to_value().to_json()
+        self.value(|_| true).to_json()
     }
 }
 
@@ -189,7 +194,7 @@ mod tests {
             let text = format!("{{{LEAST}{rest}}}");
             let event = Event::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(String::from_utf8(event.to_json()).unwrap(), format!("{{{LEAST}{expected}}}"));
-            assert_eq!(Event::from_value(&event.to_value()), Ok(event));
+            assert_eq!(Event::parse(&event.to_json()), Ok(event));
         };
         let same = |rest: &str| check(rest, rest);
         same("");
@@ -199,7 +204,7 @@ mod tests {
         same(r#","flag":true,"count":-3,"word":"","data":null"#);
         same(r#","data":{"deep":[1,2.5,{"a":"\u0000"}]}"#);
         same(r#","data_base64":"/+8=""#);
-        same(r#","tidemillhop":3"#);
+        same(r#","tidemillhop":3,"tidemillpath":"a>b""#);
         check(r#","subject":null,"data_base64":null,"ext":null"#, "");
         check(r#","data":1,"subject":"behind""#, r#","subject":"behind","data":1"#);
     }

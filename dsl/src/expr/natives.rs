@@ -186,7 +186,7 @@ const RENAMED: [(&str, &str); 4] = [
 ];
 
 /// Functions of jaq-std that are taken as they are: of numbers and of times that are given.
-const OF_STD: [&str; 59] = [
+const OF_STD: [&str; 58] = [
     "floor",
     "round",
     "ceil",
@@ -218,7 +218,6 @@ const OF_STD: [&str; 59] = [
     "log1p",
     "log2",
     "modf",
-    "nearbyint",
     "rint",
     "sin",
     "sinh",

@@ -132,6 +132,7 @@ def dateadd($unit; $n): . + $n;
 def datesub($unit; $n): . - $n;
 
 def pow10: exp10;
+def nearbyint: rint;
 def gamma: lgamma;
 def lgamma_r: lgamma;
 def logb: if . == 0 then -infinite elif isinfinite then infinite else ilogb end;

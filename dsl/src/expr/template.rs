@@ -29,6 +29,8 @@ pub struct Template(Arc<Node>);
 enum Node {
     Constant(Value),
     Whole(Expr),
+    /// In mode loose: an expression, or else the text.
+    Tried(Expr, Arc<str>),
     Text(Vec<Node>),
     Array(Vec<Node>),
     Object(Vec<(Arc<str>, Node)>),
@@ -38,8 +40,15 @@ impl Template {
     /// Compiles a value in which only strings with `${ }` are evaluated, at every depth.
     /// `known` are the arguments that exist at this place, without `$`.
     pub fn compile(value: &Value, known: &[&str]) -> Result<Template, TemplateError> {
-        let mut pointer = String::new();
-        Node::of(value, known, &mut pointer).map(|node| Template(Arc::new(node)))
+        let (mode, mut pointer) = (Mode { known, loose: false }, String::new());
+        Node::of(value, mode, &mut pointer).map(|node| Template(Arc::new(node)))
+    }
+
+    /// As [`Template::compile`], but a string without `${ }` is tried as an expression too, and stays what it is
+    /// when that does not compile or fails (mode `loose`; language, section 3). Blanks alone are no expression.
+    pub fn loose(value: &Value, known: &[&str]) -> Result<Template, TemplateError> {
+        let (mode, mut pointer) = (Mode { known, loose: true }, String::new());
+        Node::of(value, mode, &mut pointer).map(|node| Template(Arc::new(node)))
     }
 
     /// Compiles a field that is an expression: accepts `.a` and `${ .a }`.
@@ -79,14 +88,27 @@ impl Template {
     }
 }
 
+/// How strings are read.
+#[derive(Clone, Copy)]
+struct Mode<'a> {
+    known: &'a [&'a str],
+    loose: bool,
+}
+
 impl Node {
-    fn of(value: &Value, known: &[&str], pointer: &mut String) -> Result<Node, TemplateError> {
+    fn of(value: &Value, mode: Mode, pointer: &mut String) -> Result<Node, TemplateError> {
         match value {
-            Value::String(text) if text.contains("${") => Node::of_text(text, known, pointer),
+            Value::String(text) if text.contains("${") => Node::of_text(text, mode.known, pointer),
+            Value::String(text) if mode.loose && !text.trim().is_empty() => {
+                Ok(match Expr::compile(text.trim(), mode.known) {
+                    Ok(expr) => Node::Tried(expr, text.clone()),
+                    Err(_) => Node::Constant(value.clone()),
+                })
+            }
             Value::Array(items) => {
                 let below = items.iter().enumerate();
                 let below: Vec<Node> = below
-                    .map(|(at, item)| Node::below(&at.to_string(), item, known, pointer))
+                    .map(|(at, item)| Node::below(&at.to_string(), item, mode, pointer))
                     .collect::<Result<_, _>>()?;
                 Ok(if below.iter().all(Node::is_constant) {
                     Node::Constant(value.clone())
@@ -96,7 +118,7 @@ impl Node {
             }
             Value::Object(map) => {
                 let below =
-                    map.iter().map(|(key, item)| Ok((key.clone(), Node::below(key, item, known, pointer)?)));
+                    map.iter().map(|(key, item)| Ok((key.clone(), Node::below(key, item, mode, pointer)?)));
                 let below: Vec<(Arc<str>, Node)> = below.collect::<Result<_, _>>()?;
                 let constant = below.iter().all(|(_, node)| node.is_constant());
                 Ok(if constant { Node::Constant(value.clone()) } else { Node::Object(below) })
@@ -105,11 +127,11 @@ impl Node {
         }
     }
 
-    fn below(key: &str, item: &Value, known: &[&str], pointer: &mut String) -> Result<Node, TemplateError> {
+    fn below(key: &str, item: &Value, mode: Mode, pointer: &mut String) -> Result<Node, TemplateError> {
         let before = pointer.len();
         pointer.push('/');
         pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-        let node = Node::of(item, known, pointer)?;
+        let node = Node::of(item, mode, pointer)?;
         pointer.truncate(before);
         Ok(node)
     }
@@ -142,6 +164,9 @@ impl Node {
         match self {
             Node::Constant(value) => Ok(value.clone()),
             Node::Whole(expr) => expr.eval(input, args),
+            Node::Tried(expr, text) => {
+                Ok(expr.eval(input, args).unwrap_or_else(|_| Value::String(text.clone())))
+            }
             Node::Text(parts) => {
                 let mut text = String::new();
                 for part in parts {
@@ -170,7 +195,7 @@ impl Node {
     fn uses(&self, name: &str) -> bool {
         match self {
             Node::Constant(_) => false,
-            Node::Whole(expr) => expr.uses(name),
+            Node::Whole(expr) | Node::Tried(expr, _) => expr.uses(name),
             Node::Text(nodes) | Node::Array(nodes) => nodes.iter().any(|node| node.uses(name)),
             Node::Object(members) => members.iter().any(|(_, node)| node.uses(name)),
         }

@@ -262,7 +262,7 @@ pub(super) fn html(v: &Value) -> Out {
             '<' => "&lt;",
             '>' => "&gt;",
             '&' => "&amp;",
-            '\'' => "&apos;",
+            '\'' => "&#39;",
             '"' => "&quot;",
             _ => return None,
         })

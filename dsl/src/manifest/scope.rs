@@ -16,10 +16,10 @@ pub struct Namespace {
     pub meta: Metadata,
     /// Its quotas.
     pub quotas: Quotas,
-    /// How long ended executions are kept; at least a day.
-    pub keep_executions: Duration,
-    /// How long events are kept; at least a day.
-    pub keep_events: Duration,
+    /// How long ended executions are kept, at least a day; none: as the server says.
+    pub keep_executions: Option<Duration>,
+    /// How long events are kept, at least a day; none: as the server says.
+    pub keep_events: Option<Duration>,
     /// Address ranges and hosts that calls may reach in spite of the default.
     pub egress: Vec<Arc<str>>,
     /// As written.
@@ -39,16 +39,15 @@ pub struct Quotas {
     pub buffer_bytes: Option<u64>,
 }
 
-/// Default retention, and the least that a manifest may state for events (deduplication rests on it).
-const WEEK: Duration = Duration::from_hours(7 * 24);
+/// The least retention that a manifest may state (deduplication rests on that of events).
 const DAY: Duration = Duration::from_hours(24);
 
 pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Namespace> {
     let mut namespace = Namespace {
         meta: head.meta,
         quotas: Quotas::default(),
-        keep_executions: WEEK,
-        keep_events: WEEK,
+        keep_executions: None,
+        keep_events: None,
         egress: Vec::new(),
         raw: head.raw,
     };
@@ -87,15 +86,13 @@ fn read_quotas(reader: &mut Reader) -> Quotas {
     }
 }
 
-fn keep(place: Option<Place>, sink: &Sink) -> Duration {
-    let stated = place.and_then(|place| {
-        let duration = read::duration(&place, sink)?;
-        if duration < DAY {
-            return read::wrong(&place, sink, codes::DURATION, "the retention is shorter than 24 hours");
-        }
-        Some(duration)
-    });
-    stated.unwrap_or(WEEK)
+fn keep(place: Option<Place>, sink: &Sink) -> Option<Duration> {
+    let place = place?;
+    let duration = read::duration(&place, sink)?;
+    if duration < DAY {
+        return read::wrong(&place, sink, codes::DURATION, "the retention is shorter than 24 hours");
+    }
+    Some(duration)
 }
 
 fn egress_entry(place: &Place, sink: &Sink) -> Option<Arc<str>> {

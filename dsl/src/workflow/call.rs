@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::codes;
-use crate::program::{FunctionCall, Kind, LocalCall};
+use crate::program::{FetchedCall, FunctionCall, Kind, LocalCall};
 use crate::reader::{Place, Reader, with_guess};
 
 use super::Compiler;
+use super::resource::function_at;
 use super::scope::Where;
 use super::task::Site;
 use super::values::At;
@@ -43,19 +44,20 @@ impl<'a> Compiler<'a> {
             return Some(Kind::Local(LocalCall { body: self.functions[number], with }));
         }
         if name.contains("://") {
-            self.later(
-                place,
-                codes::LATER_FUNCTION_URL,
-                "functions by URL are not supported by this release".to_owned(),
-            );
-            return None;
+            let need = function_at(place, at)?;
+            return Some(Kind::Fetched(FetchedCall { need, with: super::given(with)? }));
         }
-        let (name, version) = self.published(&name, place)?;
-        Some(Kind::Function(FunctionCall { name, version, with: super::given(with)? }))
+        let (name, version, catalog) = self.published(&name, place)?;
+        let need = catalog.map(|catalog| self.function_of(&catalog, (&name, &version), at));
+        let with = super::given(with)?;
+        Some(match super::given(need)? {
+            Some(need) => Kind::Fetched(FetchedCall { need, with }),
+            None => Kind::Function(FunctionCall { name, version, with }),
+        })
     }
 
-    /// `NAME:VERSION@CATALOG`; only the server's own catalog, `default`, is open in this release.
-    fn published(&self, text: &str, place: &Place) -> Option<(Arc<str>, Arc<str>)> {
+    /// `NAME:VERSION@CATALOG`, with the catalog unless it is the server's own, `default`.
+    fn published(&self, text: &str, place: &Place) -> Option<(Arc<str>, Arc<str>, Option<Place<'a>>)> {
         let Some((function, catalog)) = text.split_once('@') else {
             let d = place.error(
                 codes::UNKNOWN_NAME,
@@ -77,22 +79,19 @@ impl<'a> Compiler<'a> {
             return None;
         };
         if catalog == "default" {
-            return Some((name.into(), version.into()));
+            return Some((name.into(), version.into(), None));
         }
-        if self.uses.has_catalog(catalog) {
-            self.later(
-                place,
-                codes::LATER_CATALOGS,
-                format!("the catalog `{catalog}` is not supported by this release"),
-            );
-        } else {
+        let found = self.uses.catalog(catalog);
+        if found.is_none() {
             let d = place.error(
                 codes::UNKNOWN_CATALOG,
                 format!("no catalog `{catalog}` is declared under `use.catalogs`"),
             );
-            self.sink.push(d.help("the catalog of this server is `default`"));
+            let d = with_guess(d, catalog, self.uses.catalog_names());
+            let help = "the catalog of this server is `default`";
+            self.sink.push(if d.help.is_some() { d } else { d.help(help) });
         }
-        None
+        Some((name.into(), version.into(), Some(found?)))
     }
 
     fn later(&self, place: &Place, code: &'static str, message: String) {

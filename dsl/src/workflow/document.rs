@@ -69,24 +69,22 @@ pub(super) fn version(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     Some(text.into())
 }
 
-/// The part `evaluate`: only what is the default is run.
-pub(super) fn evaluate(reader: &mut Reader) {
+/// The part `evaluate`: whether the mode is `loose`.
+pub(super) fn evaluate(reader: &mut Reader) -> bool {
     let Some(mut evaluate) = reader.map("evaluate", "`evaluate`") else {
-        return;
+        return false;
     };
     let sink = evaluate.sink();
     if let Some(place) = evaluate.take("language")
         && let Some(language) = place.text(sink)
         && &*language != "jq"
     {
-        let message = format!("expression language `{language}` is not supported by this release");
-        sink.push(place.error(codes::LATER_LANGUAGE, message).help("the language is `jq`"));
+        let message = format!("expressions are written in jq, `{language}` is not supported");
+        sink.push(
+            place.error(codes::LANGUAGE, message).help("leave `language` out, or write `language: jq`"),
+        );
     }
-    if let Some(place) = evaluate.take("mode")
-        && place.choice(sink, &[("strict", false), ("loose", true)]) == Some(true)
-    {
-        let d = place.error(codes::LATER_LOOSE, "mode `loose` is not supported by this release");
-        sink.push(d.help("write expressions as `${ ... }`"));
-    }
+    let loose = evaluate.choice("mode", &[("strict", false), ("loose", true)]);
     evaluate.finish();
+    loose
 }

@@ -8,7 +8,7 @@ use crate::value::Value;
 use crate::yaml::NodeKind;
 
 use super::Compiler;
-use super::values::At;
+use super::values::{At, absolute};
 
 impl Compiler<'_> {
     /// The arguments of an HTTP call.
@@ -45,14 +45,14 @@ impl Compiler<'_> {
 
 fn uri(place: &Place, at: At) -> Option<Template> {
     let text = place.text(at.sink)?;
-    let lower = text.trim_start().to_ascii_lowercase();
-    let open = lower.starts_with("${") || lower.starts_with('{');
-    if !open && !lower.starts_with("http://") && !lower.starts_with("https://") {
+    let start = text.trim_start();
+    let open = start.starts_with("${") || start.starts_with('{') || at.is_expression(&text);
+    if !open && !absolute(&text) {
         let d = place.error(codes::URI, format!("`{text}` is no absolute http or https URI"));
         at.sink.push(d.help("write for example `https://example.com/orders/{id}`"));
         return None;
     }
-    if let Some(wrong) = template_mistake(&text) {
+    if let Some(wrong) = template_mistake(&text).filter(|_| !at.is_expression(&text)) {
         at.sink.push(place.error(codes::URI, format!("`{text}` is no URI template: {wrong}")));
         return None;
     }
@@ -82,7 +82,10 @@ fn template_mistake(text: &str) -> Option<&'static str> {
 
 fn method(place: &Place, at: At) -> Option<Template> {
     let text = place.text(at.sink)?;
-    if !text.contains("${") && (text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphabetic())) {
+    if !text.contains("${")
+        && !at.is_expression(&text)
+        && (text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphabetic()))
+    {
         at.sink.push(
             place.error(codes::METHOD, format!("`{text}` is no HTTP method")).help("write for example `get`"),
         );

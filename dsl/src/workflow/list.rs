@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::program::{List, ListId, Next, TaskId};
+use crate::program::{ListId, Next, TaskId};
 use crate::reader::{Place, Sink, with_guess};
 use crate::yaml::{NodeKind, join};
 
@@ -15,20 +15,30 @@ use super::{Compiler, MAX_NESTING};
 pub(super) struct Names {
     pub(super) list: ListId,
     pub(super) tasks: Vec<(Arc<str>, TaskId)>,
+    kind: Kind,
+}
+
+/// What kind of list it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One task after another.
+    Plain,
     /// Branches of a fork run side by side: none follows another.
-    branches: bool,
+    Branches,
+    /// `before` of an extension: `exit` leaves the extended task.
+    Before,
 }
 
 impl Names {
     /// The list that holds nothing but the body of a function.
     pub(super) fn of_function(name: &Arc<str>, task: TaskId, list: ListId) -> Names {
-        Names { list, tasks: vec![(name.clone(), task)], branches: false }
+        Names { list, tasks: vec![(name.clone(), task)], kind: Kind::Plain }
     }
 
     /// What follows the task at `index` in the order of declaration.
     pub(super) fn following(&self, index: usize) -> Next {
         match self.tasks.get(index + 1) {
-            Some((_, id)) if !self.branches => Next::Task(*id),
+            Some((_, id)) if self.kind != Kind::Branches => Next::Task(*id),
             _ => Next::Exit,
         }
     }
@@ -38,12 +48,13 @@ impl Names {
         let text = place.text(sink)?;
         match &*text {
             "continue" => return Some(self.following(index)),
+            "exit" if self.kind == Kind::Before => return Some(Next::Leave),
             "exit" => return Some(Next::Exit),
             "end" => return Some(Next::End),
             _ => {}
         }
         let found = self.tasks.iter().find(|(name, _)| *name == text);
-        if let Some((_, id)) = found.filter(|_| !self.branches) {
+        if let Some((_, id)) = found.filter(|_| self.kind != Kind::Branches) {
             return Some(Next::Task(*id));
         }
         let d = place.error(codes::UNKNOWN_TARGET, format!("`then` names no task `{text}` of this list"));
@@ -52,7 +63,7 @@ impl Names {
     }
 
     fn advice(&self, d: Diagnostic, text: &str) -> Diagnostic {
-        if self.branches {
+        if self.kind == Kind::Branches {
             return d.help("branches run side by side; in a branch `then` is `continue`, `exit` or `end`");
         }
         let names = self.tasks.iter().map(|(name, _)| &**name);
@@ -68,12 +79,17 @@ impl Names {
 impl<'a> Compiler<'a> {
     /// Compiles a list of tasks. Gives none if it is no list or has no tasks (both are reported).
     pub(super) fn list(&mut self, place: &Place<'a>, owner: Option<TaskId>, scope: &Scope) -> Option<ListId> {
-        self.tasks(place, owner, scope, false)
+        self.tasks(place, owner, scope, Kind::Plain)
     }
 
     /// Compiles the branches of a fork, `owner` being the fork.
     pub(super) fn branches(&mut self, place: &Place<'a>, owner: TaskId, scope: &Scope) -> Option<ListId> {
-        self.tasks(place, Some(owner), scope, true)
+        self.tasks(place, Some(owner), scope, Kind::Branches)
+    }
+
+    /// Compiles the `before` list of an extension.
+    pub(super) fn before(&mut self, place: &Place<'a>, scope: &Scope) -> Option<ListId> {
+        self.tasks(place, None, scope, Kind::Before)
     }
 
     fn tasks(
@@ -81,7 +97,7 @@ impl<'a> Compiler<'a> {
         place: &Place<'a>,
         owner: Option<TaskId>,
         scope: &Scope,
-        branches: bool,
+        kind: Kind,
     ) -> Option<ListId> {
         let sink = self.sink;
         let items = place.list(sink)?;
@@ -94,10 +110,9 @@ impl<'a> Compiler<'a> {
             sink.push(place.key_error(codes::LIMIT_NESTING, message));
             return None;
         }
-        let list = ListId(self.lists.len() as u32);
-        self.lists.push(List { tasks: Vec::new(), owner });
+        let list = self.reserve_list(owner);
         let entries: Vec<_> = items.iter().filter_map(|item| named(item, sink, "a task")).collect();
-        let mut names = Names { list, tasks: Vec::new(), branches };
+        let mut names = Names { list, tasks: Vec::new(), kind };
         for (name, place) in &entries {
             if names.tasks.iter().any(|(n, _)| n == name) {
                 let d = place
@@ -110,7 +125,7 @@ impl<'a> Compiler<'a> {
             let id = self.reserve(place.clone());
             names.tasks.push((name.clone(), id));
         }
-        self.lists[list.0 as usize].tasks = names.tasks.iter().map(|(_, id)| *id).collect();
+        *self.tasks_of(list) = names.tasks.iter().map(|(_, id)| *id).collect();
         let inner = scope.deeper();
         for (index, (_, place)) in entries.iter().enumerate() {
             self.task(place, &names, index, &inner);

@@ -7,11 +7,13 @@
 mod call;
 mod document;
 mod emit;
+mod extension;
 mod for_each;
 mod fork;
 mod http;
 mod list;
 mod listen;
+mod resource;
 mod run;
 mod scope;
 mod switch;
@@ -29,7 +31,7 @@ use sha2::{Digest, Sha256};
 use crate::check;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::program::{Document, Intake, List, ListId, Program, Shape, Task, TaskId};
+use crate::program::{Document, Extension, Intake, List, ListId, Need, Program, Shape, Task, TaskId};
 use crate::reader::{Place, Reader, Sink, with_guess};
 use crate::value::Value;
 use crate::yaml::{self, Node};
@@ -67,6 +69,29 @@ pub fn check_node(node: &Node, text: &str) -> Checked {
     compile(node, text, own)
 }
 
+/// Compiles the text of a function's file: one task. The error says what is wrong with it. `resource` is the number
+/// that the tasks carry ([`TaskId::linked`]).
+pub(crate) fn function(text: &str, resource: usize) -> Result<(Vec<Task>, Vec<List>), String> {
+    let node = yaml::parse(text).map_err(|found| told(&found))?;
+    let sink = Sink::new(text);
+    let compiled = Compiler::function(&node, &sink, resource);
+    let found = sink.into_diagnostics();
+    let refused = found.iter().any(|d| d.severity == Severity::Error);
+    compiled.filter(|_| !refused).ok_or_else(|| told(&found))
+}
+
+/// The first error in a few words.
+pub(crate) fn told(found: &[Diagnostic]) -> String {
+    let first = found.iter().find(|d| d.severity == Severity::Error);
+    first.map_or_else(
+        || "it is no task".to_owned(),
+        |d| {
+            let at = if d.pointer.is_empty() { String::new() } else { format!(" at {}", d.pointer) };
+            format!("[{}]{at} {}", d.code, d.message)
+        },
+    )
+}
+
 fn compile(node: &Node, text: &str, own: &str) -> Checked {
     let sink = Sink::new(text);
     let program = Compiler::run(node, &sink, Sha256::digest(own.as_bytes()).into());
@@ -87,6 +112,9 @@ struct Compiler<'a> {
     sink: &'a Sink<'a>,
     definition: Value,
     uses: Uses<'a>,
+    outermost: Scope,
+    /// The number of the fetched resource it becomes; none for a workflow.
+    resource: Option<usize>,
     drafts: Vec<Draft<'a>>,
     lists: Vec<List>,
     /// The tasks that are the bodies of functions, by the function's number.
@@ -99,29 +127,49 @@ impl<'a> Compiler<'a> {
     fn run(node: &'a Node, sink: &'a Sink<'a>, digest: [u8; 32]) -> Option<Program> {
         let mut reader = Reader::open(Place::root(node), sink, "the workflow")?;
         let document = document::document(&mut reader);
+        let outermost = Scope::outermost(document::evaluate(&mut reader));
         let uses = Uses::read(&mut reader);
-        let (secrets, outermost) = (uses.secrets.clone(), Scope::default());
-        let mut compiler = Compiler::new(node, sink, uses);
+        let secrets = uses.secrets.clone();
+        let mut compiler = Compiler::new(node, sink, uses, outermost.clone());
+        let mut needs = Vec::new();
         let before = At::new(sink, &outermost, Where::WorkflowInput);
-        let input = values::intake(&mut reader, before);
+        let input = compiler.intake(&mut reader, before, &mut needs);
         let timeout = compiler.uses.timeout(&mut reader, before);
-        let output = values::shape(&mut reader, "output", At::new(sink, &outermost, Where::WorkflowOutput));
+        let after = At::new(sink, &outermost, Where::WorkflowOutput);
+        let output = compiler.shape(&mut reader, "output", after, &mut needs);
         compiler.functions();
+        let extensions = compiler.extensions();
         let root = reader.need("do").and_then(|p| compiler.list(&p, None, &outermost));
-        document::evaluate(&mut reader);
         reader.refuse("schedule", codes::LATER_SCHEDULE, "`schedule` is not supported by this release");
         reader.finish();
-        compiler.uses.check_unused(sink);
+        compiler.uses.check_unused(sink, &outermost);
+        compiler.unused_catalogs();
         compiler.recursion();
-        let parts = Parts { document: document?, digest, input, output, timeout, secrets };
+        let parts = Parts { document: document?, digest, input, output, timeout, secrets, needs, extensions };
         compiler.finish(parts, root?)
     }
 
-    fn new(node: &Node, sink: &'a Sink<'a>, uses: Uses<'a>) -> Compiler<'a> {
+    /// The tasks and lists of a function's file.
+    fn function(node: &'a Node, sink: &'a Sink<'a>, resource: usize) -> Option<(Vec<Task>, Vec<List>)> {
+        let mut compiler = Compiler::new(node, sink, Uses::default(), Scope::default());
+        compiler.resource = Some(resource);
+        let place = Place::root(node);
+        let body = compiler.reserve(place.clone());
+        let list = compiler.reserve_list(None);
+        *compiler.tasks_of(list) = vec![body];
+        let names = list::Names::of_function(&"function".into(), body, list);
+        compiler.task(&place, &names, 0, &Scope::default());
+        let tasks = compiler.drafts.into_iter().map(|d| d.task).collect::<Option<Vec<_>>>()?;
+        Some((tasks, compiler.lists))
+    }
+
+    fn new(node: &Node, sink: &'a Sink<'a>, uses: Uses<'a>, outermost: Scope) -> Compiler<'a> {
         Compiler {
             sink,
             definition: node.to_value(),
             uses,
+            outermost,
+            resource: None,
             drafts: Vec::new(),
             lists: Vec::new(),
             functions: Vec::new(),
@@ -134,7 +182,8 @@ impl<'a> Compiler<'a> {
         let bodies = self.uses.functions.entries.clone();
         for (name, place) in &bodies {
             let id = self.reserve(place.clone());
-            self.lists.push(List { tasks: vec![id], owner: None });
+            let list = self.reserve_list(None);
+            *self.tasks_of(list) = vec![id];
             self.functions.push(id);
             if name.contains([':', '@', '/'])
                 || call::BUILT_IN.iter().any(|b| b.0 == &**name)
@@ -149,7 +198,8 @@ impl<'a> Compiler<'a> {
         }
         for (number, (name, place)) in bodies.iter().enumerate() {
             let names = list::Names::of_function(name, self.functions[number], ListId(number as u32));
-            self.task(place, &names, 0, &Scope::of_function(number));
+            let scope = self.outermost.of_function(number);
+            self.task(place, &names, 0, &scope);
         }
     }
 
@@ -171,8 +221,19 @@ impl<'a> Compiler<'a> {
     }
 
     fn reserve(&mut self, place: Place<'a>) -> TaskId {
+        let own = self.drafts.len();
         self.drafts.push(Draft { place, task: None });
-        TaskId(self.drafts.len() as u32 - 1)
+        self.resource.map_or(TaskId(own as u32), |resource| TaskId::linked(resource, own))
+    }
+
+    fn reserve_list(&mut self, owner: Option<TaskId>) -> ListId {
+        let own = self.lists.len();
+        self.lists.push(List { tasks: Vec::new(), owner });
+        self.resource.map_or(ListId(own as u32), |resource| ListId::linked(resource, own))
+    }
+
+    fn tasks_of(&mut self, list: ListId) -> &mut Vec<TaskId> {
+        &mut self.lists[TaskId(list.0).own()].tasks
     }
 
     /// The program, when nothing was refused; warnings are told in any case that allows them.
@@ -182,10 +243,22 @@ impl<'a> Compiler<'a> {
         }
         let (places, tasks): (Vec<_>, Vec<_>) = self.drafts.into_iter().map(|d| (d.place, d.task)).unzip();
         let tasks = tasks.into_iter().collect::<Option<Vec<_>>>()?;
-        let Parts { document, digest, input, output, timeout, secrets } = parts;
-        let (lists, definition) = (self.lists, self.definition);
-        let program =
-            Program { document, digest, definition, input, output, timeout, secrets, root, lists, tasks };
+        let Parts { document, digest, input, output, timeout, secrets, needs, extensions } = parts;
+        let program = Program {
+            document,
+            digest,
+            definition: self.definition,
+            input,
+            output,
+            timeout,
+            secrets,
+            root,
+            lists: self.lists.into(),
+            tasks: tasks.into(),
+            extensions: extensions.into(),
+            needs: needs.into(),
+            linked: Vec::new(),
+        };
         for finding in check::findings(&program) {
             let place = &places[finding.task.0 as usize];
             let d = Diagnostic::warning(finding.code, place.key, finding.message).at(place.pointer.clone());
@@ -203,6 +276,8 @@ struct Parts {
     output: Shape,
     timeout: Option<crate::expr::Template>,
     secrets: Vec<Arc<str>>,
+    needs: Vec<Need>,
+    extensions: Vec<Extension>,
 }
 
 /// The one of these keys that stands in the map, with its value. None or a second one is reported; none is not

@@ -45,12 +45,26 @@ pub(super) struct Scope {
     pub(super) depth: usize,
     /// The function of `use.functions` whose body this is, by its number.
     pub(super) function: Option<usize>,
+    /// Whether it belongs to an extension: its tasks are not extended.
+    pub(super) extension: bool,
+    /// `evaluate.mode: loose`: every string is tried as an expression.
+    pub(super) loose: bool,
 }
 
 impl Scope {
+    /// What surrounds everything.
+    pub(super) fn outermost(loose: bool) -> Scope {
+        Scope { loose, ..Scope::default() }
+    }
+
     /// The scope of the body of function number `function`.
-    pub(super) fn of_function(function: usize) -> Scope {
-        Scope { function: Some(function), ..Scope::default() }
+    pub(super) fn of_function(&self, function: usize) -> Scope {
+        Scope { function: Some(function), ..self.clone() }
+    }
+
+    /// The scope of the tasks of an extension.
+    pub(super) fn of_extension(&self) -> Scope {
+        Scope { extension: true, ..self.clone() }
     }
 
     /// This one with more variables.

@@ -8,7 +8,7 @@ use crate::yaml::NodeKind;
 use super::Compiler;
 use super::list::Names;
 use super::scope::{Scope, Where};
-use super::values::{At, intake, shape};
+use super::values::At;
 
 /// The keys that make a task what it is (dsl.md section 2.2).
 pub(super) const KINDS: [&str; 12] =
@@ -37,19 +37,25 @@ impl<'a> Compiler<'a> {
         let before = At::new(sink, scope, Where::Before);
         let body = At::new(sink, scope, Where::Body);
         let condition = reader.take("if").and_then(|p| before.condition(&p));
-        let input = intake(&mut reader, before);
-        let output = shape(&mut reader, "output", body);
-        let export = shape(&mut reader, "export", At::new(sink, scope, Where::Export));
+        let mut needs = Vec::new();
+        let input = self.intake(&mut reader, before, &mut needs);
+        let output = self.shape(&mut reader, "output", body, &mut needs);
+        let export = self.shape(&mut reader, "export", At::new(sink, scope, Where::Export), &mut needs);
         let timeout = self.uses.timeout(&mut reader, body);
         reader.object("metadata");
         let following = names.following(index);
         let then = reader.take("then").map_or(Some(following), |p| names.target(&p, index, sink));
-        let kind = self.kind(&mut reader, &site);
+        let key = only_kind(&mut reader);
+        let kind = key.and_then(|key| self.kind(key, &mut reader, &site));
         reader.finish();
-        let (Some(kind), Some(then)) = (kind, then) else {
+        let (Some(key), Some(kind), Some(then)) = (key, kind, then) else {
             return;
         };
-        self.drafts[id.0 as usize].task = Some(Task {
+        if let Kind::Fetched(call) = &kind {
+            needs.push(call.need.clone());
+        }
+        let extensions = self.extending(key, scope);
+        self.drafts[id.own()].task = Some(Task {
             name,
             reference: place.pointer.as_str().into(),
             list: names.list,
@@ -61,12 +67,19 @@ impl<'a> Compiler<'a> {
             timeout,
             then,
             following,
+            extensions,
+            needs,
             kind,
         });
     }
 
-    fn kind(&mut self, reader: &mut Reader<'a, 'a>, site: &Site) -> Option<Kind> {
-        let key = only_kind(reader)?;
+    /// The extensions for a task of this kind.
+    fn extending(&self, key: &str, scope: &Scope) -> Vec<u32> {
+        let all = self.uses.extensions.iter().enumerate().filter(|(_, e)| !scope.extension && e.extends(key));
+        all.map(|(at, _)| at as u32).collect()
+    }
+
+    fn kind(&mut self, key: &'static str, reader: &mut Reader<'a, 'a>, site: &Site) -> Option<Kind> {
         let place = reader.take(key)?;
         let body = At::new(self.sink, site.scope, Where::Body);
         match key {

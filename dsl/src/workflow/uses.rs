@@ -8,8 +8,10 @@ use crate::codes;
 use crate::expr::Template;
 use crate::program::{Auth, Backoff, Retry};
 use crate::reader::{Place, Reader, Sink, with_guess};
+use crate::value::Value;
 use crate::yaml::NodeKind;
 
+use super::extension::{self, Declared};
 use super::scope::{Scope, Where};
 use super::values::At;
 
@@ -58,7 +60,9 @@ pub(super) struct Uses<'a> {
     authentications: Section<'a>,
     /// Bodies of functions by name.
     pub(super) functions: Section<'a>,
-    catalogs: Vec<Arc<str>>,
+    catalogs: Section<'a>,
+    /// In declaration order.
+    pub(super) extensions: Vec<Declared<'a>>,
     /// Declared secrets.
     pub(super) secrets: Vec<Arc<str>>,
 }
@@ -70,28 +74,7 @@ impl<'a> Uses<'a> {
             return Uses::default();
         };
         let sink = reader.sink();
-        let empty = |key: &str| {
-            reader.place().node.get(key).is_none_or(|n| n.items().is_empty() && n.entries().is_empty())
-        };
-        if empty("extensions") {
-            reader.take("extensions");
-        } else {
-            reader.refuse(
-                "extensions",
-                codes::LATER_EXTENSIONS,
-                "`extensions` are not supported by this release",
-            );
-        }
-        let catalogs: Vec<_> = reader
-            .place()
-            .node
-            .get("catalogs")
-            .map_or(Vec::new(), |n| n.entries().iter().map(|e| e.key.clone()).collect());
-        if catalogs.is_empty() {
-            reader.take("catalogs");
-        } else {
-            reader.refuse("catalogs", codes::LATER_CATALOGS, "`catalogs` are not supported by this release");
-        }
+        let extensions = extension::declared(&mut reader);
         let secrets = reader.take("secrets").and_then(|p| p.list(sink)).unwrap_or_default();
         let uses = Uses {
             errors: Section::read(&mut reader, "errors"),
@@ -99,16 +82,36 @@ impl<'a> Uses<'a> {
             timeouts: Section::read(&mut reader, "timeouts"),
             authentications: Section::read(&mut reader, "authentications"),
             functions: Section::read(&mut reader, "functions"),
-            catalogs,
+            catalogs: Section::read(&mut reader, "catalogs"),
+            extensions,
             secrets: secrets.iter().filter_map(|p| p.text(sink)).collect(),
         };
         reader.finish();
         uses
     }
 
-    /// Whether the catalog is declared.
-    pub(super) fn has_catalog(&self, name: &str) -> bool {
-        self.catalogs.iter().any(|c| **c == *name)
+    /// A catalog.
+    pub(super) fn catalog(&self, name: &str) -> Option<Place<'a>> {
+        let (index, place) = self.catalogs.find(name)?;
+        self.catalogs.used.borrow_mut().insert(index);
+        Some(place.clone())
+    }
+
+    /// The catalogs that nothing used.
+    pub(super) fn unused_catalogs(&self) -> Vec<Place<'a>> {
+        self.catalogs.unused()
+    }
+
+    /// The names of the catalogs.
+    pub(super) fn catalog_names(&self) -> impl Iterator<Item = &str> {
+        self.catalogs.entries.iter().map(|(name, _)| &**name)
+    }
+
+    /// An authentication as written, a named one looked up.
+    pub(super) fn written(&self, place: &Place) -> Value {
+        let named = place.node.get("use").and_then(|node| node.as_str());
+        let found = named.and_then(|name| self.authentications.find(name)).map(|(_, found)| found.node);
+        found.unwrap_or(place.node).to_value()
     }
 
     /// The number of a function.
@@ -195,15 +198,14 @@ impl<'a> Uses<'a> {
     }
 
     /// Looks at what nothing used, so that its mistakes are told too.
-    pub(super) fn check_unused(&self, sink: &'a Sink<'a>) {
-        let scope = Scope::default();
-        let body = At::new(sink, &scope, Where::Body);
+    pub(super) fn check_unused(&self, sink: &'a Sink<'a>, scope: &Scope) {
+        let body = At::new(sink, scope, Where::Body);
         self.errors.unused().iter().for_each(|p| drop(error(p, body)));
         let retry_scope = scope.with(&[&"error".into()]);
         let in_catch = At::new(sink, &retry_scope, Where::Body);
         self.retries.unused().iter().for_each(|p| drop(retry(p, in_catch)));
         self.timeouts.unused().iter().for_each(|p| drop(timeout(p, body)));
-        let sent = At::new(sink, &scope, Where::Sent);
+        let sent = At::new(sink, scope, Where::Sent);
         self.authentications.unused().iter().for_each(|p| drop(self.policy(p, sent)));
     }
 }
@@ -223,7 +225,7 @@ fn error(place: &Place, at: At) -> Option<Template> {
 
 /// The status of an error or of an error filter.
 pub(super) fn status(place: &Place, at: At) -> Option<Template> {
-    let expression = place.node.as_str().is_some_and(|t| crate::expr::whole(t).is_some());
+    let expression = place.node.as_str().is_some_and(|t| at.is_expression(t));
     let number = matches!(&place.node.kind, NodeKind::Scalar { value, .. } if value.as_i64().is_some());
     if !expression && !number {
         let message = format!("the status must be a whole number, not {}", place.node.describe());
@@ -270,7 +272,7 @@ fn retry(place: &Place, at: At) -> Option<Retry> {
 
 fn retries(place: &Place, at: At) -> Option<Template> {
     let count = at.number(place)?;
-    if count.constant().and_then(crate::Value::as_i64).is_some_and(|n| n < 0) {
+    if count.constant().and_then(Value::as_i64).is_some_and(|n| n < 0) {
         at.sink.push(place.error(codes::WRONG_VALUE, "`count` must not be below zero"));
         return None;
     }

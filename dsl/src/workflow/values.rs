@@ -6,9 +6,7 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::duration;
 use crate::expr::{Expr, ExprError, Template, whole};
-use crate::program::{Intake, Shape};
 use crate::reader::{Place, Reader, Sink};
-use crate::schema::Schema;
 use crate::value::Value;
 use crate::yaml::{NodeKind, join};
 
@@ -58,7 +56,12 @@ impl<'s> At<'s> {
 
     /// Any value; strings with `${ }` in it are evaluated.
     pub(super) fn template(self, place: &Place) -> Option<Template> {
-        let compiled = Template::compile(&place.node.to_value(), &self.scope.known(self.place));
+        let (value, known) = (place.node.to_value(), self.scope.known(self.place));
+        let compiled = if self.scope.loose {
+            Template::loose(&value, &known)
+        } else {
+            Template::compile(&value, &known)
+        };
         match compiled {
             Ok(_) => self.warn_unclosed(place),
             Err(_) => self.refuse_strings(place),
@@ -94,6 +97,14 @@ impl<'s> At<'s> {
         });
     }
 
+    /// Whether a text is evaluated: it is one whole `${ }`, or loose and an expression.
+    pub(super) fn is_expression(self, text: &str) -> bool {
+        whole(text).is_some()
+            || (self.scope.loose
+                && !text.trim().is_empty()
+                && Expr::compile(text.trim(), &self.scope.known(self.place)).is_ok())
+    }
+
     /// A string: a literal, or one with `${ }` in it.
     pub(super) fn text(self, place: &Place) -> Option<Template> {
         place.text(self.sink)?;
@@ -102,7 +113,7 @@ impl<'s> At<'s> {
 
     /// A whole number, or an expression.
     pub(super) fn number(self, place: &Place) -> Option<Template> {
-        if place.node.as_str().is_none_or(|t| whole(t).is_none()) {
+        if place.node.as_str().is_none_or(|t| !self.is_expression(t)) {
             place.integer(self.sink)?;
         }
         self.template(place)
@@ -111,7 +122,7 @@ impl<'s> At<'s> {
     /// A map, or an expression that gives one.
     pub(super) fn object(self, place: &Place) -> Option<Template> {
         if let Some(text) = place.node.as_str() {
-            if whole(text).is_none() {
+            if !self.is_expression(text) {
                 let d = place.error(codes::EXPR_NEEDED, "a map or one expression is expected");
                 self.sink.push(d.help("write an expression as `${ ... }`"));
                 return None;
@@ -218,58 +229,10 @@ fn within(error: ExprError, text: &str) -> ExprError {
     ExprError { offset: error.offset.map(|o| o + lead), ..error }
 }
 
-/// `input` of a workflow or task.
-pub(super) fn intake(reader: &mut Reader, at: At) -> Intake {
-    let Some(mut input) = reader.map("input", "`input`") else {
-        return Intake::default();
-    };
-    let schema = schema(&mut input);
-    let from = input.take("from").and_then(|p| at.transform(&p));
-    input.finish();
-    Intake { schema, from }
-}
-
-/// `output` or `export` of a workflow or task.
-pub(super) fn shape(reader: &mut Reader, key: &'static str, at: At) -> Shape {
-    let what = if key == "output" { "`output`" } else { "`export`" };
-    let Some(mut shape) = reader.map(key, what) else {
-        return Shape::default();
-    };
-    let schema = schema(&mut shape);
-    let transform = shape.take("as").and_then(|p| at.transform(&p));
-    shape.finish();
-    Shape { transform, schema }
-}
-
-fn schema(reader: &mut Reader) -> Option<Schema> {
-    let mut schema = reader.map("schema", "a schema")?;
-    let sink = schema.sink();
-    if let Some(place) = schema.take("format")
-        && let Some(format) = place.text(sink)
-        && format.split(':').next() != Some("json")
-    {
-        let message = format!("schemas of format `{format}` are not supported by this release");
-        sink.push(place.error(codes::LATER_SCHEMA_FORMAT, message).help("the format is `json`"));
-    }
-    let elsewhere = schema.refuse(
-        "resource",
-        codes::LATER_SCHEMA_RESOURCE,
-        "`resource` of a schema is not supported by this release",
-    );
-    let document = if elsewhere { schema.take("document") } else { schema.need("document") };
-    schema.finish();
-    let document = document?;
-    Schema::compile(&document.node.to_value())
-        .map_err(|message| {
-            let pointer = message.strip_prefix("at ").and_then(|m| m.split_once(": ")).map_or("", |(p, _)| p);
-            let node = document.node.pointer(pointer).unwrap_or(document.node);
-            let message = format!("the schema is not valid: {message}");
-            sink.push(
-                Diagnostic::error(codes::SCHEMA, node.span, message)
-                    .at(format!("{}{pointer}", document.pointer)),
-            );
-        })
-        .ok()
+/// Whether a text begins like an absolute http or https URI.
+pub(super) fn absolute(text: &str) -> bool {
+    let lower = text.trim_start().to_ascii_lowercase();
+    lower.starts_with("http://") || lower.starts_with("https://")
 }
 
 /// The name of a loop or error variable, or its default.

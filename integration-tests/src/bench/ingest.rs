@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::Options;
 use super::figures::{Reading, print};
-use crate::http::{Client, request};
+use super::load::closed_loop;
+use crate::http::request;
 use crate::server::Server;
 
 const PATH: &str = "/v1/namespaces/default/events";
@@ -35,33 +36,9 @@ async fn flood(
     length: Duration,
     round: &'static str,
 ) -> (u64, Vec<Duration>) {
-    let over = Arc::new(AtomicBool::new(false));
     let number = Arc::new(AtomicU64::new(0));
-    let mut tasks = Vec::new();
-    for _ in 0..connections {
-        let (over, number) = (over.clone(), number.clone());
-        tasks.push(tokio::spawn(async move {
-            let mut client = Client::new(address);
-            let mut own = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let first = number.fetch_add(batch, Ordering::Relaxed);
-                let bytes = offer(round, first, batch);
-                let began = Instant::now();
-                match client.send(&bytes).await {
-                    Ok(a) if a.status == 202 => own.push(began.elapsed()),
-                    Ok(a) => panic!("{} {}", a.status, String::from_utf8_lossy(&a.body)),
-                    Err(e) => panic!("{e}"),
-                }
-            }
-            own
-        }));
-    }
-    tokio::time::sleep(length).await;
-    over.store(true, Ordering::Relaxed);
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap_or_default());
-    }
+    let next = move || offer(round, number.fetch_add(batch, Ordering::Relaxed), batch);
+    let latencies = closed_loop(address, connections, length, 202, next).await;
     (latencies.len() as u64 * batch, latencies)
 }
 

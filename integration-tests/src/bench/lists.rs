@@ -289,6 +289,7 @@ fn create(programs: &[Arc<Program>], n: u64, at: Time) -> Create {
             tag("region", region.to_owned()),
             tag("all", "yes".to_owned()),
         ],
+        path: Vec::new(),
     });
     let (status, result) = match mixed >> 32 & 1023 {
         0..=19 => (Status::Faulted, Some(Ended::Faulted(tidemill_dsl::fault::Fault::timeout("too slow")))),

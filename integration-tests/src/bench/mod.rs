@@ -1,16 +1,23 @@
-//! The benchmark workloads: W1 (a, b), W6, I1, W12 in small, backlog, lists, start-up and size.
+//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, W9, I1, W12 in small, backlog, lists, start-up and size.
 #![allow(clippy::print_stdout, reason = "the figures are this module's output")]
 
 mod backlog;
+mod fanout;
 mod figures;
 mod ingest;
 mod lists;
+mod load;
+mod player;
+mod replay;
 mod responder;
 mod seq10;
 mod startup;
+mod workers;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use player::play;
 
 /// What to run and how long.
 #[derive(Debug, Clone)]
@@ -75,8 +82,14 @@ pub async fn run(options: &Options) {
     if options.wants("w1b") {
         seq10::over_http(options, 100).await;
     }
+    if options.wants("workers") {
+        workers::run(options).await;
+    }
     if options.wants("w6") {
         seq10::open_loop(options).await;
+    }
+    if options.wants("w9") {
+        fanout::run(options).await;
     }
     if options.wants("i1") {
         ingest::run(options).await;

@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
 use super::figures::{Reading, print};
-use super::{Options, responder};
+use super::load::closed_loop;
+use super::{Options, replay, responder};
 use crate::http::{Client, request};
 use crate::server::Server;
 
@@ -43,40 +44,16 @@ pub(super) async fn serve(options: &Options, name: &str) -> Server {
 }
 
 /// Starts one execution after another on each of `connections` until the time is over; waits for each end.
-async fn closed_loop(
+pub(super) async fn runs(
     address: SocketAddr,
-    path: &str,
+    workflow: &str,
     connections: usize,
     length: Duration,
-) -> (u64, Vec<Duration>) {
-    let bytes: Arc<[u8]> =
-        request("POST", path, &[("content-type", "application/json"), ("prefer", "wait=60")], b"{\"n\":1}")
-            .into();
-    let over = Arc::new(AtomicBool::new(false));
-    let mut tasks = Vec::new();
-    for _ in 0..connections {
-        let (bytes, over) = (bytes.clone(), over.clone());
-        tasks.push(tokio::spawn(async move {
-            let mut client = Client::new(address);
-            let mut own = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                match client.send(&bytes).await {
-                    Ok(answer) if answer.status == 200 => own.push(began.elapsed()),
-                    Ok(answer) => panic!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)),
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            own
-        }));
-    }
-    tokio::time::sleep(length).await;
-    over.store(true, Ordering::Relaxed);
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap_or_default());
-    }
-    (latencies.len() as u64, latencies)
+) -> Vec<Duration> {
+    let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
+    let headers = [("content-type", "application/json"), ("prefer", "wait=60")];
+    let bytes: Arc<[u8]> = request("POST", &path, &headers, b"{\"n\":1}").into();
+    closed_loop(address, connections, length, 200, move || bytes.clone()).await
 }
 
 /// One round of W1 over a workflow of ten steps; gives steps per second.
@@ -87,26 +64,28 @@ pub(super) async fn measured(
     workflow: &str,
     connections: usize,
 ) -> f64 {
-    let path = format!("/v1/namespaces/default/workflows/{workflow}/executions");
-    closed_loop(server.address, &path, connections, Duration::from_secs(2)).await;
+    runs(server.address, workflow, connections, Duration::from_secs(2)).await;
     let before = Reading::take(server, &options.dir).await;
     let began = Instant::now();
-    let (runs, mut latencies) = closed_loop(server.address, &path, connections, options.round()).await;
-    let rate = (runs * 10) as f64 / began.elapsed().as_secs_f64();
+    let mut latencies = runs(server.address, workflow, connections, options.round()).await;
+    let steps = latencies.len() as u64 * 10;
+    let rate = steps as f64 / began.elapsed().as_secs_f64();
     let after = Reading::take(server, &options.dir).await;
     for latency in &mut latencies {
         *latency /= if connections == 1 { 10 } else { 1 };
     }
-    print(name, (runs * 10, "step"), &mut latencies, &before, &after);
+    print(name, (steps, "step"), &mut latencies, &before, &after);
     rate
 }
 
 /// W1(a): functions builtin in the process.
 pub(super) async fn builtin(options: &Options, connections: usize) {
-    let server = serve(options, "w1a").await;
+    let mut server = serve(options, "w1a").await;
     put(&server, "/v1/namespaces/default/functions/noop", NOOP).await;
     put(&server, "/v1/namespaces/default/workflows/seq10", &workflow("seq10", 10)).await;
-    measured(options, &server, &format!("W1(a) seq10 C={connections}"), "seq10", connections).await;
+    let name = format!("W1(a) seq10 C={connections}");
+    measured(options, &server, &name, "seq10", connections).await;
+    replay::of(&mut server, &name).await;
 }
 
 /// W1(b): functions over loopback HTTP.
@@ -127,8 +106,7 @@ pub(super) async fn retained(options: &Options) {
     put(&server, "/v1/namespaces/default/workflows/seq10", &workflow("seq10", 10)).await;
     put(&server, "/v1/namespaces/default/workflows/one", &workflow("one", 1)).await;
     let first = measured(options, &server, "W12 seq10 C=100, empty", "seq10", 100).await;
-    let path = "/v1/namespaces/default/workflows/one/executions";
-    let (kept, _) = closed_loop(server.address, path, 500, options.round() * 6).await;
+    let kept = runs(server.address, "one", 500, options.round() * 6).await.len();
     let name = format!("W12 C=100, +{kept} retained");
     let second = measured(options, &server, &name, "seq10", 100).await;
     println!("{:28} loss {:.1} %", "", (1.0 - second / first) * 100.0);

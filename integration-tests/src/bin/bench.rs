@@ -5,11 +5,15 @@
 
 use tidemill_integration_tests::bench;
 
-fn main() {
+fn main() -> std::io::Result<()> {
+    if let Some(name) = std::env::args().skip_while(|arg| arg != "--play").nth(1) {
+        return bench::play(&name);
+    }
     let options = bench::Options::parse(std::env::args().skip(1));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(bench::run(&options)),
-        Err(error) => println!("cannot start the runtime: {error}"),
+        Err(error) => return Err(error),
     }
+    Ok(())
 }

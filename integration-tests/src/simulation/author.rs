@@ -4,6 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::dice::Dice;
+use super::elsewhere;
 use super::yaml::yaml;
 
 /// Tasks of one definition, at most, not counting functions.
@@ -25,6 +26,7 @@ pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> Stri
     let mut author = Author { dice, children, tasks: TASKS, named: 0, functions: false };
     let functions = author.functions();
     author.functions = true;
+    let extensions = if author.dice.permille(400) { author.extensions() } else { json!([]) };
     let mut tasks = vec![author.nest()];
     while author.tasks > 0 && tasks.len() < 5 {
         tasks.push(author.task(0, 1));
@@ -47,6 +49,8 @@ pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> Stri
         "use".into(),
         json!({
             "functions": functions,
+            "extensions": extensions,
+            "catalogs": {"sim": {"endpoint": elsewhere::CATALOG}},
             "errors": {"planned": {"type": "https://sim.test/planned", "status": 418, "title": "planned"}},
             "retries": {"patient": {
                 "delay": "PT2S", "backoff": {"linear": {}}, "limit": {"attempt": {"count": 2}},
@@ -56,6 +60,12 @@ pub(super) fn definition(dice: &mut Dice, name: &str, children: &[&str]) -> Stri
     );
     if author.dice.permille(150) {
         whole.insert("output".into(), json!({"as": "${ {out: .} }"}));
+    }
+    if author.dice.permille(60) {
+        whole.insert("input".into(), author.schema());
+    }
+    if author.dice.permille(100) {
+        whole.insert("evaluate".into(), json!({"mode": "loose"}));
     }
     whole.insert("do".into(), Json::Array(tasks));
     yaml(&Json::Object(whole))
@@ -76,6 +86,69 @@ impl Author<'_> {
         let steps = vec![self.named_task(json!({"set": {"f": "${ . }"}})), self.call(1), self.call(1)];
         let one = self.call(1).as_object().and_then(|map| map.values().next().cloned()).unwrap_or_default();
         json!({"several": {"do": steps}, "single": one})
+    }
+
+    /// One or two extensions of a kind of task.
+    fn extensions(&mut self) -> Json {
+        let count = 1 + self.dice.below(2);
+        let extensions: Vec<Json> =
+            (0..count).map(|at| json!({format!("e{at}"): self.extension()})).collect();
+        extensions.into()
+    }
+
+    fn extension(&mut self) -> Json {
+        let words = ["composite", "call", "wait", "try", "for", "run", "listen", "set", "all"];
+        let mut extension = json!({"extend": *self.dice.pick(&words)});
+        if self.dice.permille(300) {
+            extension["when"] =
+                (*self.dice.pick(&["${ . != 2 }", "$context.seen == null", "$task.call?"])).into();
+        }
+        for key in ["before", "after"] {
+            if !self.dice.permille(600) {
+                continue;
+            }
+            let mut list = vec![self.around()];
+            if self.dice.permille(300) {
+                list.push(self.around());
+            }
+            if self.dice.permille(150) {
+                let name = list[0].as_object().and_then(|map| map.keys().next().cloned()).unwrap_or_default();
+                list[0][&name]["then"] = "exit".into();
+            }
+            extension[key] = Json::Array(list);
+        }
+        extension
+    }
+
+    /// A task of an extension.
+    fn around(&mut self) -> Json {
+        let task = match self.dice.below(6) {
+            0 => json!({"wait": "PT0.2S"}),
+            1 => json!({"call": "echo:1@default", "with": {"around": "${ $task.name }"}}),
+            2 => {
+                let call = self.named_task(json!({"call": "echo:1@default"}));
+                json!({"try": [call], "catch": {}})
+            }
+            _ => {
+                json!({"set": {"around": "${ $task.reference }"}, "export": {"as": "${ $context + {around: 1} }"}})
+            }
+        };
+        self.named_task(task)
+    }
+
+    /// `input` or `output` with a schema from elsewhere.
+    fn schema(&mut self) -> Json {
+        let number = self.dice.below(elsewhere::SCHEMAS.len());
+        json!({"schema": {"resource": {"endpoint": format!("http://outside.test/schemas/{number}")}}})
+    }
+
+    fn fetched(&mut self) -> Json {
+        if self.dice.permille(300) {
+            return json!({"call": "second:1.0.0@sim", "with": {"n": "${ . }"}});
+        }
+        let number =
+            if self.dice.permille(30) { elsewhere::KNOWN } else { self.dice.below(elsewhere::KNOWN) };
+        json!({"call": format!("http://outside.test/functions/{number}")})
     }
 
     /// Three composites in one another, so that every definition is nested.
@@ -210,7 +283,7 @@ impl Author<'_> {
     }
 
     fn leaf(&mut self, repeats: u32) -> Json {
-        let task = match self.dice.below(20) {
+        let task = match self.dice.below(22) {
             0 | 1 => json!({"set": {"n": "${ (.n? // 0) + 1 }"}}),
             2 => json!({"set": "${ {was: (. | tojson | length)} }"}),
             3 => json!({"wait": *self.dice.pick(&["PT1S", "PT4S", "PT0.3S"])}),
@@ -225,6 +298,7 @@ impl Author<'_> {
             13 if self.functions => json!({"call": "several", "with": {"given": "${ . }"}}),
             14 if self.functions => json!({"call": "single"}),
             15 => self.choice(),
+            16 | 17 => self.fetched(),
             _ => return self.call(repeats),
         };
         self.finished(task)
@@ -307,6 +381,10 @@ impl Author<'_> {
         }
         if self.dice.permille(60) {
             task["input"] = json!({"from": "${ {i: (. | tojson | length)} }"});
+        }
+        if self.dice.permille(40) {
+            let key = if task.get("output").is_none() { "output" } else { "input" };
+            task[key] = self.schema();
         }
         if self.dice.permille(100) {
             task["export"] = json!({"as": "${ $context + {seen: 1} }"});

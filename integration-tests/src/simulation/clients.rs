@@ -113,6 +113,7 @@ impl World {
             return Ok(());
         };
         let mut arrival = Arrival {
+            skips: Vec::new(),
             event: event.clone(),
             accepted: self.now,
             starts: Vec::new(),

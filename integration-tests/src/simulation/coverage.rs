@@ -29,17 +29,20 @@ pub enum Row {
     CallHttp,
     CallFunction,
     CallLocal,
+    CallFetched,
     RunAwait,
     RunDetached,
     Emit,
     Listen,
     Timeout,
     ThenBack,
+    Extended,
+    SchemaElsewhere,
 }
 
 impl Row {
     /// All, in order.
-    pub const ALL: [Row; 20] = [
+    pub const ALL: [Row; 23] = [
         Row::Do,
         Row::Set,
         Row::Switch,
@@ -54,12 +57,15 @@ impl Row {
         Row::CallHttp,
         Row::CallFunction,
         Row::CallLocal,
+        Row::CallFetched,
         Row::RunAwait,
         Row::RunDetached,
         Row::Emit,
         Row::Listen,
         Row::Timeout,
         Row::ThenBack,
+        Row::Extended,
+        Row::SchemaElsewhere,
     ];
 }
 
@@ -167,7 +173,10 @@ impl Sheet {
     /// The rows of the tasks that these records begin.
     pub(super) fn begun(&self, records: &[Record]) -> Rows {
         records.iter().fold(0, |rows, record| match record {
-            Record::Entered { task, .. } | Record::Step { task, .. } => rows | self.own[task.0 as usize],
+            Record::Entered { task, .. } | Record::Step { task, .. } | Record::Fetching { task, .. } => {
+                // What a fetched function does counts for the call, which is open around it.
+                rows | self.own.get(task.0 as usize).copied().unwrap_or_default()
+            }
             _ => rows,
         })
     }
@@ -194,12 +203,19 @@ fn rows_of(program: &Program, task: &Task) -> Rows {
         Kind::Listen(_) => Row::Listen,
         Kind::Http(_) => Row::CallHttp,
         Kind::Local(_) => Row::CallLocal,
+        Kind::Fetched(_) => Row::CallFetched,
         Kind::Function(_) => Row::CallFunction,
         Kind::RunWorkflow(run) if run.wait => Row::RunAwait,
         Kind::RunWorkflow(_) => Row::RunDetached,
     });
     if task.timeout.is_some() {
         rows |= bit(Row::Timeout);
+    }
+    if !task.extensions.is_empty() {
+        rows |= bit(Row::Extended);
+    }
+    if task.input.schema.is_some() || task.output.schema.is_some() {
+        rows |= bit(Row::SchemaElsewhere);
     }
     let list = &program.list(task.list).tasks;
     let place = |id: TaskId| list.iter().position(|other| *other == id);

@@ -47,7 +47,7 @@ impl World {
             Input::Outcome(id, visit, attempt, outcome) => {
                 let input = engine::Input::Outcome { visit, attempt, outcome };
                 if self.step(id, input, turn)? == Some(Verdict::Applied) {
-                    turn.forget_call(id, visit);
+                    turn.forget_answered((id, visit, attempt));
                     turn.released.settled.push((id, visit, attempt));
                 }
             }
@@ -229,6 +229,7 @@ impl World {
                     starts: Vec::new(),
                     deliveries: Vec::new(),
                     dead: Vec::new(),
+                    skips: Vec::new(),
                 };
                 turn.emitted.push(Part::Ingress(arrivals(vec![arrival.clone()])));
                 turn.released.emitted.push(arrival);
@@ -237,6 +238,7 @@ impl World {
                 let birth = slot.execution.birth().clone();
                 tell_parent(&birth, ended, turn);
             }
+            Effect::LimitMet(_) => {}
         }
     }
 
@@ -278,6 +280,7 @@ impl World {
             cause: None,
             parent,
             tags: Vec::new(),
+            path: Vec::new(),
         })
     }
 }

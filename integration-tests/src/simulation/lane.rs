@@ -93,9 +93,15 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// A call that was to be made and is cut off or answered within the same turn.
+    /// A call that was to be made and is cut off within the same turn.
     pub(super) fn forget_call(&mut self, id: ExecutionId, visit: Visit) {
         self.released.orders.retain(|(order, _)| (order.execution, order.visit) != (id, visit));
+    }
+
+    /// A call that was to be made and is answered within the same turn; the visit may have another one by now.
+    pub(super) fn forget_answered(&mut self, (id, visit, attempt): (ExecutionId, Visit, u32)) {
+        let other = |order: &Order| (order.execution, order.visit, order.attempt) != (id, visit, attempt);
+        self.released.orders.retain(|(order, _)| other(order));
     }
 }
 

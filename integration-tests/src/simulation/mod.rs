@@ -12,6 +12,7 @@ mod coverage;
 mod dice;
 mod disorder;
 mod driver;
+mod elsewhere;
 mod inbox;
 mod lane;
 mod outside;

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use tidemill_dsl::event::StoredEvent;
 use tidemill_dsl::fault::Fault as Error;
 use tidemill_dsl::ids::{ExecutionId, Time, Visit};
-use tidemill_dsl::order::{Order, Outcome};
+use tidemill_dsl::order::{Call, Order, Outcome};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Subscription, SubscriptionChange};
 use tidemill_store::memory::Space;
@@ -16,6 +17,7 @@ use tidemill_store::{Accepted, Arrival, EventQuery, Read as _};
 use super::author::NAMESPACE;
 use super::coverage::Fault;
 use super::dice::hash;
+use super::elsewhere;
 use super::inbox::{self, Told};
 use super::lane::{Input, Verb};
 use super::world::{Broken, Happening, World};
@@ -58,8 +60,10 @@ impl World {
         self.outside.open.insert((id, number));
         let script = hash(&[self.seed, u64::from(visit), u64::from(attempt), number]);
         let slow = script % 100 >= 55 && script % 100 < 70;
+        let resource =
+            if let Call::Http(request) = &order.what { elsewhere::text(&request.uri) } else { None };
         let outcome = match script % 100 {
-            0..70 => Outcome::Done(value(script >> 8)),
+            0..70 => Outcome::Done(resource.map_or_else(|| value(script >> 8), raw)),
             70..92 => {
                 let status = [503, 500, 404, 429][(script >> 8) as usize % 4];
                 Outcome::Failed(Error::communication(status, "scripted"))
@@ -197,6 +201,11 @@ impl World {
         let listening: Vec<Subscription> = self.lane.listening.values().cloned().collect();
         listening.iter().try_for_each(|subscription| self.catch_up(subscription))
     }
+}
+
+/// A body as an HTTP call gives it in the output form `raw`.
+fn raw(text: &str) -> Value {
+    base64::engine::general_purpose::STANDARD.encode(text).into()
 }
 
 fn value(script: u64) -> Value {

@@ -136,6 +136,9 @@ async fn heavy_each_record_once_over_kills() {
         server.kill();
         producing.await.unwrap();
         server.restart().await;
+        if round == 0 {
+            waits_to_rejoin(&server).await;
+        }
         let position = taken(&status(&server).await);
         assert!(position >= least, "the positions went back: {position} < {least}");
         at_kills.push(position);
@@ -157,6 +160,66 @@ async fn heavy_each_record_once_over_kills() {
     check(&server, COUNT + 1).await;
     let status = status(&server).await;
     assert_eq!((&status["eventsAccepted"], &status["duplicates"]), (&1.into(), &0.into()), "{status}");
+}
+
+/// The former member has to be given up first: until then the source reads nothing, and says so.
+async fn waits_to_rejoin(server: &Server) {
+    until("it is told that the source waits to rejoin", Duration::from_secs(30), async || {
+        let status = status(server).await;
+        assert_ne!(status["state"], "running", "it reads nothing yet: {status}");
+        status["state"] == "degraded" && status["lastError"]["code"] == "kafka-joining"
+    })
+    .await;
+    until("it runs again", Duration::from_mins(1), async || status(server).await["state"] == "running").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_seek_and_limits() {
+    const COUNT: usize = 60;
+    let Some(broker) = broker("seek and limits") else {
+        return;
+    };
+    let topic = topic(&broker, "seek").await;
+    let responder = Responder::start();
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
+    // Fewer at once than the client fetches: each part is stored with its own positions.
+    let definitions = set(&broker, &topic, "")
+        .replace("spec: {kafka:", "spec: {limits: {rate: 20/s, maxInFlight: 7}, kafka:");
+    apply(&server, &format!("{}{definitions}", responder.function("held"))).await;
+    produce(&broker, &topic, 0..COUNT).await;
+    until("all is taken", Duration::from_mins(1), async || {
+        taken(&status(&server).await) == COUNT as i64 && crate::support::open(&server).await == 0
+    })
+    .await;
+    check(&server, COUNT).await;
+    let executions = all(&server, "/executions", "&trigger=taken").await;
+    let mut starts: Vec<i64> = executions.iter().map(|e| crate::support::millis(&e["startedAt"])).collect();
+    starts.sort_unstable();
+    // A second's records at once, then twenty a second.
+    let span = starts[COUNT - 1] - starts[0];
+    assert!(span >= 1900, "{COUNT} records within {span} ms");
+
+    // Back to the first record of one partition, and to the last but one of another.
+    let positions = status(&server).await["position"].clone();
+    let (names, ends): (Vec<&String>, Vec<i64>) = positions
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, end)| (name, end.as_str().unwrap().parse::<i64>().unwrap()))
+        .unzip();
+    let again = ends[0] + 1;
+    let body = serde_json::json!({"positions": {names[0]: "0", names[1]: (ends[1] - 1).to_string()}});
+    let headers = [("content-type", "application/json")];
+    let path = format!("{}/sources/records/seek", crate::support::BASE);
+    let answer = server.client().call("POST", &path, &headers, body.to_string().as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    until("it has read again", Duration::from_mins(1), async || {
+        all(&server, "/executions", "&trigger=taken&status=completed").await.len() == COUNT + again as usize
+    })
+    .await;
+    assert_eq!(status(&server).await["position"], positions);
+    assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,7 +246,10 @@ async fn heavy_a_full_buffer_pauses_the_source() {
     for _ in 0..2 {
         until("the source is held and lags", Duration::from_mins(1), async || {
             let (status, depth) = (status(&server).await, depth(&server).await);
-            status["lagRecords"].as_u64().unwrap_or(0) > 0 && depth > 0 && depth + 1 == taken(&status)
+            assert!(depth <= CAPACITY as i64, "the buffer holds more than it may: {depth}");
+            status["lagRecords"].as_u64().unwrap_or(0) > 0
+                && depth == CAPACITY as i64
+                && depth + 1 == taken(&status)
         })
         .await;
         let status = status(&server).await;

@@ -206,6 +206,12 @@ async fn heavy_entries_follow_the_triggers() {
     let relations = status(&server, "/sources/called").await["relations"].to_string();
     assert!(relations.contains(r#"{"id":"somebody else","syncState":"foreign"}"#), "{relations}");
 
+    // A record that cannot be read is set aside; the one beside it goes on.
+    let good = r#"{"eventTime":"2026-01-01T00:00:00Z","eventName":"s3:ObjectCreated:Put","s3":{"bucket":{"name":"photos"},"object":{"key":"by+hand"}}}"#;
+    assert_eq!(called(&server, TOKEN, &format!(r#"{{"Records":[{{}},{good}]}}"#)).await.0, 202);
+    assert_eq!(tags(&server, "a", "key").await, ["by hand"]);
+    assert_eq!(status(&server, "/sources/called").await["lastError"]["code"], "poison-record");
+
     assert_eq!(delete(&server, "/triggers/b").await, 204);
     assert_eq!(entries(), [true, false, true]);
     post(&server, "/triggers/a/pause").await;
@@ -219,8 +225,8 @@ async fn heavy_entries_follow_the_triggers() {
     server.kill();
     server.restart().await;
     assert_eq!(status(&server, "/triggers/a").await["state"], "deleting");
-    assert_eq!(called(&server, TOKEN).await, (410, "no-rule".to_owned()));
-    assert_eq!(called(&server, "wrong").await.0, 401);
+    assert_eq!(called(&server, TOKEN, NOTHING).await, (410, "no-rule".to_owned()));
+    assert_eq!(called(&server, "wrong", NOTHING).await.0, 401);
     let refused = status(&server, "/sources/called").await["refused"].clone();
     assert_eq!(refused, 1);
     assert!(server.metric("tidemill_source_refused_total").await >= 1.0);
@@ -239,12 +245,15 @@ async fn missing(server: &Server, path: &str) -> bool {
     server.client().get(&format!("{BASE}{path}")).await.unwrap().0 == 404
 }
 
+/// A notification without records.
+const NOTHING: &str = r#"{"Records":[]}"#;
+
 /// A call of the hook with a token; status and code.
-async fn called(server: &Server, token: &str) -> (u16, String) {
+async fn called(server: &Server, token: &str, body: &str) -> (u16, String) {
     let authorization = format!("Bearer {token}");
     let headers = [("content-type", "application/json"), ("authorization", &*authorization)];
-    let body = br#"{"Records":[]}"#;
-    let answer = server.client().call("POST", "/hooks/default/called", &headers, body).await.unwrap();
+    let path = "/hooks/default/called";
+    let answer = server.client().call("POST", path, &headers, body.as_bytes()).await.unwrap();
     (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 

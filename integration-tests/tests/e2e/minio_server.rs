@@ -123,7 +123,8 @@ impl Hand {
 
     /// Makes a bucket that keeps versions.
     pub(crate) fn bucket(self, name: &str) {
-        self.must("PUT", name, "");
+        // A server that says it is ready may still be reading its settings.
+        assert!((0..1000).any(|_| self.call("PUT", name, "").is_some()), "cannot make the bucket {name}");
         let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
         self.must("PUT", &format!("{name}?versioning="), on);
     }

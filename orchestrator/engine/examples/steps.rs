@@ -48,6 +48,7 @@ fn start(program: &Program, run: u32, input: &Value) -> Execution {
         cause: None,
         parent: None,
         tags: Vec::new(),
+        path: Vec::new(),
     };
     create(program, Arc::new(birth))
 }

@@ -15,7 +15,7 @@ use crate::record::{Due, DueChange, Subscription, SubscriptionChange};
 impl Machine<'_> {
     /// Yields a record: folds it and notes what it changes about timers and subscriptions.
     pub(crate) fn emit(&mut self, record: Record) {
-        let Some(visit) = touched(&record, self.x.next_visit) else {
+        let Some(visit) = touched(&record, self.x) else {
             apply(self.program, self.x, &record, self.now);
             self.records.push(record);
             return;
@@ -60,10 +60,13 @@ impl Machine<'_> {
 }
 
 /// The visit whose timers or subscription a record may change.
-fn touched(record: &Record, next: Visit) -> Option<Visit> {
+fn touched(record: &Record, x: &Execution) -> Option<Visit> {
     match record {
-        Record::Entered { .. } | Record::Revived { .. } => Some(next),
+        Record::Entered { task, .. } | Record::Fetching { task, .. } => Some(x.upcoming(*task)),
+        Record::Revived { visit, .. } => x.frame(*visit).map(|frame| x.upcoming(frame.task)),
         Record::Began { visit, .. }
+        | Record::Took { visit, .. }
+        | Record::Held { visit, .. }
         | Record::Ended { visit, .. }
         | Record::Faulted { visit, .. }
         | Record::Cancelled { visit, .. }
@@ -72,6 +75,7 @@ fn touched(record: &Record, next: Visit) -> Option<Visit> {
         | Record::Handling { visit, .. }
         | Record::Kept { visit, .. } => Some(*visit),
         Record::Started { .. }
+        | Record::Taken { .. }
         | Record::Reopened { .. }
         | Record::Completed { .. }
         | Record::WorkflowFaulted { .. }

@@ -10,7 +10,8 @@ use tidemill_dsl::program::Kind;
 use tidemill_dsl::value::Value;
 
 use crate::control::refused;
-use crate::execution::{Frame, State};
+use crate::execution::{Frame, ROOT, State};
+use crate::fetch;
 use crate::history::{Kept, Record};
 use crate::machine::{Machine, Raw};
 use crate::record::{Due, Ended};
@@ -20,6 +21,9 @@ use crate::{Effect, Verdict, step};
 impl Machine<'_> {
     /// A call's outcome. One for a closed visit or another attempt is stale.
     pub(crate) fn on_outcome(&mut self, visit: Visit, attempt: u32, outcome: Outcome) -> Verdict {
+        if fetch::asks(self.x, visit, attempt) {
+            return self.use_or_keep(visit, Kept::Outcome(fetch::answer(outcome)));
+        }
         let wanted = |frame: &Frame| matches!(frame.state, State::Call) && frame.attempt == attempt;
         #[cfg(not(feature = "bug-double-outcome"))]
         let wanted = |frame: &Frame| wanted(frame) && frame.closed.is_none();
@@ -139,9 +143,15 @@ pub(crate) fn event(machine: &mut Machine<'_>, visit: Visit, value: Value) {
 
 /// Ends a task with the answer from outside; the error's instance is the task.
 pub(crate) fn settle(machine: &mut Machine<'_>, visit: Visit, result: Result<Value, Fault>) {
+    if visit == ROOT {
+        return machine.fetched(visit, result);
+    }
     let Some(frame) = machine.x.frame(visit) else {
         return;
     };
+    if matches!(frame.state, State::Fetch(_)) {
+        return machine.fetched(visit, result);
+    }
     let task = machine.program.task(frame.task);
     match result {
         Ok(value) => {

@@ -2,6 +2,7 @@
 //!
 //! Evaluates nothing and decides nothing: every result of an expression stands in its record.
 
+mod around;
 mod branches;
 mod enter;
 
@@ -9,6 +10,7 @@ use tidemill_dsl::ids::{Time, Visit};
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::Value;
 
+pub(crate) use self::around::link;
 use self::branches::{attempts, branch_index, composite, slot_of};
 pub(crate) use self::enter::attempt_within;
 use self::enter::{Fresh, Revival, begin_frame, count_child, count_visit, revive};
@@ -30,8 +32,14 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
             let mut frame = fresh.frame(program, x, time);
             frame.deadline = *deadline;
             begin_frame(program, &mut frame, begin);
-            x.frames.push(frame);
+            insert(x, frame);
         }
+        Record::Fetching { .. }
+        | Record::Asked { .. }
+        | Record::Fetched(_)
+        | Record::Took { .. }
+        | Record::Around { .. }
+        | Record::Held { .. } => around::apply(program, x, record, time),
         Record::Step { task, parent, raw, input, output, export } => {
             let fresh = Fresh { task: *task, parent: *parent, raw, input };
             step(x, &fresh, output, export.as_ref());
@@ -102,7 +110,10 @@ pub(crate) fn apply(program: &Program, x: &mut Execution, record: &Record, time:
 /// Records about the execution as a whole.
 fn whole(x: &mut Execution, record: &Record, time: Time) {
     match record {
-        Record::Started { failed: true, .. } => x.started = Some(time),
+        Record::Started { failed: true, .. } => {
+            x.started = Some(time);
+            x.flow = x.birth.input.clone();
+        }
         Record::Started { input, deadline, .. } => {
             x.started = Some(time);
             x.deadline = *deadline;
@@ -110,15 +121,17 @@ fn whole(x: &mut Execution, record: &Record, time: Time) {
             x.flow = input.clone();
             x.input = Some(input);
         }
-        Record::Taken { input } => {
+        Record::Taken { input, deadline } => {
             x.flow = input.clone();
             x.input = Some(input.clone());
+            x.deadline = deadline.or(x.deadline);
+            x.asks = None;
         }
         Record::Suspended { .. } => x.suspended = true,
         Record::Resumed { .. } => {
             x.suspended = false;
-            if x.sequence > x.history_limit {
-                x.history_limit = x.sequence + MAX_HISTORY;
+            if x.length() > x.history_limit {
+                x.history_limit = x.length() + MAX_HISTORY;
             }
         }
         Record::Reopened { deadline, .. } => {
@@ -130,7 +143,7 @@ fn whole(x: &mut Execution, record: &Record, time: Time) {
         Record::Completed { output } => {
             let value = match output {
                 Output::Input => x.input.clone().unwrap_or_default(),
-                Output::Flow => x.flow.clone(),
+                Output::Flow | Output::Held => x.flow.clone(),
                 Output::Inline(value) => value.clone(),
             };
             x.frames.clear();
@@ -149,21 +162,28 @@ fn finish(x: &mut Execution, ended: Ended, rest: Option<&Work>, time: Time) {
     x.ended = Some(time);
     x.started = x.started.or(Some(time));
     x.suspended = false;
+    x.asks = None;
     x.queue = rest.cloned().into_iter().collect();
     x.kept.clear();
 }
 
 fn step(x: &mut Execution, fresh: &Fresh<'_>, output: &Output, export: Option<&Export>) {
-    count_visit(x);
+    count_visit(x, fresh.task);
     count_child(x, fresh.parent);
     let output = match output {
         Output::Inline(value) => value.clone(),
-        Output::Input | Output::Flow => fresh.input.clone().unwrap_or_else(|| fresh.raw(x)),
+        Output::Input | Output::Flow | Output::Held => fresh.input.clone().unwrap_or_else(|| fresh.raw(x)),
     };
     if let Some(export) = export {
         *context_mut(x, fresh.parent) = exported(export, &output);
     }
     set_flow(x, fresh.parent, output);
+}
+
+/// Puts a new frame in its place.
+fn insert(x: &mut Execution, frame: Frame) {
+    let at = x.frames.partition_point(|other| other.visit < frame.visit);
+    x.frames.insert(at, frame);
 }
 
 fn exported(export: &Export, output: &Value) -> Value {
@@ -182,9 +202,8 @@ fn end(program: &Program, x: &mut Execution, visit: Visit, output: &Output, expo
     }
     let frame = x.frames.remove(at);
     let value = match output {
-        Output::Input => frame.input,
-        Output::Flow => frame.flow,
         Output::Inline(value) => value.clone(),
+        output => frame.output(output).cloned().unwrap_or_default(),
     };
     let context = export.map(|export| exported(export, &value));
     if frame.context.is_none() {

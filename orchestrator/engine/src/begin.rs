@@ -21,6 +21,11 @@ impl Machine<'_> {
         // What follows yields a record, which sets the same time: `$workflow.startedAt` is now.
         self.x.time = self.now;
         let raw = self.x.birth.input.clone();
+        if self.program.missing(&self.program.needs).is_some() {
+            self.emit(Record::Started { input: None, deadline: None, failed: true });
+            self.prepare_workflow();
+            return Verdict::Applied;
+        }
         let taken = self.workflow_input(&raw).and_then(|input| Ok((self.first_deadline(&input)?, input)));
         match taken {
             Ok((deadline, input)) => {
@@ -40,7 +45,7 @@ impl Machine<'_> {
     pub(crate) fn workflow_input(&mut self, raw: &Value) -> Result<Value, Fault> {
         let intake = &self.program.input;
         if let Some(schema) = &intake.schema {
-            schema.validate(raw)?;
+            self.program.validate(schema, raw)?;
         }
         let Some(from) = &intake.from else {
             return Ok(raw.clone());
@@ -48,6 +53,19 @@ impl Machine<'_> {
         let scope = Scope::of_workflow(self.program, self.x, Place::WorkflowInput);
         let value = from.eval(raw, &scope)?;
         self.weigh(value)
+    }
+
+    /// Takes the input of a workflow that has started before: a retry, or what it needs is there.
+    pub(crate) fn take_in(&mut self) {
+        let raw = self.x.flow.clone();
+        let taken = self.workflow_input(&raw).and_then(|input| Ok((self.first_deadline(&input)?, input)));
+        match taken {
+            Ok((deadline, input)) => {
+                self.emit(Record::Taken { input, deadline });
+                self.begin_list(self.program.root, ROOT);
+            }
+            Err(fault) => self.end_faulted(fault),
+        }
     }
 
     fn first_deadline(&self, input: &Value) -> Result<Option<tidemill_dsl::ids::Time>, Fault> {

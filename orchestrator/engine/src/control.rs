@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidemill_dsl::ids::Visit;
 
 use crate::execution::{ROOT, State};
+use crate::frame::is_inner;
 use crate::history::{Kept, Record};
 use crate::machine::Machine;
 use crate::record::Status;
@@ -57,7 +58,7 @@ impl Machine<'_> {
         if !kept.is_empty() && self.x.ended.is_none() {
             self.emit(Record::Settled);
         }
-        self.offer_signals();
+        self.offer_signals(0);
         self.walk();
         Verdict::Applied
     }
@@ -78,7 +79,7 @@ impl Machine<'_> {
     fn waiting(&self) -> Vec<Visit> {
         self.x
             .open()
-            .filter(|frame| matches!(frame.state, State::Wait(_) | State::Listen))
+            .filter(|frame| matches!(frame.state, State::Wait(_) | State::Listen) && !is_inner(frame.visit))
             .map(|frame| frame.visit)
             .collect()
     }

@@ -3,11 +3,11 @@
 use tidemill_dsl::event::Event;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::ExecutionId;
-use tidemill_dsl::program::{Program, TaskId};
+use tidemill_dsl::program::{Next, Program, ResourceKind, TaskId};
 
 use crate::codec::{DecodeError, Read, Reader};
 use crate::encode::{FORMAT, tag};
-use crate::history::{Begin, Export, Kept, Output, Record, Work};
+use crate::history::{Begin, Export, Kept, Output, Record, Resource, Work};
 use crate::record::{Birth, Cause, Ended, Parent, TimerKind, Transition};
 
 /// Reads the body of a transition.
@@ -32,10 +32,13 @@ pub fn birth_of(first: &Transition) -> Result<Birth, DecodeError> {
 
 /// Refuses a record that names a task the program does not have.
 pub(crate) fn known(program: &Program, record: &Record) -> Read<()> {
-    let has = |task: &TaskId| (task.0 as usize) < program.tasks.len();
+    let has = |task: &TaskId| program.has(*task);
     let work = |work: &Work| !matches!(work, Work::Enter { task, .. } if !has(task));
     let fits = match record {
-        Record::Entered { task, .. } | Record::Step { task, .. } | Record::Passed { task, .. } => has(task),
+        Record::Entered { task, .. }
+        | Record::Fetching { task, .. }
+        | Record::Step { task, .. }
+        | Record::Passed { task, .. } => has(task),
         Record::Yielded(rest) => rest.iter().all(work),
         Record::Cancelled { rest, .. }
         | Record::WorkflowFaulted { rest, .. }
@@ -57,6 +60,22 @@ fn get(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Record> {
     let tag = r.byte()?;
     match tag {
         tag::ENTERED | tag::STEP | tag::BEGAN | tag::ENDED => task(r, tag),
+        tag::FETCHING => Ok(Record::Fetching {
+            task: TaskId(r.small()?),
+            parent: r.small()?,
+            raw: r.option(Reader::value)?,
+        }),
+        tag::TOOK => Ok(Record::Took {
+            visit: r.small()?,
+            input: r.option(Reader::value)?,
+            deadline: r.option(Reader::time)?,
+        }),
+        tag::AROUND => Ok(Record::Around { visit: r.small()?, turn: r.small()? }),
+        tag::HELD => {
+            let (visit, raw) = (r.small()?, r.option(Reader::value)?);
+            let (output, export) = get_output(r)?;
+            Ok(Record::Held { visit, raw, output, export, next: get_next(r)? })
+        }
         tag::FAULTED => {
             let (visit, own) = (r.small()?, r.flag()?);
             Ok(Record::Faulted { visit, own, fault: get_fault(r, last)? })
@@ -96,7 +115,10 @@ fn whole(r: &mut Reader<'_>, tag: u8) -> Read<Record> {
             deadline: r.option(Reader::time)?,
             failed: r.flag()?,
         },
-        tag::TAKEN => Record::Taken { input: r.value()? },
+        tag::TAKEN => Record::Taken { input: r.value()?, deadline: None },
+        tag::TAKEN_UNTIL => Record::Taken { input: r.value()?, deadline: Some(r.time()?) },
+        tag::ASKED => Record::Asked { visit: r.small()? },
+        tag::FETCHED => Record::Fetched(get_resource(r)?),
         tag::SIGNALLED => Record::Signalled(get_event(r)?.into()),
         tag::YIELDED => Record::Yielded(r.list(get_work)?),
         tag::CONTINUED => Record::Continued,
@@ -145,6 +167,7 @@ fn get_output(r: &mut Reader<'_>) -> Read<(Output, Option<Export>)> {
         0 => Output::Input,
         1 => Output::Flow,
         2 => Output::Inline(r.value()?),
+        3 => Output::Held,
         _ => return Err(DecodeError("an output is of an unknown kind")),
     };
     let export = match kinds >> 2 {
@@ -168,8 +191,24 @@ pub(crate) fn get_begin(r: &mut Reader<'_>) -> Read<Begin> {
         7 => Begin::For(r.value()?),
         8 => Begin::Fork,
         9 => Begin::Try(r.option(Reader::time)?),
+        10 => Begin::Extended(r.list(Reader::small)?),
         _ => return Err(DecodeError("a beginning is of an unknown kind")),
     })
+}
+
+pub(crate) fn get_next(r: &mut Reader<'_>) -> Read<Next> {
+    Ok(match r.byte()? {
+        0 => Next::Exit,
+        1 => Next::End,
+        2 => Next::Leave,
+        3 => Next::Task(TaskId(r.small()?)),
+        _ => return Err(DecodeError("a successor is of an unknown kind")),
+    })
+}
+
+pub(crate) fn get_resource(r: &mut Reader<'_>) -> Read<Resource> {
+    let kind = if r.flag()? { ResourceKind::Schema } else { ResourceKind::Function };
+    Ok(Resource { kind, uri: r.text()?, text: r.text()? })
 }
 
 pub(crate) fn get_work(r: &mut Reader<'_>) -> Read<Work> {
@@ -218,28 +257,40 @@ fn get_fault(r: &mut Reader<'_>, last: &mut Option<Fault>) -> Read<Fault> {
 }
 
 pub(crate) fn get_birth(r: &mut Reader<'_>) -> Read<Birth> {
+    let (id, namespace) = (ExecutionId(r.array()?), r.text()?);
+    let (workflow, version, digest) = (r.text()?, r.text()?, r.array()?);
+    let (created, input) = (r.time()?, r.value()?);
+    let (caused, pathed) = match r.byte()? {
+        flags @ 0..4 => (flags & 1 != 0, flags & 2 != 0),
+        _ => return Err(DecodeError("the flags of a birth are unknown")),
+    };
+    let path = if pathed { r.list(Reader::text)? } else { Vec::new() };
+    let cause = if caused { Some(get_cause(r)?) } else { None };
     Ok(Birth {
-        id: ExecutionId(r.array()?),
-        namespace: r.text()?,
-        workflow: r.text()?,
-        version: r.text()?,
-        digest: r.array()?,
-        created: r.time()?,
-        input: r.value()?,
-        cause: r.option(|r| {
-            Ok(Cause {
-                trigger: r.text()?,
-                generation: r.number()?,
-                attempt: r.small()?,
-                binding: r.text()?,
-                source: r.text()?,
-                id: r.text()?,
-                buffered: r.flag()?,
-            })
-        })?,
+        id,
+        namespace,
+        workflow,
+        version,
+        digest,
+        created,
+        input,
+        cause,
         parent: r.option(|r| {
             Ok(Parent { execution: ExecutionId(r.array()?), visit: r.small()?, awaited: r.flag()? })
         })?,
         tags: r.list(|r| Ok((r.text()?, r.text()?)))?,
+        path,
+    })
+}
+
+fn get_cause(r: &mut Reader<'_>) -> Read<Cause> {
+    Ok(Cause {
+        trigger: r.text()?,
+        generation: r.number()?,
+        attempt: r.small()?,
+        binding: r.text()?,
+        source: r.text()?,
+        id: r.text()?,
+        buffered: r.flag()?,
     })
 }

@@ -3,10 +3,11 @@
 //! The counterpart of `decode`. A fault that follows an equal one is written as one byte.
 
 use tidemill_dsl::fault::Fault;
+use tidemill_dsl::program::{Next, ResourceKind};
 use tidemill_dsl::value::Value;
 
 use crate::codec::Writer;
-use crate::history::{Begin, Export, Kept, Output, Record, Work};
+use crate::history::{Begin, Export, Kept, Output, Record, Resource, Work};
 use crate::record::{Birth, Ended};
 
 /// The format of transition bodies.
@@ -43,6 +44,13 @@ pub(crate) mod tag {
     pub(crate) const COMPLETED: u8 = 26;
     pub(crate) const WORKFLOW_FAULTED: u8 = 27;
     pub(crate) const WORKFLOW_CANCELLED: u8 = 28;
+    pub(crate) const TAKEN_UNTIL: u8 = 29;
+    pub(crate) const FETCHING: u8 = 30;
+    pub(crate) const ASKED: u8 = 31;
+    pub(crate) const FETCHED: u8 = 32;
+    pub(crate) const TOOK: u8 = 33;
+    pub(crate) const AROUND: u8 = 34;
+    pub(crate) const HELD: u8 = 35;
     pub(crate) const PROMISED: u8 = 40;
     pub(crate) const SIGNALLED: u8 = 41;
     pub(crate) const HEEDED: u8 = 42;
@@ -82,6 +90,9 @@ fn put<'a>(w: &mut Writer, record: &'a Record, last: &mut Option<&'a Fault>) {
         Record::Cancelled { visit, rest } => {
             head(w, tag::CANCELLED, *visit);
             w.option(rest.as_ref(), put_work);
+        }
+        Record::Fetching { .. } | Record::Took { .. } | Record::Around { .. } | Record::Held { .. } => {
+            around(w, record);
         }
         Record::Iterated { visit } => head(w, tag::ITERATED, *visit),
         Record::Passed { visit, task } => {
@@ -137,9 +148,15 @@ fn whole(w: &mut Writer, record: &Record) {
             w.optional_time(*deadline);
             w.byte(u8::from(*failed));
         }
-        Record::Taken { input } => {
-            w.byte(tag::TAKEN);
+        Record::Taken { input, deadline } => {
+            w.byte(if deadline.is_some() { tag::TAKEN_UNTIL } else { tag::TAKEN });
             w.value(input);
+            deadline.iter().for_each(|deadline| w.time(*deadline));
+        }
+        Record::Asked { visit } => head(w, tag::ASKED, *visit),
+        Record::Fetched(resource) => {
+            w.byte(tag::FETCHED);
+            put_resource(w, resource);
         }
         Record::Signalled(event) => {
             w.byte(tag::SIGNALLED);
@@ -215,6 +232,48 @@ fn task(w: &mut Writer, record: &Record) {
     }
 }
 
+/// Records of what comes before and after a task's body.
+fn around(w: &mut Writer, record: &Record) {
+    match record {
+        Record::Fetching { task, parent, raw } => {
+            head(w, tag::FETCHING, task.0);
+            w.number((*parent).into());
+            w.optional_value(raw.as_ref());
+        }
+        Record::Took { visit, input, deadline } => {
+            head(w, tag::TOOK, *visit);
+            w.optional_value(input.as_ref());
+            w.optional_time(*deadline);
+        }
+        Record::Around { visit, turn } => {
+            head(w, tag::AROUND, *visit);
+            w.number((*turn).into());
+        }
+        Record::Held { visit, raw, output, export, next } => {
+            head(w, tag::HELD, *visit);
+            w.optional_value(raw.as_ref());
+            put_output(w, output, export.as_ref());
+            put_next(w, *next);
+        }
+        _ => {}
+    }
+}
+
+pub(crate) fn put_next(w: &mut Writer, next: Next) {
+    match next {
+        Next::Exit => w.byte(0),
+        Next::End => w.byte(1),
+        Next::Leave => w.byte(2),
+        Next::Task(task) => head(w, 3, task.0),
+    }
+}
+
+pub(crate) fn put_resource(w: &mut Writer, resource: &Resource) {
+    w.byte(u8::from(resource.kind == ResourceKind::Schema));
+    w.text(&resource.uri);
+    w.text(&resource.text);
+}
+
 fn head(w: &mut Writer, tag: u8, visit: u32) {
     w.byte(tag);
     w.number(visit.into());
@@ -230,6 +289,7 @@ fn put_output(w: &mut Writer, output: &Output, export: Option<&Export>) {
         Output::Input => (0, None),
         Output::Flow => (1, None),
         Output::Inline(value) => (2, Some(value)),
+        Output::Held => (3, None),
     };
     let (context, inline): (u8, Option<&Value>) = match export {
         None => (0, None),
@@ -252,6 +312,7 @@ pub(crate) fn put_begin(w: &mut Writer, begin: &Begin) {
         Begin::For(_) => 7,
         Begin::Fork => 8,
         Begin::Try(_) => 9,
+        Begin::Extended(_) => 10,
     };
     w.byte(kind);
     match begin {
@@ -259,6 +320,7 @@ pub(crate) fn put_begin(w: &mut Writer, begin: &Begin) {
         Begin::Local(raw) => w.optional_value(raw.as_ref()),
         Begin::For(items) => w.value(items),
         Begin::Try(limit) => w.optional_time(*limit),
+        Begin::Extended(extensions) => put_list(w, extensions, |w, number| w.number((*number).into())),
         _ => {}
     }
 }
@@ -341,7 +403,12 @@ pub(crate) fn put_birth(w: &mut Writer, birth: &Birth) {
     w.raw(&birth.digest);
     w.time(birth.created);
     w.value(&birth.input);
-    w.option(birth.cause.as_ref(), |w, cause| {
+    // The second bit: a path follows. Births of the first release have none.
+    w.byte(u8::from(birth.cause.is_some()) | if birth.path.is_empty() { 0 } else { 2 });
+    if !birth.path.is_empty() {
+        put_list(w, &birth.path, |w, name| w.text(name));
+    }
+    if let Some(cause) = &birth.cause {
         w.text(&cause.trigger);
         w.number(cause.generation);
         w.number(cause.attempt.into());
@@ -349,7 +416,7 @@ pub(crate) fn put_birth(w: &mut Writer, birth: &Birth) {
             w.text(text);
         }
         w.byte(u8::from(cause.buffered));
-    });
+    }
     w.option(birth.parent.as_ref(), |w, parent| {
         w.raw(&parent.execution.0);
         w.number(parent.visit.into());

@@ -28,13 +28,14 @@ impl Machine<'_> {
     pub(crate) fn finish(&mut self) {
         let flow = self.x.flow.clone();
         let scope = Scope::of_workflow(self.program, self.x, Place::WorkflowOutput);
-        let output =
-            match transformed(&self.program.output, &flow, &scope).and_then(|value| self.weigh(value)) {
-                Ok(value) if self.x.input.as_ref().is_some_and(|input| same(input, &value)) => Output::Input,
-                Ok(value) if same(&value, &flow) => Output::Flow,
-                Ok(value) => Output::Inline(value),
-                Err(fault) => return self.end_faulted(fault),
-            };
+        let output = match transformed(self.program, &self.program.output, &flow, &scope)
+            .and_then(|value| self.weigh(value))
+        {
+            Ok(value) if self.x.input.as_ref().is_some_and(|input| same(input, &value)) => Output::Input,
+            Ok(value) if same(&value, &flow) => Output::Flow,
+            Ok(value) => Output::Inline(value),
+            Err(fault) => return self.end_faulted(fault),
+        };
         self.emit(Record::Completed { output });
         self.ended();
     }
@@ -54,12 +55,18 @@ impl Machine<'_> {
     /// Cancels everything open within a visit, innermost first. Gives what was left to do in the visit itself.
     pub(crate) fn interrupt(&mut self, visit: Visit) -> Option<Work> {
         let rest = self.forget(visit);
+        if visit == ROOT && self.x.own_request().is_some() {
+            self.revoke(Effect::Abort { visit: ROOT });
+        }
         for inner in self.x.within(visit).into_iter().rev() {
             let Some(frame) = self.x.open_frame(inner) else {
                 continue;
             };
             if let Some(effect) = self.stop(frame) {
                 self.revoke(effect);
+            }
+            if matches!(self.x.frame(inner).map(|frame| &frame.state), Some(State::Fetch(_))) {
+                self.emit(Record::Took { visit: inner, input: None, deadline: None });
             }
             let rest = self.forget(inner);
             self.emit(Record::Cancelled { visit: inner, rest });
@@ -70,7 +77,7 @@ impl Machine<'_> {
     /// What cuts off the call or the child that a visit waits for.
     pub(crate) fn stop(&self, frame: &Frame) -> Option<Effect> {
         let effect = match &frame.state {
-            State::Call => Effect::Abort { visit: frame.visit },
+            State::Call | State::Fetch(_) => Effect::Abort { visit: frame.visit },
             State::Child => Effect::CancelChild { child: self.x.child_id(frame.visit, frame.started) },
             _ => return None,
         };

@@ -103,6 +103,8 @@ impl Expander {
         }
         let mut entries = Vec::with_capacity(transition.count as usize);
         for record in decode(&transition.body)? {
+            let whole = x.link.0.clone();
+            let program = whole.as_deref().unwrap_or(program);
             known(program, &record)?;
             if let Record::Chosen { visit, version } = record {
                 self.chosen.insert(visit, version);
@@ -188,7 +190,24 @@ impl Page<'_> {
 /// Folds a record and puts its entries.
 fn expand(mut page: Page<'_>, x: &mut Execution, record: &Record) {
     let program = page.program;
+    if record.entries() == 0 {
+        return apply(program, x, record, page.time);
+    }
     match record {
+        Record::Fetching { task, .. } => {
+            let visit = x.upcoming(*task);
+            apply(program, x, record, page.time);
+            let Some(frame) = x.frame(visit) else { return };
+            page.put("task.created", Some(page.of(frame)));
+        }
+        Record::Took { visit, .. } => {
+            apply(program, x, record, page.time);
+            let Some(frame) = x.frame(*visit) else { return };
+            let child = child(program, x, frame.task, *visit, frame.started);
+            let started = page.put("task.started", Some(page.of(frame)));
+            started.input = Some(frame.input.clone());
+            started.child = child;
+        }
         Record::Entered { .. } | Record::Revived { .. } => {
             let visit = x.next_visit;
             apply(program, x, record, page.time);
@@ -211,12 +230,9 @@ fn expand(mut page: Page<'_>, x: &mut Execution, record: &Record) {
         }
         Record::Ended { visit, output, .. } => {
             let ended = x.frame(*visit).map(|frame| {
-                let value = match output {
-                    Output::Input => &frame.input,
-                    Output::Flow => &frame.flow,
-                    Output::Inline(value) => value,
-                };
-                (page.of(frame), value.clone())
+                let inline = if let Output::Inline(value) = output { Some(value) } else { None };
+                let value = inline.or_else(|| frame.output(output));
+                (page.of(frame), value.cloned().unwrap_or_default())
             });
             apply(program, x, record, page.time);
             let Some((task, value)) = ended else { return };

@@ -10,8 +10,8 @@ use tidemill_dsl::ids::{ExecutionId, Time, Visit};
 use tidemill_dsl::program::{Kind, Program, TaskId};
 use tidemill_dsl::value::{Map, Value};
 
-pub(crate) use crate::frame::{Attempts, Closed, Frame, Phase, ROOT, Slot, State, Timers};
-use crate::history::{Kept, Work};
+pub(crate) use crate::frame::{Attempts, Closed, Frame, Held, Phase, ROOT, Slot, State, Timers, numbered};
+use crate::history::{Kept, Resource, Work};
 use crate::limits::MAX_HISTORY;
 use crate::record::{Birth, Ended, Status};
 
@@ -49,6 +49,24 @@ pub struct Execution {
     pub(crate) signals: Vec<Arc<Event>>,
     /// Source and id of every signal that arrived.
     pub(crate) signalled: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// What was fetched, in order.
+    pub(crate) fetched: Vec<Resource>,
+    /// The number of the request by which the workflow itself fetches a schema.
+    pub(crate) asks: Option<u32>,
+    /// How many such requests there were.
+    pub(crate) requests: u32,
+    /// The program with what was fetched.
+    pub(crate) link: Link,
+}
+
+/// A program with what an execution has fetched; follows from `fetched`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Link(pub Option<Arc<Program>>);
+
+impl PartialEq for Link {
+    fn eq(&self, _other: &Link) -> bool {
+        true
+    }
 }
 
 /// An outside call that is open.
@@ -58,8 +76,8 @@ pub struct OpenCall {
     pub visit: Visit,
     /// Its attempt, from 1.
     pub attempt: u32,
-    /// Its task.
-    pub task: TaskId,
+    /// Its task; none: the workflow fetches a schema of its input or output.
+    pub task: Option<TaskId>,
 }
 
 /// What an execution waits for (promise 7).
@@ -123,9 +141,23 @@ impl Execution {
             queue: Vec::new(),
             kept: Vec::new(),
             heard: BTreeSet::new(),
+            fetched: Vec::new(),
+            asks: None,
+            requests: 0,
+            link: Link::default(),
             signals: Vec::new(),
             signalled: BTreeSet::new(),
         }
+    }
+
+    /// What the limit `history` counts: public entries, or visits where a fetched function has none.
+    pub(crate) fn length(&self) -> u64 {
+        self.sequence.max(2 * u64::from(self.next_visit))
+    }
+
+    /// The number of the next visit, if it is of this task.
+    pub(crate) fn upcoming(&self, task: TaskId) -> Visit {
+        numbered(self.next_visit, task)
     }
 
     /// The facts of birth.
@@ -149,10 +181,15 @@ impl Execution {
     /// Whether everything open is a wait or a listen.
     fn waits(&self) -> bool {
         let mut some = false;
+        if self.asks.is_some() {
+            return false;
+        }
         for frame in self.open() {
             match &frame.state {
                 State::Wait(_) | State::Listen => some = true,
-                State::Call | State::Callback | State::Child | State::Ready => return false,
+                State::Call | State::Callback | State::Child | State::Ready | State::Fetch(_) => {
+                    return false;
+                }
                 State::Try(attempts) if matches!(attempts.phase, Phase::Delay(_)) => return false,
                 _ => {}
             }
@@ -197,9 +234,18 @@ impl Execution {
 
     /// The outside calls whose outcome is wanted, in order of visit.
     pub fn open_calls(&self) -> impl Iterator<Item = OpenCall> {
-        self.open()
-            .filter(|frame| matches!(frame.state, State::Call) && !self.keeps_answer(frame.visit))
-            .map(|frame| OpenCall { visit: frame.visit, attempt: frame.attempt, task: frame.task })
+        let of_frame = |frame: &Frame| {
+            let attempt = call_number(frame)?;
+            let wanted = !self.keeps_answer(frame.visit);
+            wanted.then_some(OpenCall { visit: frame.visit, attempt, task: Some(frame.task) })
+        };
+        let own = self.own_request().map(|attempt| OpenCall { visit: ROOT, attempt, task: None });
+        own.into_iter().chain(self.open().filter_map(of_frame))
+    }
+
+    /// The number of the request by which the workflow itself fetches a schema, while its answer is wanted.
+    pub(crate) fn own_request(&self) -> Option<u32> {
+        self.asks.filter(|_| self.ended.is_none() && !self.keeps_answer(ROOT)).map(request_number)
     }
 
     /// About how many bytes it takes in memory. Walks its values: for budgets of eviction, not for every decision.
@@ -219,36 +265,64 @@ impl Execution {
 
     /// What it waits for, in order of visit. Empty when it is pending, ended, or about to go on.
     pub fn waiting_for(&self, program: &Program) -> Vec<WaitingFor> {
-        self.open()
-            .filter(|frame| !self.keeps_answer(frame.visit))
-            .filter_map(|frame| {
-                let task = program.task(frame.task);
-                let what = match (&frame.state, &task.kind) {
-                    (State::Call, _) => Awaited::Call,
-                    (State::Callback, _) => Awaited::Callback,
-                    (State::Wait(until), _) => Awaited::Timer(*until),
-                    (State::Listen, Kind::Listen(listen)) => {
-                        Awaited::Event(listen.filter.event_type().map(Arc::from))
-                    }
-                    (State::Child, _) => Awaited::Child(self.child_id(frame.visit, frame.started)),
-                    (State::Try(Attempts { phase: Phase::Delay(until), .. }), _) => Awaited::Retry(*until),
-                    _ => return None,
-                };
-                let attempt = match &frame.state {
-                    State::Try(attempts) => attempts.number,
-                    _ => frame.attempt,
-                };
-                Some(WaitingFor {
-                    name: task.name.clone(),
-                    reference: task.reference.clone(),
-                    visit: frame.visit,
-                    attempt,
-                    since: frame.started,
-                    deadline: frame.deadline,
-                    callee: None,
-                    what,
-                })
+        let program = self.link.0.as_deref().unwrap_or(program);
+        let own = self.own_request().map(|number| WaitingFor {
+            name: self.birth.workflow.clone(),
+            reference: "".into(),
+            visit: ROOT,
+            attempt: number,
+            since: self.started.unwrap_or(self.time),
+            deadline: None,
+            callee: None,
+            what: Awaited::Call,
+        });
+        let of_tasks = self.open().filter(|frame| !self.keeps_answer(frame.visit)).filter_map(|frame| {
+            let task = program.task(frame.task);
+            let what = match (&frame.state, &task.kind) {
+                (State::Call | State::Fetch(_), _) => Awaited::Call,
+                (State::Callback, _) => Awaited::Callback,
+                (State::Wait(until), _) => Awaited::Timer(*until),
+                (State::Listen, Kind::Listen(listen)) => {
+                    Awaited::Event(listen.filter.event_type().map(Arc::from))
+                }
+                (State::Child, _) => Awaited::Child(self.child_id(frame.visit, frame.started)),
+                (State::Try(Attempts { phase: Phase::Delay(until), .. }), _) => Awaited::Retry(*until),
+                _ => return None,
+            };
+            let attempt = match &frame.state {
+                State::Try(attempts) => attempts.number,
+                _ => frame.attempt,
+            };
+            let shown = program.task(self.public(frame.visit).map_or(frame.task, |frame| frame.task));
+            Some(WaitingFor {
+                name: shown.name.clone(),
+                reference: shown.reference.clone(),
+                visit: frame.visit,
+                attempt,
+                since: frame.started,
+                deadline: frame.deadline,
+                callee: None,
+                what,
             })
-            .collect()
+        });
+        own.into_iter().chain(of_tasks).collect()
     }
+}
+
+/// The number of the call that an open visit waits for: its attempt, or that of a request for a resource, which is
+/// beyond every attempt.
+pub(crate) fn call_number(frame: &Frame) -> Option<u32> {
+    match frame.state {
+        State::Call => Some(frame.attempt),
+        #[cfg(feature = "bug-one-number")]
+        State::Fetch(_) => Some(frame.attempt),
+        #[cfg(not(feature = "bug-one-number"))]
+        State::Fetch(number) => Some(request_number(number)),
+        _ => None,
+    }
+}
+
+/// The number of a visit's request for a resource, from 1.
+pub(crate) fn request_number(number: u32) -> u32 {
+    (1 << 24) + number
 }

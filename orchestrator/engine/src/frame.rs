@@ -2,14 +2,27 @@
 
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{Time, Visit};
-use tidemill_dsl::program::TaskId;
+use tidemill_dsl::program::{Next, TaskId};
 use tidemill_dsl::value::Value;
 
-use crate::history::Work;
+use crate::history::{Output, Work};
 use crate::record::Due;
 
 /// The visit number of the workflow itself.
 pub(crate) const ROOT: Visit = 0;
+
+/// Set in the number of a visit within a fetched function, whose visits are no part of the public history.
+const INNER: Visit = 1 << 31;
+
+/// Whether a visit is within a fetched function.
+pub(crate) fn is_inner(visit: Visit) -> bool {
+    visit & INNER != 0
+}
+
+/// The number that the visit counted as `count` has for this task.
+pub(crate) fn numbered(count: Visit, task: TaskId) -> Visit {
+    if task.is_linked() { count | INNER } else { count }
+}
 
 /// One visit of a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +48,8 @@ pub(crate) struct Frame {
     pub closed: Option<Closed>,
     /// What was left to do in its list when it was closed.
     pub rest: Option<Work>,
+    /// The extensions that apply to it.
+    pub extensions: Vec<u32>,
     pub state: State,
 }
 
@@ -65,6 +80,22 @@ pub(crate) enum State {
     },
     Fork(Vec<Slot>),
     Try(Attempts),
+    /// Fetches what it needs: the number of the request.
+    Fetch(u32),
+    /// The `before` lists run: how many extensions have had their turn.
+    Before(u32),
+    /// The `after` lists run.
+    After(Box<Held>),
+}
+
+/// What an extended task has given, while its `after` lists run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Held {
+    /// How many extensions have had their turn.
+    pub turn: u32,
+    pub raw: Value,
+    pub output: Value,
+    pub next: Next,
 }
 
 /// What has become of a branch.
@@ -111,10 +142,21 @@ impl Timers {
 }
 
 impl Frame {
+    /// An output that stands in the frame.
+    pub(crate) fn output(&self, output: &Output) -> Option<&Value> {
+        match (output, &self.state) {
+            (Output::Input, _) => Some(&self.input),
+            (Output::Flow, _) => Some(&self.flow),
+            (Output::Held, State::After(held)) => Some(&held.output),
+            _ => None,
+        }
+    }
+
     pub(crate) fn size(&self) -> usize {
         let state = match &self.state {
             State::For { items, .. } => items.size(),
             State::Local(context) => context.size(),
+            State::After(held) => held.raw.size() + held.output.size(),
             State::Fork(slots) => slots
                 .iter()
                 .map(|slot| {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tidemill_dsl::event::Event;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{Time, Visit};
-use tidemill_dsl::program::TaskId;
+use tidemill_dsl::program::{Next, ResourceKind, TaskId};
 use tidemill_dsl::value::Value;
 
+use crate::frame::is_inner;
 use crate::record::{Birth, Ended, TimerKind};
 
 /// A fact about an execution.
@@ -28,10 +29,57 @@ pub enum Record {
         /// Whether the input could not be taken: a fault follows.
         failed: bool,
     },
-    /// The workflow's input was transformed anew by a retry.
+    /// The workflow's input was taken after its start: by a retry, or once its schemas were fetched.
     Taken {
         /// The transformed input.
         input: Value,
+        /// The workflow's deadline, if it begins now.
+        deadline: Option<Time>,
+    },
+    /// `task.created` of the next visit, which fetches what its task needs from elsewhere.
+    Fetching {
+        /// The task.
+        task: TaskId,
+        /// The visit it runs in; 0: the workflow.
+        parent: Visit,
+        /// Its raw input if it is not the data that flows in the parent.
+        raw: Option<Value>,
+    },
+    /// One more resource is asked for.
+    Asked {
+        /// The visit that needs it; 0: the workflow.
+        visit: Visit,
+    },
+    /// A resource was fetched, and is kept for the whole execution.
+    Fetched(Resource),
+    /// `task.started` of a visit that has fetched what it needs.
+    Took {
+        /// The visit.
+        visit: Visit,
+        /// Its transformed input; none: the raw one.
+        input: Option<Value>,
+        /// Its deadline.
+        deadline: Option<Time>,
+    },
+    /// The next list of an extension begins around an open task.
+    Around {
+        /// The visit of the extended task.
+        visit: Visit,
+        /// How many of its extensions have had their turn, this one included.
+        turn: u32,
+    },
+    /// An extended task has done its work; its `after` lists follow.
+    Held {
+        /// The visit.
+        visit: Visit,
+        /// Its raw output; none: the transformed one.
+        raw: Option<Value>,
+        /// Its transformed output.
+        output: Output,
+        /// The new context.
+        export: Option<Export>,
+        /// Where the flow goes after it.
+        next: Next,
     },
     /// `task.created` and `task.started` of the next visit.
     Entered {
@@ -243,8 +291,21 @@ pub enum Output {
     Input,
     /// The data that flows in the visit: the last output within it.
     Flow,
+    /// What was held while the `after` lists ran.
+    Held,
     /// This.
     Inline(Value),
+}
+
+/// A resource as it was fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// What it is read as.
+    pub kind: ResourceKind,
+    /// Where it was fetched from.
+    pub uri: Arc<str>,
+    /// Its text.
+    pub text: Arc<str>,
 }
 
 /// A new context.
@@ -279,6 +340,8 @@ pub enum Begin {
     Fork,
     /// Its first attempt, which has this deadline.
     Try(Option<Time>),
+    /// The `before` lists of these extensions.
+    Extended(Vec<u32>),
 }
 
 /// Something left to do when a decision yields.
@@ -326,10 +389,28 @@ impl Record {
     /// How many public history entries it stands for.
     pub fn entries(&self) -> u64 {
         match self {
+            // What a fetched function does is no part of the public history.
+            Record::Entered { task, .. } | Record::Step { task, .. } | Record::Fetching { task, .. }
+                if task.is_linked() =>
+            {
+                0
+            }
+            Record::Revived { visit, .. }
+            | Record::Took { visit, .. }
+            | Record::Ended { visit, .. }
+            | Record::Faulted { visit, .. }
+            | Record::Cancelled { visit, .. }
+            | Record::Retried { visit, .. }
+                if is_inner(*visit) =>
+            {
+                0
+            }
             Record::Entered { .. } | Record::Revived { .. } => 2,
             Record::Step { .. } => 3,
             Record::Suspended { waiting, .. } | Record::Resumed { waiting, .. } => waiting.len() as u64 + 1,
             Record::Started { .. }
+            | Record::Fetching { .. }
+            | Record::Took { .. }
             | Record::Ended { .. }
             | Record::Faulted { .. }
             | Record::Cancelled { .. }

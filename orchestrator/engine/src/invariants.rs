@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_dsl::ids::{ExecutionId, Time, Visit};
-use tidemill_dsl::program::Program;
+use tidemill_dsl::program::{Program, TaskId};
 
 use crate::decode::decode;
 use crate::entry::{Entry, Expander};
 use crate::execution::{Execution, ROOT};
+use crate::frame::{is_inner, numbered};
 use crate::history::Record;
 use crate::record::{Due, DueChange, SubscriptionChange, Transition};
 use crate::transition::fold;
@@ -66,17 +67,29 @@ fn numbers(history: &[Transition]) -> Result<(), String> {
 /// Every visit begins once, in a visit that is open, and ends once, after all within it.
 fn visits(execution: &Execution, history: &[Transition]) -> Result<(), String> {
     let mut open: BTreeMap<Visit, Visit> = BTreeMap::new();
-    let mut next = 1;
+    let mut count = 1;
     for record in history.iter().flat_map(|transition| decode(&transition.body).unwrap_or_default()) {
         match record {
-            Record::Entered { parent, .. } | Record::Revived { parent, .. } | Record::Step { parent, .. } => {
+            Record::Entered { parent, .. }
+            | Record::Fetching { parent, .. }
+            | Record::Revived { parent, .. }
+            | Record::Step { parent, .. } => {
+                let next = match &record {
+                    Record::Revived { visit, .. } if is_inner(*visit) => {
+                        numbered(count, TaskId::linked(0, 0))
+                    }
+                    Record::Entered { task, .. }
+                    | Record::Fetching { task, .. }
+                    | Record::Step { task, .. } => numbered(count, *task),
+                    _ => count,
+                };
                 if parent != ROOT && !open.contains_key(&parent) {
                     return Err(format!("visit {next} begins within {parent}, which is not open"));
                 }
                 if !matches!(record, Record::Step { .. }) {
                     open.insert(next, parent);
                 }
-                next += 1;
+                count += 1;
             }
             Record::Ended { visit, .. } | Record::Faulted { visit, .. } | Record::Cancelled { visit, .. } => {
                 if open.remove(&visit).is_none() {
@@ -161,7 +174,7 @@ impl Ledger {
                 Effect::Abort { visit } => self.calls.iter().any(|(call, _)| call == visit),
                 Effect::StartChild { child, .. } => self.children.insert(*child),
                 Effect::CancelChild { child } => self.children.contains(child),
-                Effect::Emit(_) | Effect::Ended(_) => true,
+                Effect::Emit(_) | Effect::Ended(_) | Effect::LimitMet(_) => true,
             };
             if !fits {
                 return Err(format!("{effect:?} does not fit"));

@@ -36,6 +36,7 @@ mod encode;
 mod ending;
 pub mod entry;
 mod execution;
+mod fetch;
 mod frame;
 pub mod history;
 pub mod invariants;
@@ -48,6 +49,7 @@ mod redrive;
 mod resume;
 mod retry;
 mod scope;
+mod secrets;
 mod signal;
 mod snapshot;
 mod step;
@@ -58,7 +60,7 @@ mod tree;
 pub use codec::DecodeError;
 pub use decode::{birth_of, decode};
 pub use execution::{Awaited, Execution, OpenCall, WaitingFor};
-pub use limits::{MAX_BYTES, MAX_VISITS};
+pub use limits::{MAX_BYTES, MAX_HOPS, MAX_VISITS};
 pub use prepare::{callee, prepare};
 pub use record::{Birth, Due, DueChange, Ended, Status, SubscriptionChange, Summary, Transition};
 pub use resume::{Resumption, resume};
@@ -187,6 +189,8 @@ pub enum Effect {
     Emit(Event),
     /// The run has ended: tell the parent and the trigger.
     Ended(Ended),
+    /// A limit was met: to be counted under its name.
+    LimitMet(&'static str),
 }
 
 /// Whether an input was used.
@@ -234,7 +238,10 @@ pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: T
     let now = now.max(execution.time);
     let first = execution.sequence;
     let before = (execution.status(), execution.started, execution.ended);
-    let mut machine = Machine::new(program, execution, now);
+    let (fetched, input) = fetch::absorb(program, execution, input, now);
+    let whole = execution.link.0.clone();
+    let mut machine = Machine::new(whole.as_deref().unwrap_or(program), execution, now);
+    machine.records.extend(fetched);
     let verdict = take(&mut machine, input);
     let Machine { mut records, effects, due, subscriptions, .. } = machine;
     if !records.is_empty() {

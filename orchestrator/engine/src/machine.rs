@@ -79,7 +79,7 @@ impl<'a> Machine<'a> {
     /// Walks until nothing is left to do or a limit says to yield.
     pub(crate) fn walk(&mut self) {
         while self.x.ended.is_none() && !self.queue.is_empty() {
-            if self.x.sequence > self.x.history_limit {
+            if self.x.length() > self.x.history_limit {
                 let limit = self.x.history_limit;
                 self.leave();
                 self.suspend(Some(format!("the history has {limit} entries (limit history)").into()));
@@ -139,7 +139,9 @@ impl<'a> Machine<'a> {
             Err(fault) => return self.refuse(site, fault),
         }
         let mut site = site;
-        if let Err(fault) = self.intake(&mut site) {
+        if self.program.missing(&task.needs).is_some() {
+            self.fetch(site);
+        } else if let Err(fault) = self.intake(&mut site) {
             self.refuse(site, fault);
         } else if self.is_fork(parent) {
             let visit = self.open(site, Begin::Ready);
@@ -171,10 +173,10 @@ impl<'a> Machine<'a> {
     }
 
     /// Input schema, `input.from`, timeout.
-    fn intake(&mut self, site: &mut Site) -> Result<(), Fault> {
+    pub(crate) fn intake(&mut self, site: &mut Site) -> Result<(), Fault> {
         let task = self.program.task(site.task);
         if let Some(schema) = &task.input.schema {
-            schema.validate(&site.raw)?;
+            self.program.validate(schema, &site.raw)?;
         }
         if let Some(from) = &task.input.from {
             let scope = Scope::of_task(self.program, self.x, Place::Intake, site);
@@ -190,8 +192,20 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Begins a task's body.
+    /// Begins a task: the extensions that apply to it, then its body.
     pub(crate) fn run(&mut self, site: Site) {
+        match step::extension::applying(self, &site) {
+            Ok(extensions) if extensions.is_empty() => self.run_body(site),
+            Ok(extensions) => {
+                let visit = self.open(site, Begin::Extended(extensions));
+                step::extension::before(self, visit);
+            }
+            Err(fault) => self.refuse(site, fault),
+        }
+    }
+
+    /// Begins a task's body.
+    pub(crate) fn run_body(&mut self, site: Site) {
         match step::begin(self, &site) {
             Ok(Begun::Done(raw, next)) => self.complete(site, &raw, next),
             Ok(Begun::Open(begin)) => {
@@ -205,12 +219,13 @@ impl<'a> Machine<'a> {
     /// Opens a site's visit if it is not open yet.
     fn open(&mut self, site: Site, begin: Begin) -> Visit {
         if let Some(visit) = site.visit {
-            if begin != Begin::Plain || self.x.frame(visit).is_some_and(|frame| frame.state == State::Ready) {
+            let state = self.x.frame(visit).map(|frame| &frame.state);
+            if begin != Begin::Plain || matches!(state, Some(State::Ready | State::Before(_))) {
                 self.emit(Record::Began { visit, begin });
             }
             return visit;
         }
-        let visit = self.x.next_visit;
+        let visit = self.x.upcoming(site.task);
         self.emit(Record::Entered {
             task: site.task,
             parent: site.parent,
@@ -223,7 +238,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A fault of the task itself, open or not.
-    fn refuse(&mut self, site: Site, fault: Fault) {
+    pub(crate) fn refuse(&mut self, site: Site, fault: Fault) {
         let visit = match site.visit {
             Some(visit) => visit,
             None => self.open(site, Begin::Plain),
@@ -238,7 +253,11 @@ impl<'a> Machine<'a> {
             Err(fault) => return self.refuse(site, fault),
         };
         let parent = site.parent;
-        let branch = self.is_fork(parent);
+        if let Some(visit) = site.visit
+            && step::extension::follows(self, visit)
+        {
+            return step::extension::hold(self, visit, (raw, output, export), next);
+        }
         match site.visit {
             Some(visit) => self.emit(Record::Ended { visit, output, export }),
             None => self.emit(Record::Step {
@@ -250,10 +269,15 @@ impl<'a> Machine<'a> {
                 export,
             }),
         }
-        if branch && next != Next::End {
+        self.proceed(parent, next, &value);
+    }
+
+    /// Goes on after a task that ran in `parent`, a branch of it perhaps, and gave `value`.
+    pub(crate) fn proceed(&mut self, parent: Visit, next: Next, value: &Value) {
+        if self.is_fork(parent) && next != Next::End {
             step::fork::settled(self, parent);
         } else {
-            self.advance(parent, next, &value);
+            self.advance(parent, next, value);
         }
     }
 
@@ -262,6 +286,7 @@ impl<'a> Machine<'a> {
         match next {
             Next::Task(task) => self.queue.push_back(Work::Enter { task, parent, raw: None }),
             Next::Exit => step::list_done(self, parent),
+            Next::Leave => step::extension::left(self, parent),
             Next::End => self.end(value),
         }
     }

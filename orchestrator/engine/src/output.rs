@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemill_dsl::expr::Arguments;
 use tidemill_dsl::fault::Fault;
-use tidemill_dsl::program::Shape;
+use tidemill_dsl::program::{Program, Shape};
 use tidemill_dsl::value::Value;
 
 use crate::history::{Export, Output};
@@ -29,7 +29,7 @@ impl Machine<'_> {
         };
         let scope =
             Scope { raw_output: Some(&plain), ..Scope::of_task(self.program, self.x, Place::Output, site) };
-        let value = transformed(&task.output, &plain, &scope)?;
+        let value = transformed(self.program, &task.output, &plain, &scope)?;
         let output = if same(&value, &site.input) {
             Output::Input
         } else if matches!(raw, Raw::Flow) && same(&value, &plain) {
@@ -54,7 +54,7 @@ impl Machine<'_> {
             output: Some(value),
             ..Scope::of_task(self.program, self.x, Place::Export, site)
         };
-        let context = transformed(shape, value, &scope)?;
+        let context = transformed(self.program, shape, value, &scope)?;
         if shape.transform.is_none() {
             return Ok(None);
         }
@@ -63,13 +63,18 @@ impl Machine<'_> {
 }
 
 /// `as`, then the schema.
-pub(crate) fn transformed(shape: &Shape, raw: &Value, scope: &dyn Arguments) -> Result<Value, Fault> {
+pub(crate) fn transformed(
+    program: &Program,
+    shape: &Shape,
+    raw: &Value,
+    scope: &dyn Arguments,
+) -> Result<Value, Fault> {
     let value = match &shape.transform {
         Some(transform) => transform.eval(raw, scope)?,
         None => raw.clone(),
     };
     if let Some(schema) = &shape.schema {
-        schema.validate(&value)?;
+        program.validate(schema, &value)?;
     }
     Ok(value)
 }

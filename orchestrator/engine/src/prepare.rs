@@ -1,57 +1,130 @@
 //! What a call sends: `with` evaluated when the call is handed out (dsl.md section 12, "HTTP and OpenAPI calls").
 //!
-//! The only place where secrets are read. What is made here leaves with the order and never enters the execution.
+//! With `secrets` the only place where secrets are read. What is made here leaves with the order and never enters the execution.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use sha2::Digest as _;
-use tidemill_dsl::expr::{Arguments, Template, expand_uri};
+use tidemill_dsl::expr::{Arguments, NoArguments, Template, expand_uri};
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::Visit;
-use tidemill_dsl::order::{Call, HttpRequest, Order};
-use tidemill_dsl::program::{Auth, FunctionCall, HttpCall, Kind, Program, Task};
+use tidemill_dsl::order::{Call, HttpRequest, Masks, Order};
+use tidemill_dsl::program::{Auth, FunctionCall, HttpCall, HttpOutput, Kind, Need, Program};
 use tidemill_dsl::value::Value;
 
-use crate::execution::{Attempts, Execution, Frame, Phase, State};
+use crate::execution::{Attempts, Execution, Frame, Phase, ROOT, State, call_number};
 use crate::scope::{Place, Scope, Site};
+use crate::secrets::{self, Watched};
 
 /// Evaluates an open call into the order to hand out. An error is the call's outcome: nothing is sent.
 ///
-/// `secrets` gives the value of a secret of the execution's namespace by its name. A secret that is missing or not
+/// `values` gives the value of a secret of the execution's namespace by its name. A secret that is missing or not
 /// declared is an authorization error, 403.
 pub fn prepare(
     program: &Program,
     execution: &Execution,
     visit: Visit,
-    secrets: &dyn Arguments,
+    values: &dyn Arguments,
 ) -> Result<Order, Fault> {
+    let whole = execution.link.0.clone();
+    let program = whole.as_deref().unwrap_or(program);
+    if visit == ROOT {
+        return fetch_for_workflow(program, execution, values);
+    }
     let frame = execution.open_frame(visit).ok_or_else(|| Fault::runtime("the call is no longer open"))?;
     let task = program.task(frame.task);
     let site = Site::of(frame);
-    let scope = Scope { secrets: Some(secrets), ..Scope::of_task(program, execution, Place::Body, &site) };
-    let what = check_secrets(program, task, secrets).and_then(|()| match &task.kind {
-        Kind::Http(call) => http(call, &site, &scope).map(|request| Call::Http(Box::new(request))),
-        Kind::Function(call) => function(call, &site, &scope),
+    // A fetched function declares no secrets: it reads none of the caller's.
+    let read = Watched::new(if frame.task.is_linked() { &NoArguments } else { values });
+    let scope = Scope { secrets: Some(&read), ..Scope::of_task(program, execution, Place::Body, &site) };
+    let what = match (&frame.state, &task.kind) {
+        (State::Fetch(_), _) => resource(program, &task.needs, (&site.raw, &scope)),
+        (_, Kind::Http(call)) => secrets::named_by(task, &scope)
+            .and_then(|()| http(call, &site, &scope))
+            .map(|request| Call::Http(Box::new(request))),
+        (_, Kind::Function(call)) => {
+            secrets::named_by(task, &scope).and_then(|()| function(call, &site, &scope))
+        }
         _ => Err(Fault::runtime("the task is no call")),
-    });
+    };
+    let order = order_of(program, execution, frame, what, &read);
+    order.map_err(|fault| fault.with_instance(&task.reference))
+}
+
+/// The order of an open call, or why it cannot be made; neither shows a secret.
+fn order_of(
+    program: &Program,
+    execution: &Execution,
+    frame: &Frame,
+    what: Result<Call, Fault>,
+    read: &Watched<'_>,
+) -> Result<Order, Fault> {
+    let what = read.hide(what)?;
+    let fetches = matches!(frame.state, State::Fetch(_));
+    let shown = execution.public(frame.visit).map_or(frame.task, |frame| frame.task);
     Ok(Order {
         namespace: execution.birth.namespace.clone(),
         execution: execution.birth.id,
-        visit,
-        attempt: frame.attempt,
-        key: key(program, execution, visit),
-        task: task.reference.clone(),
-        deadline: execution.deadline(visit),
-        what: what.map_err(|fault| fault.with_instance(&task.reference))?,
+        visit: frame.visit,
+        attempt: call_number(frame).unwrap_or(frame.attempt),
+        key: key(program, execution, frame.visit),
+        task: program.task(shown).reference.clone(),
+        deadline: execution.deadline(frame.visit),
+        masks: if fetches { Masks::default() } else { read.masks(&what) },
+        what,
     })
+}
+
+/// The request for a schema of the workflow's input or output.
+fn fetch_for_workflow(program: &Program, x: &Execution, values: &dyn Arguments) -> Result<Order, Fault> {
+    let gone = || Fault::runtime("the call is no longer open");
+    let attempt = x.own_request().ok_or_else(gone)?;
+    let read = Watched::new(values);
+    let scope = Scope { secrets: Some(&read), ..Scope::of_workflow(program, x, Place::WorkflowInput) };
+    let what = resource(program, &program.needs, (&x.birth.input, &scope));
+    Ok(Order {
+        namespace: x.birth.namespace.clone(),
+        execution: x.birth.id,
+        visit: ROOT,
+        attempt,
+        key: u64::from(attempt),
+        task: "".into(),
+        deadline: None,
+        masks: Masks::default(),
+        what: read.hide(what)?,
+    })
+}
+
+/// The request for the first thing that is needed and was not fetched.
+fn resource(program: &Program, needs: &[Need], (input, scope): (&Value, &Scope<'_>)) -> Result<Call, Fault> {
+    let need = program.missing(needs).ok_or_else(|| Fault::runtime("the call is no longer open"))?;
+    secrets::known(&need.written, scope)?;
+    Ok(Call::Http(Box::new(HttpRequest {
+        method: "GET".into(),
+        uri: need.uri.to_string(),
+        headers: vec![(
+            "accept".into(),
+            "application/yaml, application/json, text/*;q=0.9, */*;q=0.5".into(),
+        )],
+        authorization: need.auth.as_ref().map(|auth| authorization(auth, input, scope)).transpose()?,
+        body: None,
+        output: HttpOutput::Raw,
+        redirect: true,
+    })))
 }
 
 /// Whom an open call calls, for people: `charge:2`, or `GET https://example.org/x` without its query. None where that
 /// depends on a secret, or the task is no call.
 pub fn callee(program: &Program, execution: &Execution, visit: Visit) -> Option<String> {
     let frame = execution.open_frame(visit)?;
-    match &program.task(frame.task).kind {
+    let whole = execution.link.0.clone();
+    let program = whole.as_deref().unwrap_or(program);
+    let task = program.task(frame.task);
+    if matches!(frame.state, State::Fetch(_)) {
+        return program.missing(&task.needs).map(|need| format!("GET {}", need.uri));
+    }
+    match &task.kind {
         Kind::Function(call) => Some(format!("{}:{}", call.name, call.version)),
         Kind::Http(call) => {
             let site = Site::of(frame);
@@ -104,53 +177,6 @@ fn retries(program: &Program, frame: &Frame) -> bool {
     body && matches!(&program.task(frame.task).kind, Kind::Try(attempt) if attempt.retry.is_some())
 }
 
-fn absent(name: &str, declared: bool) -> Fault {
-    let why = if declared { "does not exist" } else { "is not declared under `use.secrets`" };
-    Fault::authorization(format!("the secret `{name}` {why}"))
-}
-
-/// Refuses a task that names a secret which is missing or undeclared, before anything is sent.
-fn check_secrets(program: &Program, task: &Task, secrets: &dyn Arguments) -> Result<(), Fault> {
-    let mut read = Vec::new();
-    for key in ["with", "call", "run"] {
-        task.definition.get(key).into_iter().for_each(|part| named(part, &mut read));
-    }
-    let named_auth = task.definition.pointer("/with/endpoint/authentication/use").and_then(Value::as_str);
-    if let Some(name) = named_auth {
-        let shared = program.definition.pointer("/use/authentications").and_then(|all| all.get(name));
-        if let Some(shared) = shared {
-            named(shared, &mut read);
-        }
-    }
-    for name in read {
-        let declared = program.secrets.iter().any(|secret| **secret == *name);
-        if !declared || secrets.get(&name).is_none() {
-            return Err(absent(&name, declared));
-        }
-    }
-    Ok(())
-}
-
-/// The names after `$secrets.` or in `$secrets["..."]`, at every depth.
-fn named(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::String(text) => {
-            for rest in text.split("$secrets").skip(1) {
-                let name = if let Some(rest) = rest.strip_prefix('.') {
-                    let rest = rest.strip_prefix('"').unwrap_or(rest);
-                    rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()
-                } else {
-                    rest.strip_prefix("[\"").and_then(|rest| rest.split('"').next())
-                };
-                found.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| named(item, found)),
-        Value::Object(map) => map.values().for_each(|item| named(item, found)),
-        _ => {}
-    }
-}
-
 fn function(call: &FunctionCall, site: &Site, scope: &Scope<'_>) -> Result<Call, Fault> {
     let input = match &call.with {
         Some(with) => with.eval(&site.input, scope)?,
@@ -170,7 +196,7 @@ fn http(call: &HttpCall, site: &Site, scope: &Scope<'_>) -> Result<HttpRequest, 
             Some(headers) => pairs("headers", &headers)?,
             None => Vec::new(),
         },
-        authorization: call.auth.as_ref().map(|auth| authorization(auth, site, scope)).transpose()?,
+        authorization: call.auth.as_ref().map(|auth| authorization(auth, &site.input, scope)).transpose()?,
         body: call.body.as_ref().map(eval).transpose()?,
         output: call.output,
         redirect: call.redirect,
@@ -257,8 +283,8 @@ fn encode(text: &str, out: &mut String) {
     }
 }
 
-fn authorization(auth: &Auth, site: &Site, scope: &Scope<'_>) -> Result<String, Fault> {
-    let eval = |field: &str, template: &Template| text(field, &template.eval(&site.input, scope)?);
+fn authorization(auth: &Auth, input: &Value, scope: &Scope<'_>) -> Result<String, Fault> {
+    let eval = |field: &str, template: &Template| text(field, &template.eval(input, scope)?);
     match auth {
         Auth::Basic { username, password } => {
             Ok(basic(&eval("username", username)?, &eval("password", password)?))
@@ -272,7 +298,7 @@ fn authorization(auth: &Auth, site: &Site, scope: &Scope<'_>) -> Result<String, 
 fn from_secret(scheme: &str, name: &Arc<str>, scope: &Scope<'_>) -> Result<String, Fault> {
     let declared = scope.program.secrets.contains(name);
     let found = scope.secrets.filter(|_| declared).and_then(|secrets| secrets.get(name));
-    let value = found.ok_or_else(|| absent(name, declared))?;
+    let value = found.ok_or_else(|| secrets::absent(name, declared))?;
     let member = |key: &str| {
         value
             .get(key)
@@ -305,15 +331,5 @@ mod tests {
         check("http://h/p#top", r#"{"a":"ä","n":null}"#, "http://h/p?a=%C3%A4#top");
         check("http://h/p", "{}", "http://h/p");
         assert!(with_query("http://h".into(), Some(&Value::parse(br#"{"a":{}}"#).unwrap())).is_err());
-    }
-
-    #[test]
-    fn secrets_named_in_a_text() {
-        let mut found = Vec::new();
-        named(
-            &Value::text(r#"${ $secrets.one + $secrets["two x"] + $secrets."three" }, $secrets"#),
-            &mut found,
-        );
-        assert_eq!(found, ["one", "two x", "three"]);
     }
 }

@@ -92,6 +92,8 @@ pub struct Birth {
     pub parent: Option<Parent>,
     /// Searchable tags.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// Workflows whose emitted events led here one after another, oldest first: one per hop (limit `hop-count`).
+    pub path: Vec<Arc<str>>,
 }
 
 /// The delivery an execution stems from: one event for one trigger.

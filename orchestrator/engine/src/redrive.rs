@@ -16,7 +16,7 @@ use crate::history::{Record, Work};
 use crate::machine::Machine;
 use crate::record::Status;
 use crate::scope::{Place, Scope, Site};
-use crate::{Verdict, retry, timeout};
+use crate::{Verdict, retry, step, timeout};
 
 /// Where a retry begins.
 enum From {
@@ -49,7 +49,10 @@ impl Machine<'_> {
         let deadline = self.workflow_deadline();
         self.emit(Record::Reopened { deadline, reason });
         if self.x.input.is_none() {
-            self.take_in(input);
+            if let Some(flow) = input {
+                self.emit(Record::Patched { visit: ROOT, flow });
+            }
+            self.prepare_workflow();
         } else if let From::Task(ROOT, task) = from {
             self.queue.clear();
             self.emit(Record::Cleared);
@@ -102,6 +105,9 @@ impl Machine<'_> {
 
     fn current_list(&self, frame: &Frame) -> Option<ListId> {
         match (&self.program.task(frame.task).kind, &frame.state) {
+            (_, State::Before(_) | State::After(_)) => {
+                step::extension::current(self, &frame.extensions, &frame.state)
+            }
             (Kind::Do(list), _) => Some(*list),
             (Kind::For(each), State::For { begun, .. }) if *begun > 0 => Some(each.body),
             (Kind::Fork(fork), State::Fork(_)) => Some(fork.branches),
@@ -134,7 +140,7 @@ impl Machine<'_> {
                 self.queue.push_back(Work::Enter { task: frame.task, parent, raw });
                 continue;
             }
-            let visit = self.x.next_visit;
+            let visit = self.x.upcoming(frame.task);
             self.take_over(frame, parent);
             self.enter_unbegun(frame, visit, (at, &closed));
             match (at, &frame.rest) {
@@ -180,18 +186,6 @@ impl Machine<'_> {
             if matches!(slot, Slot::Open) && !entered && at != Some(*task) {
                 self.queue.push_back(Work::Enter { task: *task, parent: visit, raw: None });
             }
-        }
-    }
-
-    /// The workflow's input could not be taken: it is taken again.
-    fn take_in(&mut self, input: Option<Value>) {
-        let raw = input.unwrap_or_else(|| self.x.birth.input.clone());
-        match self.workflow_input(&raw) {
-            Ok(input) => {
-                self.emit(Record::Taken { input });
-                self.begin_list(self.program.root, ROOT);
-            }
-            Err(fault) => self.end_faulted(fault),
         }
     }
 }

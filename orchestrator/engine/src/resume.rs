@@ -4,7 +4,7 @@ use tidemill_dsl::program::{Kind, Program};
 
 use crate::Effect;
 use crate::account::subscription;
-use crate::execution::{Execution, State};
+use crate::execution::{Execution, ROOT, State, call_number};
 use crate::record::{Due, Subscription};
 use crate::step::run;
 
@@ -27,9 +27,14 @@ pub fn resume(program: &Program, execution: &Execution) -> Resumption {
     if execution.ended.is_some() {
         return Resumption::default();
     }
+    let whole = execution.link.0.clone();
+    let program = whole.as_deref().unwrap_or(program);
+    let own = execution.own_request().map(|attempt| Effect::Call { visit: ROOT, attempt });
     let wanted = execution.open().filter(|frame| !execution.keeps_answer(frame.visit));
     let effects = wanted.filter_map(|frame| match (&frame.state, &program.task(frame.task).kind) {
-        (State::Call, _) => Some(Effect::Call { visit: frame.visit, attempt: frame.attempt }),
+        (State::Call | State::Fetch(_), _) => {
+            call_number(frame).map(|attempt| Effect::Call { visit: frame.visit, attempt })
+        }
         (State::Child, Kind::RunWorkflow(run)) => run::again(program, execution, frame.visit, run),
         _ => None,
     });
@@ -38,7 +43,7 @@ pub fn resume(program: &Program, execution: &Execution) -> Resumption {
     let timers = timers.filter(|due| due.kind != crate::record::TimerKind::Retry);
     let listening = execution.open().filter(|frame| execution.listens(frame.visit));
     Resumption {
-        effects: effects.collect(),
+        effects: own.into_iter().chain(effects).collect(),
         due: timers.collect(),
         subscriptions: listening.filter_map(|frame| subscription(program, execution, frame.visit)).collect(),
         more: execution.more(),

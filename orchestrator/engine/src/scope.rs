@@ -105,7 +105,21 @@ impl<'a> Scope<'a> {
         map.into()
     }
 
-    fn task(&self, site: &Site) -> Value {
+    /// The task that `$task` speaks of: within an extension the extended one.
+    fn subject(&self, site: &Site) -> Value {
+        let mut at = site.parent;
+        while let Some(frame) = self.x.frame(at) {
+            match &frame.state {
+                State::Before(_) => return self.task(&Site::of(frame), None),
+                State::After(held) => return self.task(&Site::of(frame), Some(&held.raw)),
+                State::Local(_) => break,
+                _ => at = frame.parent,
+            }
+        }
+        self.task(site, self.raw_output)
+    }
+
+    fn task(&self, site: &Site, output: Option<&Value>) -> Value {
         let task = self.program.task(site.task);
         let mut map = Map::with_capacity(8);
         if let Value::Object(own) = &task.definition {
@@ -115,7 +129,7 @@ impl<'a> Scope<'a> {
         map.insert("reference".into(), task.reference.clone().into());
         map.insert("definition".into(), task.definition.clone());
         map.insert("input".into(), site.raw.clone());
-        map.insert("output".into(), self.raw_output.cloned().unwrap_or_default());
+        map.insert("output".into(), output.cloned().unwrap_or_default());
         map.insert("startedAt".into(), instant(site.started));
         map.into()
     }
@@ -157,7 +171,7 @@ impl Arguments for Scope<'_> {
                 Some(site) => site.context(self.x).clone(),
                 None => self.x.context.clone(),
             }),
-            "task" => self.site.map(|site| self.task(site)),
+            "task" => self.site.map(|site| self.subject(site)),
             "input" if matches!(place, Body | Output | Export) => self.site.map(|site| site.input.clone()),
             "output" if place == Export => self.output.cloned(),
             "authorization" if matches!(place, Body | Output | Export) => Some(Value::Null),

@@ -38,27 +38,28 @@ impl Machine<'_> {
         self.emit(Record::Signalled(event));
         if self.x.started.is_some() && !self.x.suspended {
             self.take_up();
-            self.offer_signals();
+            // Those before it were offered when they came, and to each listen when it began.
+            self.offer_signals(self.x.signals.len() - 1);
             self.walk();
         }
         Verdict::Applied
     }
 
-    /// Offers what waits to every open listen, in order of visit.
-    pub(crate) fn offer_signals(&mut self) {
-        if self.x.signals.is_empty() {
+    /// Offers the waiting signals from this place on to every open listen, in order of visit.
+    pub(crate) fn offer_signals(&mut self, from: usize) {
+        if self.x.signals.len() <= from {
             return;
         }
         let open: Vec<Visit> = self.x.open().map(|frame| frame.visit).collect();
         for visit in open {
-            self.heed(visit);
+            self.heed(visit, from);
         }
     }
 
-    /// A listen takes the first waiting signal that it accepts.
-    pub(crate) fn heed(&mut self, visit: Visit) {
+    /// A listen takes the first waiting signal from this place on that it accepts.
+    pub(crate) fn heed(&mut self, visit: Visit, from: usize) {
         let taken =
-            self.x.signals.iter().enumerate().find_map(|(at, event)| {
+            self.x.signals.iter().enumerate().skip(from).find_map(|(at, event)| {
                 step::listen::takes(self, visit, event).map(|value| (at as u32, value))
             });
         if let Some((at, value)) = taken {

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tidemill_dsl::program::{Program, TaskId};
 use tidemill_dsl::value::Value;
 
+use crate::apply::link;
 use crate::codec::{DecodeError, Read, Reader, Writer};
-use crate::decode::{get_birth, get_ended, get_event, get_kept, get_work, known};
-use crate::encode::{put_birth, put_ended, put_kept, put_list, put_work};
-use crate::execution::{Attempts, Closed, Execution, Frame, Phase, Slot, State};
+use crate::decode::{get_birth, get_ended, get_event, get_kept, get_next, get_resource, get_work, known};
+use crate::encode::{put_birth, put_ended, put_kept, put_list, put_next, put_resource, put_work};
+use crate::execution::{Attempts, Closed, Execution, Frame, Held, Phase, Slot, State};
 use crate::history::Record;
 use crate::record::Birth;
 
-/// The format of snapshots; those of format 1 hold no signals.
-const FORMAT: u8 = 2;
+/// The format of snapshots; those of format 1 hold no signals, those of 2 neither extensions nor fetched resources.
+const FORMAT: u8 = 3;
 
 impl Execution {
     /// The state as bytes.
@@ -54,6 +55,9 @@ impl Execution {
             out.w.text(source);
             out.w.text(id);
         }
+        put_list(&mut out.w, &self.fetched, put_resource);
+        out.w.number(self.requests.into());
+        out.w.byte(u8::from(self.asks.is_some()));
         out.w.bytes
     }
 
@@ -66,9 +70,14 @@ impl Execution {
 
     /// The state of bytes that [`Execution::snapshot`] gave for an execution of this program.
     pub fn from_snapshot(program: &Program, bytes: &[u8]) -> Result<Execution, DecodeError> {
-        let mut source = In { r: Reader::new(bytes), known: Vec::new() };
-        let x = source.execution()?;
-        let named = |task: TaskId| (task.0 as usize) < program.tasks.len();
+        let mut source = In { r: Reader::new(bytes), known: Vec::new(), format: 0 };
+        let mut x = source.execution()?;
+        for resource in std::mem::take(&mut x.fetched) {
+            link(program, &mut x, &resource);
+        }
+        let whole = x.link.0.clone();
+        let program = whole.as_deref().unwrap_or(program);
+        let named = |task: TaskId| program.has(task);
         let rest = Record::Yielded(x.queue.clone());
         if !source.r.is_empty()
             || !x.frames.iter().all(|frame| named(frame.task))
@@ -137,6 +146,7 @@ impl Out {
         self.w.time(frame.started);
         self.w.optional_time(frame.deadline);
         self.w.option(frame.rest.as_ref(), put_work);
+        put_list(&mut self.w, &frame.extensions, |w, number| w.number((*number).into()));
         self.state(&frame.state);
     }
 
@@ -153,6 +163,9 @@ impl Out {
             State::Fork(_) => 8,
             State::Try(_) => 9,
             State::Callback => 10,
+            State::Fetch(_) => 20,
+            State::Before(_) => 21,
+            State::After(_) => 22,
         };
         self.w.byte(kind);
         match state {
@@ -169,6 +182,13 @@ impl Out {
                 }
             }
             State::Try(attempts) => self.attempts(attempts),
+            State::Fetch(number) | State::Before(number) => self.w.number((*number).into()),
+            State::After(held) => {
+                self.w.number(held.turn.into());
+                self.value(&held.raw);
+                self.value(&held.output);
+                put_next(&mut self.w, held.next);
+            }
             _ => {}
         }
     }
@@ -211,11 +231,12 @@ impl Out {
 struct In<'a> {
     r: Reader<'a>,
     known: Vec<Value>,
+    format: u8,
 }
 
 impl In<'_> {
     fn execution(&mut self) -> Read<Execution> {
-        let format = format(&mut self.r)?;
+        self.format = format(&mut self.r)?;
         let birth = Arc::new(get_birth(&mut self.r)?);
         self.known.push(birth.input.clone());
         let mut x = Execution::unborn(birth);
@@ -240,9 +261,14 @@ impl In<'_> {
         x.queue = self.r.list(get_work)?;
         x.kept = self.r.list(|r| Ok((r.small()?, get_kept(r)?)))?;
         x.heard = self.r.list(Reader::number)?.into_iter().collect();
-        if format > 1 {
+        if self.format > 1 {
             x.signals = self.r.list(|r| Ok(Arc::new(get_event(r)?)))?;
             x.signalled = self.r.list(|r| Ok((r.text()?, r.text()?)))?.into_iter().collect();
+        }
+        if self.format > 2 {
+            x.fetched = self.r.list(get_resource)?;
+            x.requests = self.r.small()?;
+            x.asks = self.r.flag()?.then_some(x.requests);
         }
         Ok(x)
     }
@@ -285,6 +311,7 @@ impl In<'_> {
             started: self.r.time()?,
             deadline: self.r.option(Reader::time)?,
             rest: self.r.option(get_work)?,
+            extensions: if self.format > 2 { self.r.list(Reader::small)? } else { Vec::new() },
             state: self.state()?,
         })
     }
@@ -308,6 +335,14 @@ impl In<'_> {
             }
             9 => State::Try(self.attempts()?),
             10 => State::Callback,
+            20 => State::Fetch(self.r.small()?),
+            21 => State::Before(self.r.small()?),
+            22 => State::After(Box::new(Held {
+                turn: self.r.small()?,
+                raw: self.value()?,
+                output: self.value()?,
+                next: get_next(&mut self.r)?,
+            })),
             _ => return Err(DecodeError("a state is of an unknown kind")),
         })
     }

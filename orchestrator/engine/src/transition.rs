@@ -75,6 +75,8 @@ impl Execution {
             return Err(DecodeError("a transition is missing or stands twice"));
         }
         for record in decode(&transition.body)? {
+            let whole = self.link.0.clone();
+            let program = whole.as_deref().unwrap_or(program);
             known(program, &record)?;
             apply(program, self, &record, transition.time);
         }

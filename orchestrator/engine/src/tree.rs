@@ -4,6 +4,7 @@ use tidemill_dsl::ids::{ExecutionId, Time, Visit};
 use tidemill_dsl::value::Value;
 
 use crate::execution::{Attempts, Execution, Frame, Phase, ROOT, State, Timers};
+use crate::frame::is_inner;
 use crate::history::Kept;
 use crate::record::{Due, TimerKind};
 
@@ -54,6 +55,27 @@ impl Execution {
             }
         }
         found
+    }
+
+    /// The nearest visit around, or this one, that stands in the public history.
+    pub(crate) fn public(&self, visit: Visit) -> Option<&Frame> {
+        let mut frame = self.frame(visit)?;
+        while is_inner(frame.visit) {
+            frame = self.frame(frame.parent)?;
+        }
+        Some(frame)
+    }
+
+    /// Whether a task entered in `parent` belongs to an extension.
+    pub(crate) fn in_extension(&self, parent: Visit) -> bool {
+        let mut at = parent;
+        while let Some(frame) = self.frame(at) {
+            if matches!(frame.state, State::Before(_) | State::After(_)) {
+                return true;
+            }
+            at = frame.parent;
+        }
+        false
     }
 
     /// How many frames are around a task entered in this visit.

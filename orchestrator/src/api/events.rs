@@ -78,6 +78,7 @@ pub async fn post(call: Call) -> Result<Response, Problem> {
         binding: "".into(),
         events,
         checkpoints: Vec::new(),
+        marks: Vec::new(),
         dedupe: true,
         patient: false,
     };
@@ -293,7 +294,7 @@ fn told(
 pub async fn get(call: Call) -> Result<Response, Problem> {
     let found = find(&call).await?;
     let first = found.first().ok_or_else(|| missing(&call))?;
-    Ok(raw(200, event::http::STRUCTURED, first.event.to_json()))
+    Ok(raw(200, event::http::STRUCTURED, first.event.to_value().to_json()))
 }
 
 /// No such event.
@@ -307,12 +308,6 @@ pub(super) async fn find(call: &Call) -> Result<Vec<StoredEvent>, Problem> {
     let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let (own_source, own_id) = (source.clone(), id.clone());
     let mut found = blocking(move || store.event(&namespace, &own_source, &own_id)).await?;
-    for row in &mut found {
-        // How often it was handed on is no part of what is shown.
-        if row.event.extensions.contains_key("tidemillhop") {
-            Arc::make_mut(&mut row.event).extensions.shift_remove("tidemillhop");
-        }
-    }
     if let Some(binding) = call.query.get("binding") {
         found.retain(|row| *row.binding == *binding);
     }

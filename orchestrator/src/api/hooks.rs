@@ -19,11 +19,12 @@ use super::body::{self, json, raw, with};
 use super::call::Call;
 use super::events::accepted;
 use crate::deliveries::blocking;
+use crate::error::Error;
 use crate::ingress::{EventReceipt, Offer};
 use crate::operations;
 use crate::problem::{Mistake, Problem};
 use crate::relations;
-use crate::sources;
+use crate::sources::{self, Closed};
 
 /// Largest body of a notification: 1 MiB, as an event's.
 const NOTIFICATION: usize = 1024 * 1024;
@@ -141,20 +142,44 @@ async fn accept(call: &Call, found: &Found, source: &Source) -> Result<Vec<Event
 }
 
 async fn offer(call: &Call, found: &Found, events: Vec<Event>) -> Result<Vec<EventReceipt>, Problem> {
+    let gauge = call.state.hall.sources.gauge(&call.namespace, &found.name);
+    let permit = match &gauge {
+        Some(gauge) => Some(gauge.gate.all(events.len()).map_err(|closed| held(&found.name, closed))?),
+        None => None,
+    };
     let offer = Offer {
         namespace: call.namespace.clone(),
         binding: found.name.clone(),
         events,
         checkpoints: Vec::new(),
+        marks: Vec::new(),
         dedupe: true,
         patient: false,
     };
-    let receipts = call.rooms().ingress.accept(call.rooms(), offer).await?;
-    if let Some(gauge) = call.state.hall.sources.gauge(&call.namespace, &found.name) {
+    let receipts = match call.rooms().ingress.accept(call.rooms(), offer).await {
+        Ok(receipts) => receipts,
+        Err(error) => {
+            if let Some(permit) = &permit {
+                permit.refund(permit.count);
+            }
+            return Err(error.into());
+        }
+    };
+    if let Some(gauge) = &gauge {
         let duplicates = receipts.iter().filter(|r| r.duplicate).count();
         gauge.counted(&Receipt { accepted: receipts.len() - duplicates, duplicates });
     }
     Ok(receipts)
+}
+
+/// The source's own limits are met: 429.
+fn held(name: &str, closed: Closed) -> Error {
+    metrics::counter!("tidemill_limit_met_total", "limit" => closed.limit).increment(1);
+    Error::Busy {
+        code: "source-limit",
+        detail: format!("accept events: the source `{name}` takes no more now (limit {})", closed.limit),
+        after: closed.after,
+    }
 }
 
 fn refused(problem: &HttpProblem) -> Problem {

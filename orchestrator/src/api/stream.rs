@@ -132,10 +132,10 @@ fn last_event_id(call: &Call) -> Result<Option<u64>, Problem> {
 /// An id older than the retention cannot be gone on from.
 async fn gap(call: &Call, topics: &Topics, last: u64) -> Result<(), Problem> {
     let (log, events) = (topics.executions, topics.events);
-    let store = call.rooms().store.clone();
+    let (store, namespace) = (call.rooms().store.clone(), call.namespace.clone());
     let first = crate::deliveries::blocking(move || {
-        let log = if log { store.first_pos()? } else { 0 };
-        let events = if events { store.first_event()? } else { 0 };
+        let log = if log { store.first_pos(&namespace)? } else { 0 };
+        let events = if events { store.first_event(&namespace)? } else { 0 };
         Ok(log.max(events))
     })
     .await?;

@@ -8,6 +8,9 @@ use axum::response::Response;
 use serde::Serialize;
 use tidemill_dsl::event::{Event, StoredEvent};
 use tidemill_dsl::filter::Clause;
+use tidemill_dsl::ids::ExecutionId;
+use tidemill_dsl::manifest::Overlap;
+use tidemill_engine::record::Status;
 use tidemill_store::{DeadLetter, DeadQuery, DeliveryState, ExecutionRow, StoredDelivery};
 use utoipa::ToSchema;
 
@@ -17,6 +20,7 @@ use super::events;
 use super::executions::{ExecutionEntry, listed};
 use crate::catalog::TriggerEntry;
 use crate::deliveries::{REPLAY, blocking};
+use crate::operations;
 use crate::problem::Problem;
 
 /// Dead letters looked through per trigger.
@@ -56,6 +60,9 @@ pub struct Judged {
     generation: u64,
     matched: bool,
     clauses: Vec<ClauseBody>,
+    /// `skipped` where an execution of the trigger ran already and it says `overlap: skip`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
 }
 
 /// One clause of a rule.
@@ -81,6 +88,9 @@ pub struct Begun {
     /// The batch that replayed the event to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<String>,
+    /// Why it was cancelled, as told then; `overlap: replace` says so here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     execution: ExecutionEntry,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryBody>,
@@ -128,6 +138,7 @@ pub(super) fn judge(trigger: &TriggerEntry, binding: &str, event: &Event) -> Jud
         generation: trigger.generation,
         matched: rule.matches(binding, event),
         clauses: clauses(rule.explain(binding, event)),
+        outcome: None,
     }
 }
 
@@ -148,6 +159,14 @@ pub async fn trace(call: Call) -> Result<Response, Problem> {
     for trigger in space.triggers().filter(|t| triggers.iter().any(|j| j.matched && *j.name == *t.name)) {
         dead_letters.extend(dead(&call, &trigger.name, &event).await?);
     }
+    for judged in triggers.iter_mut().filter(|judged| judged.matched) {
+        let began = executions.iter().any(|e| e.trigger.as_ref() == Some(&judged.name));
+        let died = dead_letters.iter().any(|letter: &Dead| letter.trigger == judged.name);
+        let skips = space
+            .trigger(&judged.name)
+            .is_some_and(|t| t.spec.overlap == Overlap::Skip && found.iter().any(|row| row.accepted >= t.at));
+        judged.outcome = (skips && !began && !died).then_some("skipped");
+    }
     let received = found
         .iter()
         .map(|row| Received { binding: row.binding.to_string(), at: row.accepted.rfc3339() })
@@ -166,15 +185,26 @@ async fn begun(call: &Call, row: &StoredEvent) -> Result<Vec<Begun>, Problem> {
         rows.into_iter().map(with).collect::<Result<Vec<_>, _>>()
     })
     .await?;
-    let told = pairs.into_iter().map(|(row, delivery)| Begun {
-        id: row.id.to_string(),
-        trigger: row.trigger.as_ref().map(ToString::to_string),
-        status: row.status.word().to_owned(),
-        replay: row.tags.iter().find(|(name, _)| **name == *REPLAY).map(|(_, batch)| batch.to_string()),
-        execution: listed(row),
-        delivery: delivery.map(|stored| delivered(&stored)),
-    });
-    Ok(told.collect())
+    let mut told = Vec::new();
+    for (row, delivery) in pairs {
+        told.push(Begun {
+            id: row.id.to_string(),
+            trigger: row.trigger.as_ref().map(ToString::to_string),
+            status: row.status.word().to_owned(),
+            reason: if row.status == Status::Cancelled { reason(call, row.id).await? } else { None },
+            replay: row.tags.iter().find(|(name, _)| **name == *REPLAY).map(|(_, batch)| batch.to_string()),
+            execution: listed(row),
+            delivery: delivery.map(|stored| delivered(&stored)),
+        });
+    }
+    Ok(told)
+}
+
+/// Why an execution was cancelled.
+async fn reason(call: &Call, id: ExecutionId) -> Result<Option<String>, Problem> {
+    let entries = operations::history(call.rooms(), &call.namespace, id, (0, usize::MAX >> 1)).await?;
+    let ends = entries.iter().rev().find(|entry| entry.kind == "workflow.cancelled");
+    Ok(ends.and_then(|entry| entry.reason.as_ref()).map(ToString::to_string))
 }
 
 fn delivered(stored: &StoredDelivery) -> DeliveryBody {

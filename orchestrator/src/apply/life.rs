@@ -8,9 +8,10 @@ use tidemill_store::{Batch, Class, Definition, DefinitionChange, DefinitionKind,
 
 use super::Match;
 use crate::buffer::submit;
-use crate::catalog::{ManifestEntry, Space, deletion_id};
+use crate::catalog::{ManifestEntry, Space};
 use crate::error::Error;
 use crate::relations;
+use crate::retention;
 use crate::rooms::Rooms;
 
 /// What to remove.
@@ -89,7 +90,7 @@ pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) 
     let (mut changes, mut marks) = (Vec::new(), Vec::new());
     for (kind, name, version) in gone {
         let held = space.manifest(kind, &name).filter(|_| relations::is_held(&space, kind, &name));
-        if let (Some(entry), Some(id)) = (held, deletion_id(namespace, kind, &name)) {
+        if let (Some(entry), Some(id)) = (held, relations::deletion_id(namespace, kind, &name)) {
             draft.put_manifest(entry.clone());
             draft.mark_deleting(kind, &name);
             marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
@@ -119,7 +120,8 @@ pub(crate) async fn finish(
         return Ok(());
     }
     draft.remove(kind, name, "");
-    let mark = deletion_id(namespace, kind, name).map(|id| OperatorChange::Work { id, body: None });
+    let mark =
+        relations::deletion_id(namespace, kind, name).map(|id| OperatorChange::Work { id, body: None });
     let (namespace, name, version) = (namespace.clone(), name.into(), "".into());
     let change = DefinitionChange::Delete { kind, namespace: namespace.clone(), name, version };
     let parts = vec![Part::Operator(mark.into_iter().collect()), Part::Definitions(vec![change])];
@@ -180,25 +182,37 @@ pub(crate) async fn make_namespace(rooms: &Rooms, namespace: &Namespace, text: &
 
 /// Declares a namespace.
 pub async fn put_namespace(rooms: &Rooms, namespace: &Namespace, text: &str) -> Result<(), Error> {
+    rooms.catalog.gone(namespace).await?;
     let _writing = rooms.catalog.writing.lock().await;
-    make_namespace(rooms, namespace, text).await
+    make_namespace(rooms, namespace, text).await?;
+    // What its calls may reach counts from the next call on.
+    rooms.dispatch.sync(rooms);
+    Ok(())
 }
 
-/// Removes a namespace and everything of it.
-pub async fn delete_namespace(rooms: &Rooms, namespace: &Namespace) -> Result<(), Error> {
-    let _writing = rooms.catalog.writing.lock().await;
-    let Some(space) = rooms.catalog.existing(namespace) else {
-        return Err(Error::not_found("namespace", &**namespace));
-    };
-    let sources = space.manifests(DefinitionKind::Source);
-    if let Some(held) = sources.iter().find(|entry| relations::is_two_way(&space, &entry.definition.name)) {
-        let name = &held.definition.name;
-        let detail =
-            format!("remove the namespace: the Source `{name}` has entries at its server; remove it first");
-        return Err(Error::conflict("source-held", detail));
+/// Removes a namespace and everything of it: hidden with the first commit, then removed slice by slice, over restarts
+/// too. Answers when it is gone, or after a while all the same.
+pub async fn delete_namespace(rooms: &Arc<Rooms>, namespace: &Namespace) -> Result<(), Error> {
+    {
+        let _writing = rooms.catalog.writing.lock().await;
+        let Some(space) = rooms.catalog.existing(namespace) else {
+            return Err(Error::not_found("namespace", &**namespace));
+        };
+        let sources = space.manifests(DefinitionKind::Source);
+        if let Some(held) = sources.iter().find(|entry| relations::is_two_way(&space, &entry.definition.name))
+        {
+            let name = &held.definition.name;
+            let detail = format!(
+                "remove the namespace: the Source `{name}` has entries at its server; remove it first"
+            );
+            return Err(Error::conflict("source-held", detail));
+        }
+        let parts = vec![Part::Operator(vec![retention::removal(namespace, true)])];
+        submit(rooms, Batch { class: Class::Running, parts }).await?;
+        rooms.catalog.remove(namespace);
     }
-    let change = OperatorChange::DropNamespace(namespace.clone());
-    submit(rooms, Batch { class: Class::Running, parts: vec![Part::Operator(vec![change])] }).await?;
-    rooms.catalog.swap(namespace, None);
+    tokio::spawn(retention::remove(rooms.clone(), namespace.clone()));
+    // What takes longer than that goes on by itself.
+    let _ = rooms.catalog.gone(namespace).await;
     Ok(())
 }

@@ -10,7 +10,7 @@ use tidemill_dsl::value::Value;
 use tidemill_store::{Definition, DefinitionChange, DefinitionKind};
 
 use super::{Applied, Change, Document, Match, Read, Request, kind_of, word};
-use crate::catalog::{ManifestEntry, Mode, Space, WorkflowEntry, lowered_text};
+use crate::catalog::{ManifestEntry, Mode, Space, WorkflowEntry, lowered_repair, lowered_text};
 use crate::error::Error;
 use crate::rooms::Rooms;
 
@@ -197,20 +197,28 @@ fn moved(old: &manifest::Source, new: &manifest::Source) -> Option<String> {
     })
 }
 
-/// The one-task workflow of a function target is stored, not current, so that its executions find their revision.
-fn lowered(rooms: &Rooms, namespace: &Namespace, trigger: &manifest::Trigger) -> Option<DefinitionChange> {
-    let text = lowered_text(namespace, trigger)?;
-    let program = tidemill_dsl::workflow::check(&text).program?;
-    Some(DefinitionChange::Put(Definition {
-        kind: DefinitionKind::Workflow,
-        namespace: namespace.clone(),
-        name: program.document.name.clone(),
-        version: program.document.version.clone(),
-        text: text.into(),
-        digest: program.digest,
-        generation: 1,
-        at: (rooms.clock)(),
-        current: false,
-        paused: false,
-    }))
+/// The one-task workflows of function targets are stored, not current, so that their executions find their revision.
+fn lowered(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    trigger: &manifest::Trigger,
+) -> impl Iterator<Item = DefinitionChange> {
+    let at = (rooms.clock)();
+    let namespace = namespace.clone();
+    let texts = [lowered_text(&namespace, trigger), lowered_repair(&namespace, trigger)];
+    texts.into_iter().flatten().filter_map(move |text| {
+        let program = tidemill_dsl::workflow::check(&text).program?;
+        Some(DefinitionChange::Put(Definition {
+            kind: DefinitionKind::Workflow,
+            namespace: namespace.clone(),
+            name: program.document.name.clone(),
+            version: program.document.version.clone(),
+            text: text.into(),
+            digest: program.digest,
+            generation: 1,
+            at,
+            current: false,
+            paused: false,
+        }))
+    })
 }

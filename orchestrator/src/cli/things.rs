@@ -259,8 +259,14 @@ async fn turn(client: &Client, (kind, name): (&str, &str), verb: &str) -> Outcom
 
 async fn delete(client: &Client, shared: &Shared, (kind, word, name): (&str, &str, &str)) -> Outcome {
     input::confirm(&format!("delete {word} {name}"), shared.yes)?;
-    client.call(Method::DELETE, &[kind, name], &[], Body::None).await?;
-    output::note(&format!("{word} {name}: deleted"));
+    let answer = client.call(Method::DELETE, &[kind, name], &[], Body::None).await?;
+    if answer.status == 202 {
+        output::note(&format!(
+            "{word} {name}: fires no more; it goes when its entry at the source is gone (`tidemill {word} show {name}`)"
+        ));
+    } else {
+        output::note(&format!("{word} {name}: deleted"));
+    }
     Ok(OK)
 }
 

@@ -26,10 +26,14 @@ impl Driver {
                 Ok(committed) => {
                     released.pos = committed.pos;
                     released.arrivals = committed.arrivals;
+                    released.skipped = committed.skipped;
                     released.accepted.push((reply, view));
                     rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
                 Err(refusal) => {
+                    for planned in &released.emitted {
+                        rooms.ingress.refused(&rooms, planned);
+                    }
                     if matches!(refusal, Refusal::Failed(_) | Refusal::StaleEpoch) {
                         rooms.broke(&refusal);
                     }
@@ -54,6 +58,7 @@ impl Driver {
                 Ok(committed) => {
                     released.pos = committed.pos;
                     released.arrivals = committed.arrivals;
+                    released.skipped = committed.skipped;
                     rooms.lanes.push(lane, [Input::Committed(Box::new(released))]);
                 }
                 // Decisions were taken on what is not durable: memory is worth nothing any more.
@@ -76,6 +81,7 @@ impl Driver {
             deliveries,
             emitted,
             arrivals,
+            skipped,
             touched,
             pos,
         } = released;
@@ -99,7 +105,7 @@ impl Driver {
         let mut arrivals = arrivals.into_iter();
         for planned in emitted {
             let own: Vec<Accepted> = arrivals.by_ref().take(planned.events()).collect();
-            self.rooms.ingress.stored(&self.rooms, planned, &own);
+            self.rooms.ingress.stored(&self.rooms, planned, &own, &skipped);
         }
         if !deliveries.is_empty() {
             self.rooms.buffers.ended(deliveries);

@@ -30,6 +30,7 @@ pub struct Released {
     pub(super) deliveries: Vec<inbox::DeliveryEnded>,
     pub(super) emitted: Vec<Planned>,
     pub(super) arrivals: Vec<Accepted>,
+    pub(super) skipped: Vec<ExecutionId>,
     pub(super) touched: Vec<ExecutionId>,
     pub(super) pos: u64,
 }

@@ -4,6 +4,7 @@
 //! carry for another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemill_connectors as connectors;
 use tidemill_connectors::{Arrivals, BoxFuture, Receipt, Refused, minio};
@@ -17,6 +18,9 @@ use crate::error::Error;
 use crate::ingress::Offer;
 use crate::rooms::Rooms;
 
+/// How long what is left of a batch waits when its first part was stored and the rest is refused.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
 /// The ingress as a connector sees it.
 pub(super) struct Door {
     pub(super) rooms: Arc<Rooms>,
@@ -28,30 +32,69 @@ impl connectors::Ingress for Door {
     fn accept(&self, arrivals: Arrivals) -> BoxFuture<'_, Result<Receipt, Refused>> {
         Box::pin(async move {
             self.hand_over(&arrivals).await.map_err(|error| refused(&error))?;
-            let checkpoints = arrivals
-                .positions
-                .into_iter()
-                .map(|(partition, value)| Checkpoint { source: arrivals.source.clone(), partition, value })
-                .collect();
+            let checkpoint = |(partition, value): (Arc<str>, Arc<str>)| Checkpoint {
+                source: arrivals.source.clone(),
+                partition,
+                value,
+            };
             let offer = Offer {
                 namespace: arrivals.namespace,
-                binding: arrivals.source,
+                binding: arrivals.source.clone(),
                 events: arrivals.events,
-                checkpoints,
+                checkpoints: arrivals.positions.into_iter().map(checkpoint).collect(),
+                marks: arrivals.marks.into_iter().map(checkpoint).collect(),
                 dedupe: arrivals.dedupe,
                 patient: true,
             };
-            let receipts =
-                self.rooms.ingress.accept(&self.rooms, offer).await.map_err(|error| refused(&error))?;
-            let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-            let receipt = Receipt { accepted: receipts.len() - duplicates, duplicates };
-            self.gauge.counted(&receipt);
-            Ok(receipt)
+            self.pieces(Some(&*self.gauge), offer).await.map_err(|error| refused(&error))
         })
     }
 }
 
 impl Door {
+    /// Accepts an offer piece by piece, as the gate and the buffers have room; each piece saves the positions behind it.
+    /// What is refused before anything was stored is the connector's to offer again.
+    async fn pieces(&self, gauge: Option<&Gauge>, mut offer: Offer) -> Result<Receipt, Error> {
+        let mut receipt = Receipt::default();
+        loop {
+            let whole = offer.events.len();
+            let permit = match gauge {
+                Some(gauge) if whole > 0 && offer.is_cuttable() => Some(gauge.gate.wait(whole).await),
+                Some(gauge) if whole > 0 => Some(gauge.gate.wait_all(whole).await),
+                _ => None,
+            };
+            let count = permit.as_ref().map_or(whole, |permit| permit.count);
+            let taken = match self.rooms.ingress.accept(&self.rooms, offer.first(count)).await {
+                Ok(receipts) => {
+                    let duplicates = receipts.iter().filter(|r| r.duplicate).count();
+                    let piece = Receipt { accepted: receipts.len() - duplicates, duplicates };
+                    if let Some(gauge) = gauge {
+                        gauge.counted(&piece);
+                    }
+                    receipt.accepted += piece.accepted;
+                    receipt.duplicates += piece.duplicates;
+                    receipts.len()
+                }
+                Err(error) if receipt == Receipt::default() => return Err(error),
+                Err(error) => {
+                    let help = "the rest waits and is offered again";
+                    if let Some(gauge) = gauge {
+                        gauge.trouble("busy", &error.to_string(), help);
+                    }
+                    tokio::time::sleep(BUSY_RETRY).await;
+                    0
+                }
+            };
+            if let Some(permit) = permit {
+                permit.refund(count - taken);
+            }
+            if taken == whole {
+                return Ok(receipt);
+            }
+            offer.skip(taken);
+        }
+    }
+
     /// Hands carried events to the Sources they belong to, before the position of their carrier is saved: a crash in
     /// between reads the record again, and the carried event is a duplicate then.
     async fn hand_over(&self, arrivals: &Arrivals) -> Result<(), Error> {
@@ -73,14 +116,11 @@ impl Door {
                 binding: name,
                 events,
                 checkpoints: Vec::new(),
+                marks: Vec::new(),
                 dedupe: true,
                 patient: true,
             };
-            let receipts = self.rooms.ingress.accept(&self.rooms, offer).await?;
-            if let Some(gauge) = gauge {
-                let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-                gauge.counted(&Receipt { accepted: receipts.len() - duplicates, duplicates });
-            }
+            self.pieces(gauge.as_deref(), offer).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How a source is: its state, its counters, and what it found at its other end.
+//! How a source is: its state, its counters, what it found at its other end, and its gate.
 //!
 //! Written by the source's own task and by the routes that accept for it; read by the status.
 
@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_connectors as connectors;
 use tidemill_connectors::{Receipt, Reconciled};
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::SourceLimits;
 use tokio::sync::Notify;
+
+use super::gate::Gate;
 
 /// How a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,8 @@ impl SourceStatus {
 
 /// One source's counters and state, shared with its task.
 pub struct Gauge {
+    /// What lets its events in.
+    pub gate: Gate,
     clock: crate::clock::Clock,
     status: Mutex<SourceStatus>,
     /// It runs to clear up alone, and shows as paused.
@@ -107,9 +112,14 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    pub(super) fn new(clock: crate::clock::Clock, state: State, told: Arc<Notify>) -> Gauge {
+    pub(super) fn new(
+        clock: crate::clock::Clock,
+        state: State,
+        (limits, told): (SourceLimits, Arc<Notify>),
+    ) -> Gauge {
         let status = SourceStatus::new(state, clock());
-        Gauge { clock, status: Mutex::new(status), is_paused: state == State::Paused, told }
+        let gate = Gate::new(clock.clone(), limits);
+        Gauge { gate, clock, status: Mutex::new(status), is_paused: state == State::Paused, told }
     }
 
     fn with(&self, change: impl FnOnce(&mut SourceStatus)) {

@@ -1,10 +1,13 @@
 //! What is written: a batch is a value made of typed parts (D3), so it can be logged, simulated, compared between
 //! stores and committed in groups.
 
+mod buffer;
+
 use std::sync::Arc;
 
+pub use buffer::*;
+
 use tidemill_dsl::event::Event;
-use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Shard, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, DueChange, SubscriptionChange, Summary, Transition};
@@ -109,6 +112,9 @@ pub struct Arrival {
     pub deliveries: Vec<Delivery>,
     /// Events that went straight to the dead letters (`whenFull: divert`).
     pub dead: Vec<DeadLetter>,
+    /// Triggers with `overlap: skip`: their delivery is left out, with its execution, while one of the same trigger and
+    /// order key is stored, whatever its state.
+    pub skips: Vec<Arc<str>>,
 }
 
 /// A resume position of one partition of a source.
@@ -162,149 +168,6 @@ pub struct InboxItem {
     pub key: InboxKey,
     /// Format byte and content, known to the orchestrator alone.
     pub body: Vec<u8>,
-}
-
-/// A delivery waiting in a buffer: one event for one trigger.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    /// Namespace.
-    pub namespace: Namespace,
-    /// Trigger name.
-    pub trigger: Arc<str>,
-    /// Its (pending) execution.
-    pub execution: ExecutionId,
-    /// Order key; at most one delivery of a key is ready or in flight, the others are blocked behind it.
-    pub key: Option<Arc<str>>,
-    /// Higher goes first.
-    pub priority: i32,
-    /// Attempt, from 1.
-    pub attempt: u32,
-    /// Not before.
-    pub not_before: Time,
-}
-
-/// State of a stored delivery (D8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum DeliveryState {
-    /// May be taken.
-    Ready = 0,
-    /// Behind another delivery of its order key.
-    Blocked = 1,
-    /// Failed for good; its key is held until redriven, dropped or released.
-    Parked = 2,
-    /// Taken, its execution runs.
-    InFlight = 3,
-}
-
-/// Identity of a stored delivery.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryKey {
-    /// Namespace.
-    pub namespace: Namespace,
-    /// Trigger.
-    pub trigger: Arc<str>,
-    /// Position at which it was stored.
-    pub pos: u64,
-}
-
-/// A change of a buffer. One that the delivery's state does not allow, or of a delivery that is gone, changes nothing.
-#[derive(Clone, Debug)]
-pub enum BufferChange {
-    /// A delivery enters (redrive; arrivals carry theirs themselves). Its state follows from its key.
-    Enqueue(Delivery),
-    /// Ready -> in flight.
-    Take(DeliveryKey),
-    /// Done with: removed, whatever its state; the next of its key (by position) becomes ready.
-    Finish(DeliveryKey),
-    /// In flight or parked -> ready again with a later instant, the next attempt and its new pending execution. It keeps
-    /// its place in its order key.
-    Again {
-        /// Which.
-        key: DeliveryKey,
-        /// Not before.
-        not_before: Time,
-        /// Attempt, from 1.
-        attempt: u32,
-        /// The new execution.
-        execution: ExecutionId,
-    },
-    /// In flight -> parked: its order key is held.
-    Park(DeliveryKey),
-    /// The rate bucket's state, saved with the takes it paid for.
-    Bucket {
-        /// Namespace.
-        namespace: Namespace,
-        /// Trigger.
-        trigger: Arc<str>,
-        /// Tokens left.
-        tokens: f64,
-        /// At this instant.
-        at: Time,
-    },
-    /// A dead letter.
-    Dead(Box<DeadLetter>),
-    /// A dead letter was redriven or purged.
-    DeadState {
-        /// Namespace.
-        namespace: Namespace,
-        /// Its id.
-        id: u64,
-        /// New state.
-        state: DeadState,
-    },
-}
-
-/// State of a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum DeadState {
-    /// Waits for someone.
-    Open = 0,
-    /// Put back by a redrive.
-    Redriven = 1,
-    /// Dropped by an operator.
-    Purged = 2,
-}
-
-/// A delivery that came to nothing, with all that is needed to do it again.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeadLetter {
-    /// Identity within the store: its position; given by the store (0 in a batch).
-    pub id: u64,
-    /// Namespace.
-    pub namespace: Namespace,
-    /// Trigger.
-    pub trigger: Arc<str>,
-    /// The trigger's generation.
-    pub generation: u64,
-    /// Why: `faulted`, `buffer-full`, ...
-    pub cause: Arc<str>,
-    /// The binding.
-    pub binding: Arc<str>,
-    /// The original event.
-    pub event: Arc<Event>,
-    /// Order key, if the trigger orders.
-    pub key: Option<Arc<str>>,
-    /// The parked delivery that holds the key.
-    pub parked: Option<u64>,
-    /// Every attempt.
-    pub attempts: Vec<AttemptRecord>,
-    /// When it died.
-    pub at: Time,
-    /// Where it is.
-    pub state: DeadState,
-}
-
-/// One failed attempt of a delivery.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttemptRecord {
-    /// The execution.
-    pub execution: ExecutionId,
-    /// Its end.
-    pub at: Time,
-    /// Its error.
-    pub error: Fault,
 }
 
 /// Kinds of definition.
@@ -394,8 +257,15 @@ pub enum OperatorChange {
         /// When.
         at: Time,
     },
-    /// A namespace and everything of it is removed.
-    DropNamespace(Namespace),
+    /// One slice of removing a namespace with everything of it, at most `rows` rows; the completion tells whether more
+    /// is left. The namespace itself goes with the last slice. Timers of its executions are their owner's to clear
+    /// before.
+    DropNamespace {
+        /// Which.
+        namespace: Namespace,
+        /// Slice size.
+        rows: u32,
+    },
     /// A secret's sealed value.
     Secret {
         /// Namespace.
@@ -421,14 +291,12 @@ pub enum OperatorChange {
         /// The position; an empty value removes it.
         checkpoint: Checkpoint,
     },
-    /// One slice of retention: events accepted, and executions ended, before this instant are removed, at most `rows`
-    /// log and event rows in this transaction. The completion tells whether more is left. Dead letters that were
-    /// redriven or purged go with the events; the last slice also forgets the event keys of days before `events`.
+    /// One slice of retention: what is beyond its namespace's span is removed, at most `rows` log and event rows in this
+    /// transaction. The completion tells whether more is left. Dead letters that were redriven or purged go with the
+    /// events; the last slice also forgets the event keys of days before every span.
     Retain {
-        /// Executions ended before.
-        executions: Time,
-        /// Events accepted before.
-        events: Time,
+        /// One for each namespace.
+        spans: Vec<Span>,
         /// Slice size.
         rows: u32,
     },
@@ -441,6 +309,17 @@ pub enum OperatorChange {
     },
 }
 
+/// What a namespace keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Namespace.
+    pub namespace: Namespace,
+    /// Executions ended before this instant are beyond retention.
+    pub executions: Time,
+    /// Events accepted before this instant are.
+    pub events: Time,
+}
+
 /// What a committed batch gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
@@ -450,6 +329,8 @@ pub struct Committed {
     pub arrivals: Vec<Accepted>,
     /// Positions of the deliveries stored, in order of appearance.
     pub deliveries: Vec<u64>,
+    /// Executions that were left out with their delivery ([`Arrival::skips`]).
+    pub skipped: Vec<ExecutionId>,
     /// Whether retention left something for another slice.
     pub more: bool,
 }

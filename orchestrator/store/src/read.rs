@@ -9,6 +9,7 @@ use tidemill_engine::record::{Due, Ended, Parent, Status, Subscription, Transiti
 
 use crate::batch::{
     Checkpoint, DeadLetter, DeadState, Definition, Delivery, DeliveryState, InboxItem, StateSnapshot,
+    StoredBucket,
 };
 
 /// Why a read failed.
@@ -77,11 +78,16 @@ pub trait Read {
     fn stream(&self, after: u64, lifecycle: bool, limit: usize) -> ReadResult<Vec<(u64, Transition)>>;
     /// The last position given: of log, events, deliveries and dead letters.
     fn last_pos(&self) -> ReadResult<u64>;
-    /// The position from which on retention has removed nothing of the log (1 if it never removed anything): a stream
-    /// that resumes below it has a gap. Rows of executions that have not ended stay below it.
-    fn first_pos(&self) -> ReadResult<u64>;
-    /// The same for the events.
-    fn first_event(&self) -> ReadResult<u64>;
+    /// The position from which on nothing of a namespace was removed from the log (1 if nothing ever was): a stream that
+    /// resumes below it has a gap. Rows of executions that have not ended stay below it.
+    fn first_pos(&self, namespace: &str) -> ReadResult<u64>;
+    /// The same for its events.
+    fn first_event(&self, namespace: &str) -> ReadResult<u64>;
+
+    /// How many executions of a namespace have not ended, those that wait in buffers left out.
+    fn running(&self, namespace: &str) -> ReadResult<u64>;
+    /// How many bytes a namespace has.
+    fn usage(&self, namespace: &str) -> ReadResult<Usage>;
 
     /// Deliveries of a trigger in one state that may be taken at `now`: by priority, then position.
     fn deliveries(&self, query: &DeliveryQuery) -> ReadResult<Vec<StoredDelivery>>;
@@ -91,8 +97,8 @@ pub trait Read {
     fn ahead(&self, delivery: &StoredDelivery) -> ReadResult<u64>;
     /// The delivery of an execution.
     fn delivery_of(&self, execution: ExecutionId) -> ReadResult<Option<StoredDelivery>>;
-    /// Saved bucket of a trigger: tokens, instant.
-    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>>;
+    /// Saved bucket of a trigger.
+    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<StoredBucket>>;
     /// Dead letters, newest first, with id below `before` if given.
     fn dead_letters(&self, query: &DeadQuery) -> ReadResult<Vec<DeadLetter>>;
     /// One dead letter.
@@ -244,6 +250,15 @@ pub struct BufferRow {
     pub parked: u64,
     /// Position of the oldest waiting one.
     pub oldest: Option<u64>,
+}
+
+/// Bytes of a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Histories of its executions, and its events.
+    pub stored: u64,
+    /// Histories of those that wait in buffers.
+    pub buffered: u64,
 }
 
 /// Which dead letters.

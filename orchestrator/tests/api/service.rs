@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use tidemill::api::{self, ApiState};
 use tidemill::config::Config;
 use tidemill::hall::Hall;
+use tidemill_dsl::ids::Time;
 use tidemill_store::{MemoryStore, Store};
 use tokio::sync::oneshot;
 
@@ -66,6 +68,30 @@ pub(crate) struct Service {
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
     _dir: Option<tempfile::TempDir>,
+}
+
+/// A clock that is moved by hand; it runs on meanwhile.
+#[derive(Clone)]
+pub(crate) struct Moved(Arc<AtomicI64>);
+
+impl Moved {
+    /// A service over a fresh memory store with such a clock, which looks often for what is beyond retention.
+    pub(crate) async fn service(change: impl FnOnce(&mut Config)) -> (Service, Moved) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(dir.path().to_owned());
+        config.retain_every = Duration::from_millis(20);
+        change(&mut config);
+        let moved = Moved(Arc::default());
+        let (system, offset) = (tidemill::clock::system(), moved.0.clone());
+        let clock = Arc::new(move || Time(system().0 + offset.load(Ordering::Relaxed)));
+        let service = Service::opened(config, Arc::new(MemoryStore::new()), clock).await;
+        (Service { _dir: Some(dir), ..service }, moved)
+    }
+
+    /// Lets milliseconds pass at once.
+    pub(crate) fn pass(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
 }
 
 /// An answer, read.
@@ -130,8 +156,11 @@ impl Service {
 
     /// Over a store, with its files in a folder.
     pub(crate) async fn within(store: Arc<dyn Store>, dir: &Path) -> Service {
-        let config = Config::new(dir.to_owned());
-        let hall = Arc::new(Hall::open(&config, store, tidemill::clock::system()).await.unwrap());
+        Service::opened(Config::new(dir.to_owned()), store, tidemill::clock::system()).await
+    }
+
+    async fn opened(config: Config, store: Arc<dyn Store>, clock: tidemill::clock::Clock) -> Service {
+        let hall = Arc::new(Hall::open(&config, store, clock).await.unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = api::router(ApiState::new(hall.clone(), &config));
@@ -190,6 +219,15 @@ impl Service {
         let body = serde_json::json!({"specversion": "1.0", "id": id, "source": "/test", "type": kind, "data": data});
         let request = self.request(Method::POST, "/v1/namespaces/default/events");
         send(request.header("content-type", "application/cloudevents+json").body(body.to_string())).await
+    }
+
+    /// Waits until a path is 404.
+    pub(crate) async fn until_gone(&self, path: &str) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.get(path).await.status != 404 {
+            assert!(Instant::now() < end, "it does not go: {path}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Asks again until it holds; panics after ten seconds.

@@ -2,6 +2,8 @@
 //!
 //! Owns the reading of bodies by content type. It may not decide whether an answer is a failure.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -19,7 +21,7 @@ pub struct Body<'a> {
     /// The bytes, decompressed.
     pub bytes: &'a Bytes,
     /// Media type in lower case without parameters; empty when there is none.
-    media: String,
+    media: Cow<'a, str>,
     /// Whether the text is ISO 8859-1.
     latin: bool,
 }
@@ -27,11 +29,15 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// The body of an answer with these header fields.
     pub fn new(headers: &HeaderMap, bytes: &'a Bytes) -> Body<'a> {
-        let kind =
-            headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_lowercase();
+        const JSON: &str = "application/json";
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        if kind == JSON {
+            return Body { bytes, media: Cow::Borrowed(JSON), latin: false };
+        }
+        let kind = kind.to_lowercase();
         let (media, parameters) = kind.split_once(';').unwrap_or((&kind, ""));
         let latin = ["iso-8859-1", "latin1", "windows-1252"].iter().any(|name| parameters.contains(name));
-        Body { bytes, media: media.trim().to_owned(), latin }
+        Body { bytes, media: Cow::Owned(media.trim().to_owned()), latin }
     }
 
     /// Whether the answer says it is JSON.

@@ -23,7 +23,7 @@ use super::ProcessConfig;
 use super::capture::{Captured, LOG, capture};
 use super::group::{Group, ended_badly};
 use crate::http::protocol;
-use crate::origin::{self, VARIABLES};
+use crate::origin;
 use crate::{BoxFuture, Function, input_of};
 
 /// How long outputs are read after the end of the program: a process that left its group may hold them open.
@@ -110,11 +110,7 @@ impl OneShot {
         let write_end = sender.into_blocking_fd().map_err(refuse)?;
         let mut command = self.config.command(&order.namespace)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for (name, value) in VARIABLES.iter().zip(origin::fields(order)) {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
+        command.envs(origin::variables(order));
         command
             .fd_mappings(vec![FdMapping { parent_fd: write_end, child_fd: 3 }])
             .map_err(|error| Fault::runtime(format!("cannot hand over file descriptor 3: {error}")))?;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Time};
-use tidemill_dsl::order::{Call, Order, Outcome};
+use tidemill_dsl::order::{Call, Masks, Order, Outcome};
 use tidemill_dsl::value::Value;
 use tidemill_workers::secret::SecretSource;
 
@@ -37,6 +37,7 @@ fn order(visit: u32, input: Value) -> Order {
         task: "/do/0/a".into(),
         deadline: None,
         what: Call::Function { name: "f".into(), version: "latest".into(), input },
+        masks: Masks::default(),
     }
 }
 

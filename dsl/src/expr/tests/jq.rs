@@ -238,7 +238,7 @@ fn strings() {
     check(
         "@text, @json, @html, @uri, @sh, @base64, (@base64 | @base64d)",
         "\"<é'&\\\"> /\"",
-        r#""<é'&\"> /" "\"<é'&\\\"> /\"" "&lt;é&apos;&amp;&quot;&gt; /" "%3C%C3%A9%27%26%22%3E%20%2F" "'<é'\\''&\"> /'" "PMOpJyYiPiAv" "<é'&\"> /""#,
+        r#""<é'&\"> /" "\"<é'&\\\"> /\"" "&lt;é&#39;&amp;&quot;&gt; /" "%3C%C3%A9%27%26%22%3E%20%2F" "'<é'\\''&\"> /'" "PMOpJyYiPiAv" "<é'&\"> /""#,
     );
     check(
         "@csv, @tsv",

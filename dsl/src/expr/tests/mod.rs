@@ -1,5 +1,6 @@
 //! Tests of expressions: what they give, what is refused, and that limits hold.
 
+mod differences;
 mod jq;
 mod limits;
 mod names;

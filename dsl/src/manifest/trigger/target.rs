@@ -40,6 +40,16 @@ pub enum DeadLetter {
     Drop,
 }
 
+impl DeadLetter {
+    /// Whom it is given to.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            DeadLetter::Target(target) => Some(target),
+            DeadLetter::Store | DeadLetter::Drop => None,
+        }
+    }
+}
+
 pub(super) fn read_target(place: Place, sink: &Sink) -> Option<Target> {
     let mut reader = Reader::open(place, sink, "a target")?;
     let target = target_of(&mut reader, false);

@@ -18,6 +18,7 @@ fn next(program: &Program, next: Next) -> &str {
     match next {
         Next::Task(id) => &program.task(id).name,
         Next::Exit => "(exit)",
+        Next::Leave => "(leave)",
         Next::End => "(end)",
     }
 }

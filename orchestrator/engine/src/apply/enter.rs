@@ -7,6 +7,7 @@ use tidemill_dsl::program::{Kind, Program, TaskId};
 use tidemill_dsl::value::{Map, Value};
 
 use super::branches::branch_index;
+use super::insert;
 use crate::execution::{Attempts, Execution, Frame, Phase, ROOT, Slot, State};
 use crate::history::Begin;
 
@@ -27,7 +28,7 @@ impl Fresh<'_> {
         let raw = self.raw(x);
         let input = self.input.as_ref().unwrap_or(&raw).clone();
         let context = is_fork(x, self.parent).then(|| x.context_within(self.parent).clone());
-        let visit = count_visit(x);
+        let visit = count_visit(x, self.task);
         let ordinal = count_child(x, self.parent);
         if context.is_some()
             && let Some(index) = branch_index(program, x, self.parent, self.task)
@@ -52,6 +53,7 @@ impl Fresh<'_> {
             deadline: None,
             closed: None,
             rest: None,
+            extensions: Vec::new(),
             state: State::Plain,
         }
     }
@@ -68,8 +70,8 @@ pub(crate) fn attempt_within(x: &Execution, parent: Visit) -> u32 {
     }
 }
 
-pub(super) fn count_visit(x: &mut Execution) -> Visit {
-    let visit = x.next_visit;
+pub(super) fn count_visit(x: &mut Execution, task: TaskId) -> Visit {
+    let visit = x.upcoming(task);
     x.next_visit += 1;
     visit
 }
@@ -84,6 +86,10 @@ pub(super) fn count_child(x: &mut Execution, parent: Visit) -> u32 {
 }
 
 pub(super) fn begin_frame(program: &Program, frame: &mut Frame, begin: &Begin) {
+    if matches!(frame.state, State::Before(_)) {
+        frame.flow = frame.input.clone();
+        frame.entered = 0;
+    }
     frame.state = match begin {
         Begin::Ready => State::Ready,
         Begin::Plain => State::Plain,
@@ -105,6 +111,10 @@ pub(super) fn begin_frame(program: &Program, frame: &mut Frame, begin: &Begin) {
             };
             State::Fork(vec![Slot::Open; branches])
         }
+        Begin::Extended(extensions) => {
+            frame.extensions.clone_from(extensions);
+            State::Before(0)
+        }
         Begin::Try(limit) => State::Try(Attempts { phase: Phase::Body, number: 1, limit: *limit }),
     };
 }
@@ -122,7 +132,7 @@ pub(super) fn revive(program: &Program, x: &mut Execution, revival: &Revival, ti
         return;
     };
     let mut frame = x.frames.remove(at);
-    frame.visit = count_visit(x);
+    frame.visit = count_visit(x, frame.task);
     frame.parent = revival.parent;
     frame.ordinal = count_child(x, revival.parent);
     frame.attempt = attempt_within(x, revival.parent);
@@ -153,7 +163,7 @@ pub(super) fn revive(program: &Program, x: &mut Execution, revival: &Revival, ti
         *slot = Slot::Open;
     }
     debug_assert!(frame.parent == ROOT || x.is_open(frame.parent), "a revived task has an open parent");
-    x.frames.push(frame);
+    insert(x, frame);
 }
 
 fn is_fork(x: &Execution, visit: Visit) -> bool {

@@ -1,8 +1,8 @@
-//! `call`: outside calls, and local functions, which are a task of this program in a scope of their own.
+//! `call`: outside calls, and functions of the definition or fetched ones, which are a task in a scope of their own.
 
+use tidemill_dsl::expr::Template;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::Visit;
-use tidemill_dsl::program::LocalCall;
 
 use crate::Effect;
 use crate::history::Begin;
@@ -21,8 +21,12 @@ pub(super) fn opened(machine: &mut Machine<'_>, visit: Visit) {
 
 /// The evaluated `with` is the raw input of the function's task, which sees no other data of the caller
 /// (dsl.md section 12).
-pub(super) fn begin_local(machine: &mut Machine<'_>, site: &Site, call: &LocalCall) -> Result<Begun, Fault> {
-    let raw = match &call.with {
+pub(super) fn begin_local(
+    machine: &mut Machine<'_>,
+    site: &Site,
+    with: Option<&Template>,
+) -> Result<Begun, Fault> {
+    let raw = match with {
         Some(with) => Some(machine.body(with, site)?),
         None => None,
     };

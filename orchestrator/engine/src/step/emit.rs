@@ -11,7 +11,9 @@ use tidemill_dsl::value::{Map, Value};
 use super::listen::envelope;
 use crate::Effect;
 use crate::apply::attempt_within;
+use crate::limits::MAX_HOPS;
 use crate::machine::{Begun, Machine, Raw};
+use crate::record::Birth;
 use crate::scope::Site;
 
 pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, template: &Template) -> Result<Begun, Fault> {
@@ -23,9 +25,27 @@ pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, template: &Template)
         )));
     };
     let event = event(machine, site, map)?;
+    let birth = machine.x.birth.clone();
+    if birth.path.len() >= MAX_HOPS {
+        machine.effects.push(Effect::LimitMet("hop-count"));
+        return Err(too_far(&birth, &event.kind));
+    }
     let value = machine.weigh(envelope(&event))?;
     machine.effects.push(Effect::Emit(event));
     Ok(Begun::Done(Raw::Value(value), machine.program.task(site.task).then))
+}
+
+/// The refusal of an event that would go on for ever; names the cycle, or the way where it is none.
+fn too_far(birth: &Birth, kind: &str) -> Fault {
+    let came_by = birth.path.iter().rposition(|name| *name == birth.workflow);
+    let mut names: Vec<&str> = birth.path[came_by.unwrap_or(0)..].iter().map(AsRef::as_ref).collect();
+    names.push(&birth.workflow);
+    let what = if came_by.is_some() { "the cycle" } else { "the way" };
+    Fault::configuration(format!(
+        "cannot emit `{kind}`: {} emitted events have led to one another (limit hop-count: {MAX_HOPS}); {what} is {}",
+        birth.path.len(),
+        names.join(" -> ")
+    ))
 }
 
 /// Keeps the author's attributes and fills in id, source and time where absent (dsl.md section 12).
@@ -58,7 +78,7 @@ fn event(machine: &Machine<'_>, site: &Site, map: &Map) -> Result<Event, Fault> 
 
 /// A hash of (execution, visit, attempt): nothing is drawn (dsl.md section 12).
 fn event_id(machine: &Machine<'_>, site: &Site) -> Arc<str> {
-    let visit = site.visit.unwrap_or(machine.x.next_visit);
+    let visit = site.visit.unwrap_or(machine.x.upcoming(site.task));
     let attempt = attempt_within(machine.x, site.parent);
     let id = machine.x.birth.id;
     let parts: [&[u8]; 4] = [b"event", &id.0, &visit.to_be_bytes(), &attempt.to_be_bytes()];

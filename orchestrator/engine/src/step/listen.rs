@@ -1,6 +1,6 @@
 //! `listen`: consumes one event that its filter accepts; gives an array, even for one (dsl.md section 2.2).
 
-use tidemill_dsl::event::{Data, Event, StoredEvent};
+use tidemill_dsl::event::{Data, Event, HOP_PATH, HOPS, StoredEvent};
 use tidemill_dsl::ids::Visit;
 use tidemill_dsl::program::{AttributeTest, EventFilter, Kind, Read};
 use tidemill_dsl::value::{Map, Value};
@@ -107,7 +107,8 @@ pub(crate) fn envelope(event: &Event) -> Value {
             map.insert(name.into(), value);
         }
     }
-    map.extend(event.extensions.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let shown = event.extensions.iter().filter(|(name, _)| ![HOPS, HOP_PATH].contains(&&***name));
+    map.extend(shown.map(|(name, value)| (name.clone(), value.clone())));
     let name = if matches!(event.data, Data::Binary(_)) { "data_base64" } else { "data" };
     if let Some(value) = data(event) {
         map.insert(name.into(), value);

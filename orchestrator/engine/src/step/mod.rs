@@ -14,6 +14,7 @@ use crate::scope::Site;
 mod call;
 mod do_;
 mod emit;
+pub(crate) mod extension;
 mod for_;
 pub(crate) mod fork;
 pub(crate) mod listen;
@@ -39,7 +40,8 @@ pub(crate) fn begin(machine: &mut Machine<'_>, site: &Site) -> Result<Begun, Fau
         Kind::Emit(template) => emit::begin(machine, site, template),
         Kind::Listen(_) => Ok(listen::begin()),
         Kind::Http(_) | Kind::Function(_) => Ok(call::begin()),
-        Kind::Local(call) => call::begin_local(machine, site, call),
+        Kind::Local(call) => call::begin_local(machine, site, call.with.as_ref()),
+        Kind::Fetched(call) => call::begin_local(machine, site, call.with.as_ref()),
         Kind::RunWorkflow(run) => run::begin(machine, site, run),
     }
 }
@@ -57,8 +59,9 @@ pub(crate) fn opened(machine: &mut Machine<'_>, visit: Visit) {
         Kind::Try(attempt) => machine.begin_list(attempt.body, visit),
         Kind::Http(_) | Kind::Function(_) => call::opened(machine, visit),
         Kind::Local(local) => machine.begin_task(local.body, visit),
+        Kind::Fetched(call) => machine.begin_fetched(&call.need, visit),
         Kind::RunWorkflow(run) => run::opened(machine, visit, run),
-        Kind::Listen(_) => machine.heed(visit),
+        Kind::Listen(_) => machine.heed(visit, 0),
         _ => {}
     }
 }
@@ -74,6 +77,8 @@ pub(crate) fn list_done(machine: &mut Machine<'_>, visit: Visit) {
     };
     let task = program.task(frame.task);
     let next = match (&task.kind, &frame.state) {
+        (_, State::Before(_)) => return extension::before(machine, visit),
+        (_, State::After(_)) => return extension::after(machine, visit),
         (Kind::For(each), _) => return for_::iterate(machine, visit, each),
         (Kind::Try(attempt), State::Try(state)) if matches!(state.phase, Phase::Handler(_)) => {
             attempt.then.unwrap_or(task.then)
@@ -89,8 +94,12 @@ pub(crate) fn list_done(machine: &mut Machine<'_>, visit: Visit) {
 pub(crate) fn rescue(machine: &mut Machine<'_>, visit: Visit, fault: Fault) -> Option<(Fault, bool)> {
     let program = machine.program;
     let frame = machine.x.open_frame(visit)?;
-    match (&program.task(frame.task).kind, &frame.state) {
+    let task = program.task(frame.task);
+    match (&task.kind, &frame.state) {
+        (_, State::Before(_) | State::After(_)) => Some((fault, false)),
         (Kind::Fork(fork), _) => fork::branch_failed(machine, visit, fork, fault),
+        // What is inside a fetched function has no place in the definition.
+        (Kind::Fetched(_), _) => Some((fault.with_instance(&task.reference), false)),
         (Kind::Try(attempt), State::Try(state)) if state.phase == Phase::Body => {
             try_::caught(machine, visit, attempt, fault)
         }

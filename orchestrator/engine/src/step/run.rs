@@ -1,6 +1,6 @@
 //! `run.workflow`: a child execution, awaited or not.
 
-use tidemill_dsl::fault::Fault;
+use tidemill_dsl::fault::{Fault, Standard};
 use tidemill_dsl::ids::Visit;
 use tidemill_dsl::program::RunWorkflow;
 use tidemill_dsl::value::Value;
@@ -13,11 +13,19 @@ use crate::record::Ended;
 use crate::scope::{Place, Scope, Site};
 
 pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, run: &RunWorkflow) -> Result<Begun, Fault> {
+    let own = &machine.x.birth.namespace;
+    if run.namespace != *own {
+        let detail = format!(
+            "cannot run workflow `{}` of namespace `{}`: namespace `{own}` has no grant for it",
+            run.name, run.namespace
+        );
+        return Err(Fault::new(Standard::Authorization, detail));
+    }
     let input = input(machine, site, run)?;
     if run.wait {
         return Ok(Begun::Open(Begin::Child));
     }
-    let visit = site.visit.unwrap_or(machine.x.next_visit);
+    let visit = site.visit.unwrap_or(machine.x.upcoming(site.task));
     let effect = start(machine.x, run, (visit, site), input);
     machine.effects.push(effect);
     Ok(Begun::Done(Raw::Input, machine.program.task(site.task).then))

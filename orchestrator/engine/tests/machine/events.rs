@@ -115,6 +115,47 @@ fn emit_keeps_the_authors_attributes() {
     );
 }
 
+#[test]
+fn emits_that_lead_to_one_another_end_with_the_cycles_name() {
+    let body = "do:\n- e: {emit: {event: {with: {type: order, source: /shop}}}}\n";
+    let check = |path: &[&str], expected: Option<&str>| {
+        let mut run = Run::pending(body, "{}");
+        run.x = tidemill_engine::create(&run.program, {
+            let mut birth = (**run.x.birth()).clone();
+            birth.path = path.iter().map(|name| (*name).into()).collect();
+            birth.into()
+        });
+        run.feed(Input::Begin);
+        let counted = run.effects.contains(&Effect::LimitMet("hop-count"));
+        assert_eq!(counted, expected.is_some(), "{path:?}");
+        match expected {
+            Some(text) => {
+                run.expect("400 configuration /do/0/e", "+W +e !e !W");
+                let Some(Ended::Faulted(fault)) = run.x.result() else { panic!("it has no fault") };
+                assert!(fault.detail.as_deref().is_some_and(|detail| detail.ends_with(text)), "{fault}");
+            }
+            None => assert!(run.effects.iter().any(|effect| matches!(effect, Effect::Emit(_)))),
+        }
+        assert_eq!(tidemill_engine::fold(&run.program, &run.log).unwrap(), run.x, "the path is stored");
+    };
+    let long: Vec<String> = (0..16).map(|n| format!("w{n}")).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    check(&[], None);
+    check(&long[..15], None);
+    check(&long, Some(&format!("the way is {} -> t", long.join(" -> "))));
+    check(&["t", "u"].repeat(8), Some("(limit hop-count: 16); the cycle is t -> u -> t"));
+    check(&["t"; 16], Some("the cycle is t -> t"));
+}
+
+#[test]
+fn another_namespace_is_not_run() {
+    let body = CHILD.replace("namespace: test", "namespace: other");
+    let run = Run::start(&body, r#"{"n":1}"#);
+    run.expect("403 authorization /do/0/r", "+W +r !r !W");
+    let run = Run::start(&body.replace("run: {", "run: {await: false, "), r#"{"n":1}"#);
+    run.expect("403 authorization /do/0/r", "+W +r !r !W");
+}
+
 fn child(run: &Run) -> (u32, ExecutionId) {
     let found = run.effects.iter().rev().find_map(|effect| match effect {
         Effect::StartChild { visit, child, .. } => Some((*visit, *child)),
@@ -124,7 +165,7 @@ fn child(run: &Run) -> (u32, ExecutionId) {
 }
 
 const CHILD: &str =
-    "do:\n- r: {run: {workflow: {namespace: n, name: w, version: 1.0.0, input: {n: '${ .n }'}}}}\n";
+    "do:\n- r: {run: {workflow: {namespace: test, name: w, version: 1.0.0, input: {n: '${ .n }'}}}}\n";
 
 #[test]
 fn a_child_is_awaited() {

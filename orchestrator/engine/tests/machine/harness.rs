@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
 use tidemill_dsl::event::{Data, Event, StoredEvent};
+use tidemill_dsl::expr::NoArguments;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Time};
-use tidemill_dsl::order::Outcome;
+use tidemill_dsl::order::{Call, Outcome};
 use tidemill_dsl::program::Program;
 use tidemill_dsl::value::{Map, Value};
 use tidemill_engine::entry::{Entry, Expander};
 use tidemill_engine::invariants::{self, Ledger};
 use tidemill_engine::{
-    Birth, Decision, Effect, Ended, Execution, Input, Status, Transition, Verdict, create, decide, resume,
+    Birth, Decision, Effect, Ended, Execution, Input, Status, Transition, Verdict, create, decide, prepare,
+    resume,
 };
 
 /// The instant at which every run begins.
@@ -43,6 +46,7 @@ pub(crate) fn birth(program: &Program, input: Value) -> Arc<Birth> {
         cause: None,
         parent: None,
         tags: vec![("k".into(), "v".into())],
+        path: Vec::new(),
     })
 }
 
@@ -126,9 +130,24 @@ impl Run {
 
     /// The open call of a task.
     pub(crate) fn call(&self, name: &str) -> (u32, u32) {
-        let found = self.x.open_calls().find(|call| *self.program.task(call.task).name == *name);
+        let waiting = self.x.waiting_for(&self.program);
+        let named = |visit| waiting.iter().any(|one| one.visit == visit && *one.name == *name);
+        let found = self.x.open_calls().find(|call| named(call.visit));
         let found = found.unwrap_or_else(|| panic!("no open call {name}: {}", self.words()));
         (found.visit, found.attempt)
+    }
+
+    /// What the open call of a task sends, without secrets.
+    pub(crate) fn sent(&self, name: &str) -> Result<Call, Fault> {
+        prepare(&self.program, &self.x, self.call(name).0, &NoArguments).map(|order| order.what)
+    }
+
+    /// Answers the request of a task (of the workflow: `t`) for the resource at `uri`.
+    pub(crate) fn fetched(&mut self, name: &str, uri: &str, text: &str) -> &mut Run {
+        let Ok(Call::Http(request)) = self.sent(name) else { panic!("{name} sends no request") };
+        assert_eq!((&*request.method, &*request.uri), ("GET", uri));
+        let body = base64::engine::general_purpose::STANDARD.encode(text);
+        self.done(name, &Value::text(body).to_string())
     }
 
     /// A call's answer.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidemill_dsl::expr::Arguments;
-use tidemill_dsl::order::{Call, HttpRequest};
+use tidemill_dsl::order::{Call, HttpRequest, Outcome};
 use tidemill_dsl::value::Value;
 
 use crate::harness::{Run, json};
@@ -78,6 +78,20 @@ fn secrets_are_read_when_the_call_is_sent() {
     assert_eq!(header("${ $secrets.key }"), Ok("s3cret".to_owned()));
     assert_eq!(header("Key ${ $secrets.login.username }"), Ok("Key u".to_owned()));
     assert_eq!(header("${ $secrets.missing }"), Err("403 /do/0/c".to_owned()));
+}
+
+#[test]
+fn what_a_call_was_made_with_is_hidden_in_its_answer_and_in_its_error() {
+    let body = |with: &str| {
+        format!("use: {{secrets: [key, login]}}\ndo: [{{c: {{call: 'f:1@default', with: {with}}}}}]\n")
+    };
+    let run = Run::start(&body("{k: '${ $secrets.key }'}"), "{}");
+    let order = tidemill_engine::prepare(&run.program, &run.x, 1, &secrets()).unwrap();
+    assert_eq!(order.masks.hide(Outcome::Done(json("[\"a s3cret\"]"))), Outcome::Done(json("[\"a ***\"]")));
+    assert!(!format!("{:?}", order.masks).contains("s3cret"));
+    let run = Run::start(&body("{k: '${ $secrets.key | .a }'}"), "{}");
+    let fault = tidemill_engine::prepare(&run.program, &run.x, 1, &secrets()).unwrap_err();
+    assert!(!fault.detail.unwrap().contains("s3cret"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tidemill_dsl::event::StoredEvent;
 use tidemill_dsl::ids::{ExecutionId, Namespace};
 use tidemill_engine::record::{DueChange, SubscriptionChange, Summary, Transition};
 
-use super::buffer::{buffer, bury, enqueue};
+use super::buffer::{buffer, bury, enqueue, is_open};
 use super::operator::{definition, operator};
 use super::state::{EventKey, State};
 use crate::batch::{Accepted, Arrival, Batch, Committed, Create, IngressPart, Part, Refusal, ShardPart};
@@ -180,12 +180,15 @@ fn follow(
     out: &mut Committed,
     counters: &mut Counters,
 ) -> Result<(), Refusal> {
-    for create in &arrival.starts {
+    let may_skip = arrival.deliveries.iter().filter(|d| arrival.skips.contains(&d.trigger));
+    let skipped: Vec<_> = may_skip.filter(|d| is_open(state, d)).map(|d| d.execution).collect();
+    for create in arrival.starts.iter().filter(|create| !skipped.contains(&create.birth.id)) {
         begin(state, create, counters)?;
     }
-    for delivery in &arrival.deliveries {
+    for delivery in arrival.deliveries.iter().filter(|d| !skipped.contains(&d.execution)) {
         out.deliveries.push(enqueue(state, delivery));
     }
+    out.skipped.extend(skipped);
     for letter in &arrival.dead {
         bury(state, letter);
     }

@@ -15,6 +15,11 @@ pub(super) fn enqueue(state: &mut State, delivery: &Delivery) -> u64 {
     pos
 }
 
+/// Whether a delivery of the same trigger and order key is stored, whatever its state.
+pub(super) fn is_open(state: &State, like: &Delivery) -> bool {
+    of_key(state, like).next().is_some()
+}
+
 /// The deliveries of the trigger and order key of `like`, in order of position.
 fn of_key<'a>(state: &'a State, like: &'a Delivery) -> impl Iterator<Item = &'a DeliveryKey> {
     let same = |d: &Delivery| d.namespace == like.namespace && d.trigger == like.trigger && d.key == like.key;
@@ -43,8 +48,8 @@ pub(super) fn buffer(state: &mut State, change: &BufferChange, out: &mut Committ
                 });
             }
         }
-        BufferChange::Bucket { namespace, trigger, tokens, at } => {
-            state.buckets.put((namespace.clone(), trigger.clone()), (*tokens, *at));
+        BufferChange::Bucket { namespace, trigger, bucket } => {
+            state.buckets.put((namespace.clone(), trigger.clone()), *bucket);
         }
         BufferChange::Dead(letter) => bury(state, letter),
         BufferChange::DeadState { namespace, id, state: now } => {

@@ -61,7 +61,9 @@ pub(super) fn operator(state: &mut State, change: &OperatorChange, out: &mut Com
             let first = state.namespaces.get(namespace).map_or(*at, |(_, first)| *first);
             state.namespaces.put(namespace.clone(), (text.clone(), first));
         }
-        OperatorChange::DropNamespace(namespace) => retention::drop_namespace(state, namespace),
+        OperatorChange::DropNamespace { namespace, rows } => {
+            out.more = retention::drop_namespace(state, namespace, *rows);
+        }
         OperatorChange::Secret { namespace, name, sealed, at } => {
             let key = (namespace.clone(), name.clone());
             put_or_delete(&mut state.secrets, key, sealed.clone().map(|bytes| (bytes, *at)));
@@ -71,8 +73,8 @@ pub(super) fn operator(state: &mut State, change: &OperatorChange, out: &mut Com
             let key = (namespace.clone(), c.source.clone(), c.partition.clone());
             put_or_delete(&mut state.checkpoints, key, (!c.value.is_empty()).then(|| c.value.clone()));
         }
-        OperatorChange::Retain { executions, events, rows } => {
-            out.more = retention::retain(state, *executions, *events, *rows);
+        OperatorChange::Retain { spans, rows } => {
+            out.more = retention::retain(state, spans, *rows);
         }
         OperatorChange::Meta { key, value } => state.meta.put(key.clone(), value.clone()),
     }

@@ -1,67 +1,95 @@
-//! Removal: slices of retention, and namespaces.
+//! Removal: slices of retention, and of namespaces.
 //!
 //! Owns which rows go and in which order. Nothing of an execution that has not ended is removed by retention.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 
 use super::apply::{forget, within};
 use super::state::State;
-use crate::batch::DeadState;
+use super::table::Table;
+use crate::batch::{DeadState, Span};
 use crate::day;
 
-/// One slice: first the logs of executions whose removal has begun, then executions ended before `executions` by
-/// (end, id), then events accepted before `events` from the lowest position up to the first that stays, then dead
-/// letters that were dealt with. A summary goes before its log, so nobody folds half a log. Tells whether something
-/// is left; when nothing is, the keys of the days before `events` are forgotten.
-pub(super) fn retain(state: &mut State, executions: Time, events: Time, rows: u32) -> bool {
-    let mut left = rows;
-    while left > 0 {
-        let begun = state.removal.keys().next().copied();
-        match begun.or_else(|| next_ended(state, executions)) {
-            Some(id) => left = remove_execution(state, id, left),
-            None => break,
+/// One slice: first the logs of executions whose removal has begun, then span by span executions ended before it by
+/// (end, id), then span by span and type by type events accepted before it from the lowest position up to the first that
+/// stays, then span by span dead letters that were dealt with. A summary goes before its log, so nobody folds half a
+/// log. Tells whether something is left; when nothing is, the keys of the days before every span are forgotten.
+pub(super) fn retain(state: &mut State, spans: &[Span], rows: u32) -> bool {
+    let mut left = finish_removals(state, rows);
+    for span in spans {
+        while left > 0
+            && let Some(id) = next_ended(state, span)
+        {
+            left = remove_execution(state, id, left);
         }
     }
-    while left > 0 {
-        let Some(pos) = next_event(state, events) else {
-            break;
-        };
-        state.events.delete(&pos);
-        state.removed_event = pos;
-        left -= 1;
+    for span in spans {
+        while left > 0
+            && let Some(pos) = next_event(state, &span.namespace, span.events)
+        {
+            remove_event(state, &span.namespace, pos);
+            left -= 1;
+        }
     }
-    while left > 0 {
-        let Some(id) = next_letter(state, events) else {
-            break;
-        };
-        state.dead.delete(&id);
-        left -= 1;
+    for span in spans {
+        while left > 0
+            && let Some(id) = next_letter(state, span)
+        {
+            state.dead.delete(&id);
+            left -= 1;
+        }
     }
     let more = !state.removal.is_empty()
-        || next_ended(state, executions).is_some()
-        || next_event(state, events).is_some()
-        || next_letter(state, events).is_some();
-    if !more {
-        let today = day(events);
-        state.seen.delete_where(|(_, day), _| *day < today);
+        || spans.iter().any(|span| {
+            next_ended(state, span).is_some()
+                || next_event(state, &span.namespace, span.events).is_some()
+                || next_letter(state, span).is_some()
+        });
+    if !more && let Some(first) = spans.iter().map(|span| day(span.events)).min() {
+        state.seen.delete_where(|(_, day), _| *day < first);
     }
     more
 }
 
-fn next_ended(state: &State, before: Time) -> Option<ExecutionId> {
-    let ended = state.executions.values().filter_map(|row| Some((row.ended?, row.id)));
-    ended.filter(|(end, _)| *end < before).min().map(|(_, id)| id)
+fn finish_removals(state: &mut State, rows: u32) -> u32 {
+    let mut left = rows;
+    while left > 0
+        && let Some(id) = state.removal.keys().next().copied()
+    {
+        left = remove_execution(state, id, left);
+    }
+    left
 }
 
-fn next_event(state: &State, before: Time) -> Option<u64> {
-    let (pos, (_, event)) = state.events.iter().next()?;
-    (event.accepted < before).then_some(*pos)
+fn next_ended(state: &State, span: &Span) -> Option<ExecutionId> {
+    let own = state.executions.values().filter(|row| row.namespace == span.namespace);
+    let ended = own.filter_map(|row| Some((row.ended?, row.id)));
+    ended.filter(|(end, _)| *end < span.executions).min().map(|(_, id)| id)
 }
 
-fn next_letter(state: &State, before: Time) -> Option<u64> {
-    let settled = state.dead.values().filter(|letter| letter.state != DeadState::Open && letter.at < before);
+fn next_event(state: &State, namespace: &Namespace, before: Time) -> Option<u64> {
+    let mut first: BTreeMap<&str, (u64, Time)> = BTreeMap::new();
+    for (pos, (_, event)) in state.events.iter().filter(|(_, (ns, _))| ns == namespace) {
+        first.entry(&event.event.kind).or_insert((*pos, event.accepted));
+    }
+    first.into_values().find(|(_, accepted)| *accepted < before).map(|(pos, _)| pos)
+}
+
+fn remove_event(state: &mut State, namespace: &Namespace, pos: u64) {
+    state.events.delete(&pos);
+    raise(&mut state.removed_event, namespace, pos);
+}
+
+fn raise(highest: &mut Table<Namespace, u64>, namespace: &Namespace, pos: u64) {
+    let known = highest.get(namespace).copied().unwrap_or(0);
+    highest.put(namespace.clone(), known.max(pos));
+}
+
+fn next_letter(state: &State, span: &Span) -> Option<u64> {
+    let own = state.dead.values().filter(|letter| letter.namespace == span.namespace);
+    let settled = own.filter(|letter| letter.state != DeadState::Open && letter.at < span.events);
     settled.map(|letter| (letter.at, letter.id)).min().map(|(_, id)| id)
 }
 
@@ -71,9 +99,10 @@ fn remove_execution(state: &mut State, id: ExecutionId, left: u32) -> u32 {
     state.removal.put(id, ());
     let rows: Vec<u64> = positions(state, id).take(left as usize).collect();
     for pos in &rows {
-        state.log.delete(pos);
+        if let Some(transition) = state.log.delete(pos) {
+            raise(&mut state.removed_log, &transition.namespace, *pos);
+        }
         state.log_of.delete(&(id, *pos));
-        state.removed_log = state.removed_log.max(*pos);
     }
     if positions(state, id).next().is_none() {
         state.removal.delete(&id);
@@ -85,29 +114,53 @@ fn positions(state: &State, id: ExecutionId) -> impl Iterator<Item = u64> {
     state.log_of.range((id, 0)..=(id, u64::MAX)).map(|((_, pos), ())| *pos)
 }
 
-/// Removes a namespace with everything of it, in one go.
-pub(super) fn drop_namespace(state: &mut State, namespace: &Namespace) {
-    let mine = within(namespace);
-    let ids: Vec<_> =
-        state.executions.values().filter(|row| mine(&row.namespace)).map(|row| row.id).collect();
-    for id in &ids {
-        forget(state, *id);
-        let rows: Vec<u64> = positions(state, *id).collect();
-        for pos in rows {
-            state.log.delete(&pos);
-            state.log_of.delete(&(*id, pos));
-        }
+/// One slice of removing a namespace: its executions by (workflow, status, instant of the list, id), its events as retention
+/// goes through them, then what else is of it, and at last itself. Tells whether something is left.
+pub(super) fn drop_namespace(state: &mut State, namespace: &Namespace, rows: u32) -> bool {
+    let mut left = finish_removals(state, rows);
+    while left > 0
+        && let Some(id) = next_listed(state, namespace)
+    {
+        left = remove_execution(state, id, left);
     }
-    let ids: BTreeSet<ExecutionId> = ids.into_iter().collect();
-    state.due.delete_where(|due, ()| ids.contains(&due.execution));
-    state.subscriptions.delete_where(|_, s| mine(&s.namespace));
-    state.events.delete_where(|_, (ns, _)| mine(ns));
-    state.seen.delete_where(|(key, _), _| mine(&key.0));
-    state.deliveries.delete_where(|key, _| mine(&key.namespace));
-    state.buckets.delete_where(|(ns, _), _| mine(ns));
-    state.dead.delete_where(|_, letter| mine(&letter.namespace));
-    state.checkpoints.delete_where(|(ns, _, _), _| mine(ns));
-    state.definitions.delete_where(|key, _| mine(&key.1));
-    state.secrets.delete_where(|(ns, _), _| mine(ns));
-    state.namespaces.delete(namespace);
+    while left > 0
+        && let Some(pos) = next_event(state, namespace, Time(i64::MAX))
+    {
+        remove_event(state, namespace, pos);
+        left -= 1;
+    }
+    if left == 0 {
+        return true;
+    }
+    let mine = within(namespace);
+    take(&mut state.seen, |(key, _), _| mine(&key.0), &mut left);
+    take(&mut state.dead, |_, letter| mine(&letter.namespace), &mut left);
+    take(&mut state.deliveries, |key, _| mine(&key.namespace), &mut left);
+    take(&mut state.buckets, |(ns, _), _| mine(ns), &mut left);
+    take(&mut state.checkpoints, |(ns, _, _), _| mine(ns), &mut left);
+    take(&mut state.definitions, |key, _| mine(&key.1), &mut left);
+    take(&mut state.secrets, |(ns, _), _| mine(ns), &mut left);
+    if left > 0 {
+        state.namespaces.delete(namespace);
+    }
+    left == 0
+}
+
+fn next_listed(state: &State, namespace: &Namespace) -> Option<ExecutionId> {
+    let own = state.executions.values().filter(|row| row.namespace == *namespace);
+    own.min_by_key(|row| (row.workflow.clone(), row.status, row.listed(), row.id)).map(|row| row.id)
+}
+
+/// Removes the first rows that are doomed, as many as are left.
+fn take<K: Ord + Clone, V: Clone>(table: &mut Table<K, V>, doomed: impl Fn(&K, &V) -> bool, left: &mut u32) {
+    let keys: Vec<K> = table
+        .iter()
+        .filter(|(key, row)| doomed(key, row))
+        .take(*left as usize)
+        .map(|(key, _)| key.clone())
+        .collect();
+    *left -= keys.len() as u32;
+    for key in keys {
+        table.delete(&key);
+    }
 }

@@ -11,7 +11,9 @@ use tidemill_engine::record::{Due, Subscription, Transition};
 
 use super::table::Table;
 use crate::FORMAT;
-use crate::batch::{DeadLetter, Definition, DefinitionKind, DeliveryKey, InboxKey, StateSnapshot};
+use crate::batch::{
+    DeadLetter, Definition, DefinitionKind, DeliveryKey, InboxKey, StateSnapshot, StoredBucket,
+};
 use crate::read::{ExecutionRow, StoredDelivery};
 
 /// Identity of an event: namespace, binding, source, id.
@@ -28,19 +30,15 @@ macro_rules! tables {
         pub(super) struct State {
             /// The last position given.
             pub(super) pos: u64,
-            /// The highest log position that retention removed.
-            pub(super) removed_log: u64,
-            /// The highest event position that retention removed.
-            pub(super) removed_event: u64,
-            /// The three counters above as of the last commit.
-            kept: (u64, u64, u64),
+            /// The same as of the last commit.
+            kept: u64,
             $($(#[$doc])* pub(super) $name: Table<$key, $row>,)*
         }
 
         impl State {
             /// Keeps all changes; tells how many rows they touched.
             pub(super) fn commit(&mut self) -> u64 {
-                self.kept = (self.pos, self.removed_log, self.removed_event);
+                self.kept = self.pos;
                 let mut rows = 0;
                 $(rows += self.$name.commit();)*
                 rows
@@ -48,7 +46,7 @@ macro_rules! tables {
 
             /// Takes all changes since the last commit back.
             pub(super) fn roll_back(&mut self) {
-                (self.pos, self.removed_log, self.removed_event) = self.kept;
+                self.pos = self.kept;
                 $(self.$name.roll_back();)*
             }
         }
@@ -66,6 +64,10 @@ tables! {
     start_keys: (Namespace, Arc<str>, Arc<str>) => (ExecutionId, [u8; 32]),
     /// Executions whose summary is gone and whose log is being removed.
     removal: ExecutionId => (),
+    /// The highest log position that was removed, by namespace.
+    removed_log: Namespace => u64,
+    /// The highest event position that was removed, by namespace.
+    removed_event: Namespace => u64,
     /// Snapshots.
     states: ExecutionId => StateSnapshot,
     /// Timers.
@@ -81,7 +83,7 @@ tables! {
     /// Deliveries.
     deliveries: DeliveryKey => StoredDelivery,
     /// Rate buckets.
-    buckets: (Namespace, Arc<str>) => (f64, Time),
+    buckets: (Namespace, Arc<str>) => StoredBucket,
     /// Dead letters.
     dead: u64 => DeadLetter,
     /// Source positions by namespace, source, partition.

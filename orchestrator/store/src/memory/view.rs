@@ -14,12 +14,13 @@ use super::MemoryStore;
 use super::queries::{
     buffers, event_page, execution_page, log_of, matches, pinned, unfinished, without_result,
 };
+use super::state::State;
 use crate::batch::{
-    Checkpoint, DeadLetter, Definition, DefinitionKind, DeliveryState, InboxItem, StateSnapshot,
+    Checkpoint, DeadLetter, Definition, DefinitionKind, DeliveryState, InboxItem, StateSnapshot, StoredBucket,
 };
 use crate::read::{
     BufferRow, DeadQuery, DeliveryQuery, EventQuery, ExecutionQuery, ExecutionRow, Read, ReadResult,
-    SealedSecret, StoredDelivery,
+    SealedSecret, StoredDelivery, Usage,
 };
 
 impl Read for MemoryStore {
@@ -154,12 +155,12 @@ impl Read for MemoryStore {
         self.read(|state| state.pos)
     }
 
-    fn first_pos(&self) -> ReadResult<u64> {
-        self.read(|state| state.removed_log + 1)
+    fn first_pos(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|state| state.removed_log.get(&Namespace::from(namespace)).map_or(1, |pos| pos + 1))
     }
 
-    fn first_event(&self) -> ReadResult<u64> {
-        self.read(|state| state.removed_event + 1)
+    fn first_event(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|state| state.removed_event.get(&Namespace::from(namespace)).map_or(1, |pos| pos + 1))
     }
 
     fn deliveries(&self, query: &DeliveryQuery) -> ReadResult<Vec<StoredDelivery>> {
@@ -199,7 +200,28 @@ impl Read for MemoryStore {
         self.read(|state| state.deliveries.values().find(|d| d.delivery.execution == execution).cloned())
     }
 
-    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>> {
+    fn running(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|state| {
+            let own = state.executions.values().filter(|row| *row.namespace == *namespace);
+            let open = own.filter(|row| !row.status.ended()).count();
+            open.saturating_sub(waiting(state, namespace).count()) as u64
+        })
+    }
+
+    fn usage(&self, namespace: &str) -> ReadResult<Usage> {
+        self.read(|state| {
+            let bytes = |id: ExecutionId| log_of(state, id).map(|t| t.body.len() as u64).sum::<u64>();
+            let own = state.executions.values().filter(|row| *row.namespace == *namespace);
+            let events = state.events.values().filter(|(ns, _)| **ns == *namespace);
+            let events: u64 = events.map(|(_, event)| event.event.to_json().len() as u64).sum();
+            Usage {
+                stored: own.map(|row| bytes(row.id)).sum::<u64>() + events,
+                buffered: waiting(state, namespace).map(bytes).sum(),
+            }
+        })
+    }
+
+    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<StoredBucket>> {
         self.read(|state| state.buckets.get(&(namespace.into(), trigger.into())).copied())
     }
 
@@ -271,4 +293,11 @@ impl Read for MemoryStore {
     fn meta(&self, key: &str) -> ReadResult<Option<Value>> {
         self.read(|state| state.meta.get(key).cloned())
     }
+}
+
+/// The executions of a namespace that wait in buffers.
+fn waiting<'a>(state: &'a State, namespace: &'a str) -> impl Iterator<Item = ExecutionId> {
+    let waits = |d: &&StoredDelivery| matches!(d.state, DeliveryState::Ready | DeliveryState::Blocked);
+    let own = state.deliveries.values().filter(move |d| *d.delivery.namespace == *namespace);
+    own.filter(waits).map(|d| d.delivery.execution)
 }

@@ -3,7 +3,7 @@
 //! Owns the statements of shard parts, creations and inbox items, and the positions. The memory store says what the
 //! parts mean; this says how it is done cheaply.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 use tidemill_dsl::ids::ExecutionId;
 use tidemill_engine::record::{Due, DueChange, SubscriptionChange, Summary, Transition};
 
@@ -33,38 +33,20 @@ impl From<rusqlite::Error> for Stop {
 pub(super) struct Positions {
     /// The last position given.
     pub(super) pos: u64,
-    /// The highest log position that retention removed.
-    pub(super) removed_log: u64,
-    /// The highest event position that retention removed.
-    pub(super) removed_event: u64,
     /// The block of events that has no mark yet.
     pub(super) block: Block,
 }
 
 impl Positions {
-    /// As stored: the saved counters, or what the tables hold if that is more.
+    /// As stored: the saved position, or what the tables hold if that is more.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Positions> {
-        let saved = |name: &str| {
-            let found = conn
-                .query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| codec::number(row, 0));
-            found.optional().map(Option::unwrap_or_default)
-        };
-        Ok(Positions {
-            pos: last_pos(conn)?,
-            removed_log: saved("removed_log")?,
-            removed_event: saved("removed_event")?,
-            block: Block::load(conn)?,
-        })
+        Ok(Positions { pos: last_pos(conn)?, block: Block::load(conn)? })
     }
 
-    /// Saves the counters. Needed only where rows with positions were removed: else the tables tell.
+    /// Saves the last position. Needed only where rows with positions were removed: else the tables tell.
     pub(super) fn save(self, conn: &Connection) -> rusqlite::Result<()> {
-        let mut save = conn.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2)")?;
-        for (name, value) in
-            [("pos", self.pos), ("removed_log", self.removed_log), ("removed_event", self.removed_event)]
-        {
-            save.execute(params![name, value as i64])?;
-        }
+        let mut save = conn.prepare_cached("INSERT OR REPLACE INTO counter VALUES ('pos', ?1)")?;
+        save.execute([self.pos as i64])?;
         Ok(())
     }
 }

@@ -79,16 +79,6 @@ impl Applying<'_> {
         }
         Ok(())
     }
-
-    /// The rows of a namespace are about to go: so are the values nobody else has.
-    pub(super) fn unused_in(&mut self, namespace: &str) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM blob_use WHERE owner IN (SELECT id FROM execution WHERE ns = ?1
-            UNION ALL SELECT pos FROM event WHERE ns = ?1 UNION ALL SELECT id FROM dead_letter WHERE ns = ?1)";
-        if self.run(sql, [namespace])? > 0 {
-            self.run("DELETE FROM blob WHERE hash NOT IN (SELECT hash FROM blob_use)", [])?;
-        }
-        Ok(())
-    }
 }
 
 fn piece(out: &mut Vec<u8>, bytes: &[u8]) {

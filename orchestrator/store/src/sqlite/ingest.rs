@@ -4,6 +4,7 @@
 //! does.
 
 use rusqlite::{OptionalExtension, params};
+use tidemill_dsl::ids::ExecutionId;
 
 use super::apply::{Applying, Stop};
 use super::blobs::Owner;
@@ -61,11 +62,20 @@ impl Applying<'_> {
     }
 
     fn follow(&mut self, arrival: &Arrival, out: &mut Committed) -> Result<(), Stop> {
-        for create in &arrival.starts {
+        let before = out.skipped.len();
+        for delivery in arrival.deliveries.iter().filter(|d| arrival.skips.contains(&d.trigger)) {
+            if self.open(delivery)? {
+                out.skipped.push(delivery.execution);
+            }
+        }
+        let stays = |id: &ExecutionId, out: &Committed| !out.skipped[before..].contains(id);
+        for create in arrival.starts.iter().filter(|create| stays(&create.birth.id, out)) {
             self.create(create)?;
         }
         for delivery in &arrival.deliveries {
-            out.deliveries.push(self.enqueue(delivery)?);
+            if stays(&delivery.execution, out) {
+                out.deliveries.push(self.enqueue(delivery)?);
+            }
         }
         for letter in &arrival.dead {
             self.bury(letter)?;
@@ -92,6 +102,17 @@ impl Applying<'_> {
             params![pos, &*d.namespace, &*d.trigger, d.execution.0, state, key, d.priority, d.attempt, at];
         self.run(sql, row)?;
         Ok(pos as u64)
+    }
+
+    /// Whether a delivery of the same trigger and order key is stored.
+    fn open(&self, d: &Delivery) -> rusqlite::Result<bool> {
+        match &d.key {
+            Some(key) => self.held(&d.namespace, &d.trigger, key),
+            None => {
+                let sql = "SELECT 1 FROM delivery WHERE ns = ?1 AND trigger = ?2 AND okey IS NULL LIMIT 1";
+                self.conn.prepare_cached(sql)?.exists(params![&*d.namespace, &*d.trigger])
+            }
+        }
     }
 
     fn held(&self, namespace: &str, trigger: &str, key: &str) -> rusqlite::Result<bool> {
@@ -135,9 +156,9 @@ impl Applying<'_> {
                 let (pos, ns, trigger) = (key.pos as i64, &*key.namespace, &*key.trigger);
                 self.run(sql, params![pos, ns, trigger, not_before.0, attempt, execution.0])?;
             }
-            BufferChange::Bucket { namespace, trigger, tokens, at } => {
-                let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3, ?4)";
-                self.run(sql, params![&**namespace, &**trigger, tokens, at.0])?;
+            BufferChange::Bucket { namespace, trigger, bucket: b } => {
+                let sql = "INSERT OR REPLACE INTO bucket VALUES (?1, ?2, ?3, ?4, ?5)";
+                self.run(sql, params![&**namespace, &**trigger, b.tokens, b.at.0, b.arrears])?;
             }
             BufferChange::Dead(letter) => self.bury(letter)?,
             BufferChange::DeadState { namespace, id, state } => {

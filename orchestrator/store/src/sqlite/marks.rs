@@ -77,9 +77,9 @@ fn open_ended(conn: &Connection, until: Time) -> rusqlite::Result<bool> {
     conn.prepare_cached(sql)?.exists([until.0])
 }
 
-/// Forgets the marks of removed events.
-pub(super) fn forget(conn: &Connection, removed: u64) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM mark WHERE pos <= ?1")?.execute([removed as i64])?;
+/// Forgets the marks before the first event that is stored.
+pub(super) fn forget(conn: &Connection) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM mark WHERE pos < (SELECT min(pos) FROM event)")?.execute([])?;
     Ok(())
 }
 

@@ -73,7 +73,9 @@ impl Applying<'_> {
                     ON CONFLICT(name) DO UPDATE SET text = excluded.text";
                 self.run(sql, params![&**namespace, &**text, at.0])?;
             }
-            OperatorChange::DropNamespace(namespace) => self.drop_namespace(namespace)?,
+            OperatorChange::DropNamespace { namespace, rows } => {
+                out.more = self.drop_namespace(namespace, *rows)?;
+            }
             OperatorChange::Secret { namespace, name, sealed, at } => {
                 let (namespace, name) = (&**namespace, &**name);
                 match sealed {
@@ -97,8 +99,8 @@ impl Applying<'_> {
                 self.run(sql, params![&**namespace, &*c.source, &*c.partition])?;
             }
             OperatorChange::Checkpoint { namespace, checkpoint } => self.checkpoint(namespace, checkpoint)?,
-            OperatorChange::Retain { executions, events, rows } => {
-                out.more = self.retain(*executions, *events, *rows)?;
+            OperatorChange::Retain { spans, rows } => {
+                out.more = self.retain(spans, *rows)?;
             }
             OperatorChange::Meta { key, value } => {
                 let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";

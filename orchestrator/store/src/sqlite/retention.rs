@@ -1,4 +1,4 @@
-//! Removal: slices of retention, whole namespaces, and giving freed pages back to the file system.
+//! Removal: slices of retention and of namespaces, and giving freed pages back to the file system.
 //!
 //! Owns deletes by range and their order, which the memory store states. A slice is small by what its caller asks for.
 
@@ -8,6 +8,7 @@ use tidemill_dsl::ids::{ExecutionId, Time};
 use super::apply::Applying;
 use super::blobs::Owner;
 use super::{codec, marks};
+use crate::batch::Span;
 use crate::day;
 
 /// Free pages the file keeps for its next growth: so many, and one in so many of its pages.
@@ -17,48 +18,106 @@ const SLACK_SHARE: i64 = 8;
 /// Pages given back in one slice.
 const SLICE: i64 = 128;
 
+/// Which highest position was removed: of the log.
+pub(super) const LOG: &str = "removed_log";
+/// Of the events.
+pub(super) const EVENT: &str = "removed_event";
+
+/// The counter that keeps it for a namespace.
+pub(super) fn removed(what: &str, namespace: &str) -> String {
+    format!("{what}/{namespace}")
+}
+
+/// The other tables of a namespace, each with its key, in the order the memory store states.
+const TABLES: [(&str, &str); 5] = [
+    ("delivery", "pos"),
+    ("bucket", "ns, trigger"),
+    ("checkpoint", "ns, source, part"),
+    ("definition", "kind, ns, name, version, digest"),
+    ("secret", "ns, name"),
+];
+
 impl Applying<'_> {
     /// One slice of retention; tells whether something is left.
-    pub(super) fn retain(&mut self, executions: Time, events: Time, rows: u32) -> rusqlite::Result<bool> {
+    pub(super) fn retain(&mut self, spans: &[Span], rows: u32) -> rusqlite::Result<bool> {
         self.save = true;
-        let mut left = rows;
-        while left > 0 {
-            let begun = self.one("SELECT exec FROM removal ORDER BY exec LIMIT 1", [])?;
-            let next = match begun {
-                Some(id) => Some(id),
-                None => self.next_ended(executions)?,
-            };
-            match next {
-                Some(id) => left = self.remove_execution(id, left)?,
-                None => break,
+        let mut left = self.finish_removals(rows)?;
+        for span in spans {
+            while left > 0
+                && let Some(id) = self.next_ended(span)?
+            {
+                left = self.remove_execution(id, left)?;
             }
         }
-        while left > 0 {
-            let Some(pos) = self.next_event(events)? else {
-                break;
-            };
-            self.run("DELETE FROM event WHERE pos = ?1", [pos])?;
-            self.unused(Owner::Row(pos))?;
-            self.at.removed_event = pos as u64;
-            left -= 1;
+        for span in spans {
+            left = self.remove_events(&span.namespace, span.events, left)?;
         }
-        while left > 0 {
-            let Some(id) = self.next_letter(events)? else {
-                break;
-            };
-            self.run("DELETE FROM dead_letter WHERE id = ?1", [id])?;
-            self.unused(Owner::Row(id))?;
-            left -= 1;
+        for span in spans {
+            while left > 0
+                && let Some(id) = self.next_letter(span)?
+            {
+                self.run("DELETE FROM dead_letter WHERE id = ?1", [id])?;
+                self.unused(Owner::Row(id))?;
+                left -= 1;
+            }
         }
-        let more = self.one::<i64>("SELECT 1 FROM removal LIMIT 1", [])?.is_some()
-            || self.next_ended(executions)?.is_some()
-            || self.next_event(events)?.is_some()
-            || self.next_letter(events)?.is_some();
-        marks::forget(self.conn, self.at.removed_event)?;
-        if !more {
-            self.seen.drop_before(self.conn, day(events))?;
+        marks::forget(self.conn)?;
+        let more = self.more(spans)?;
+        if !more && let Some(first) = spans.iter().map(|span| day(span.events)).min() {
+            self.seen.drop_before(self.conn, first)?;
         }
         Ok(more)
+    }
+
+    fn more(&self, spans: &[Span]) -> rusqlite::Result<bool> {
+        if self.one::<i64>("SELECT 1 FROM removal LIMIT 1", [])?.is_some() {
+            return Ok(true);
+        }
+        for span in spans {
+            if self.next_ended(span)?.is_some()
+                || self.next_event(&span.namespace, span.events)?.is_some()
+                || self.next_letter(span)?.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn finish_removals(&mut self, rows: u32) -> rusqlite::Result<u32> {
+        let mut left = rows;
+        while left > 0
+            && let Some(id) = self.one("SELECT exec FROM removal ORDER BY exec LIMIT 1", [])?
+        {
+            left = self.remove_execution(id, left)?;
+        }
+        Ok(left)
+    }
+
+    /// Removes events type by type from the lowest position on; gives what is left of `left`.
+    fn remove_events(&mut self, namespace: &str, before: Time, left: u32) -> rusqlite::Result<u32> {
+        let mut left = left;
+        let mut highest = None;
+        while left > 0
+            && let Some(pos) = self.next_event(namespace, before)?
+        {
+            self.run("DELETE FROM event WHERE pos = ?1", [pos])?;
+            self.unused(Owner::Row(pos))?;
+            highest = highest.max(Some(pos));
+            left -= 1;
+        }
+        if let Some(pos) = highest {
+            self.raise(EVENT, namespace, pos)?;
+        }
+        Ok(left)
+    }
+
+    /// Keeps the highest position that was removed.
+    fn raise(&mut self, what: &str, namespace: &str, pos: i64) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO counter VALUES (?1, ?2)
+            ON CONFLICT(name) DO UPDATE SET value = max(value, excluded.value)";
+        self.conn.prepare_cached(sql)?.execute(params![removed(what, namespace), pos])?;
+        Ok(())
     }
 
     fn one<T: rusqlite::types::FromSql>(
@@ -69,39 +128,48 @@ impl Applying<'_> {
         self.conn.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()
     }
 
-    fn next_ended(&self, before: Time) -> rusqlite::Result<Option<[u8; 16]>> {
+    fn next_ended(&self, span: &Span) -> rusqlite::Result<Option<[u8; 16]>> {
+        let sql = "SELECT id FROM execution WHERE ns = ?1 AND ended IS NOT NULL AND ended < ?2
+            ORDER BY ended, id LIMIT 1";
+        self.one(sql, params![&*span.namespace, span.executions.0])
+    }
+
+    /// The first event of the first type whose first event is old enough. Types are few; each is looked at by the index.
+    fn next_event(&self, namespace: &str, before: Time) -> rusqlite::Result<Option<i64>> {
+        let mut kind = String::new();
+        let types = "SELECT type FROM event WHERE ns = ?1 AND type > ?2 ORDER BY type LIMIT 1";
+        let first = "SELECT pos, accepted FROM event WHERE ns = ?1 AND type = ?2 ORDER BY pos LIMIT 1";
+        while let Some(next) = self.one::<String>(types, params![namespace, kind])? {
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, codec::time(row, 1)?));
+            let found: (i64, Time) =
+                self.conn.prepare_cached(first)?.query_row(params![namespace, next], row)?;
+            if found.1 < before {
+                return Ok(Some(found.0));
+            }
+            kind = next;
+        }
+        Ok(None)
+    }
+
+    fn next_letter(&self, span: &Span) -> rusqlite::Result<Option<i64>> {
         let sql =
-            "SELECT id FROM execution WHERE ended IS NOT NULL AND ended < ?1 ORDER BY ended, id LIMIT 1";
-        self.one(sql, [before.0])
-    }
-
-    fn next_event(&self, before: Time) -> rusqlite::Result<Option<i64>> {
-        let sql = "SELECT pos, accepted FROM event ORDER BY pos LIMIT 1";
-        let first =
-            self.conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, codec::time(row, 1)?)));
-        Ok(first.optional()?.filter(|(_, accepted)| *accepted < before).map(|(pos, _)| pos))
-    }
-
-    fn next_letter(&self, before: Time) -> rusqlite::Result<Option<i64>> {
-        self.one(
-            "SELECT id FROM dead_letter WHERE state <> 0 AND at < ?1 ORDER BY at, id LIMIT 1",
-            [before.0],
-        )
+            "SELECT id FROM dead_letter WHERE ns = ?1 AND state <> 0 AND at < ?2 ORDER BY at, id LIMIT 1";
+        self.one(sql, params![&*span.namespace, span.events.0])
     }
 
     /// Removes the summary and at most `left` rows of the log; gives what is left of `left`.
     fn remove_execution(&mut self, id: [u8; 16], left: u32) -> rusqlite::Result<u32> {
         self.forget(id)?;
         self.run("INSERT OR IGNORE INTO removal VALUES (?1)", [id])?;
-        let sql =
-            "SELECT max(pos), count(*) FROM (SELECT pos FROM log WHERE exec = ?1 ORDER BY pos LIMIT ?2)";
-        let (last, count): (Option<i64>, u32) = self
+        let sql = "SELECT max(pos), count(*), max(ns) FROM
+            (SELECT pos, ns FROM log WHERE exec = ?1 ORDER BY pos LIMIT ?2)";
+        let (last, count, namespace): (Option<i64>, u32, Option<String>) = self
             .conn
             .prepare_cached(sql)?
-            .query_row(params![id, left], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if let Some(last) = last {
+            .query_row(params![id, left], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        if let (Some(last), Some(namespace)) = (last, namespace) {
             self.run("DELETE FROM log WHERE exec = ?1 AND pos <= ?2", params![id, last])?;
-            self.at.removed_log = self.at.removed_log.max(last as u64);
+            self.raise(LOG, &namespace, last)?;
         }
         if self.one::<i64>("SELECT pos FROM log WHERE exec = ?1 LIMIT 1", [id])?.is_none() {
             self.run("DELETE FROM removal WHERE exec = ?1", [id])?;
@@ -134,33 +202,48 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Removes a namespace with everything of it, in one go: its cost grows with what it holds.
-    pub(super) fn drop_namespace(&mut self, namespace: &str) -> rusqlite::Result<()> {
+    /// One slice of removing a namespace; tells whether something is left.
+    pub(super) fn drop_namespace(&mut self, namespace: &str, rows: u32) -> rusqlite::Result<bool> {
         self.save = true;
-        self.unused_in(namespace)?;
-        let mine = "IN (SELECT id FROM execution WHERE ns = ?1)";
-        for table in ["log", "state", "due"] {
-            self.run(&format!("DELETE FROM {table} WHERE exec {mine}"), [namespace])?;
+        let mut left = self.finish_removals(rows)?;
+        let listed = "SELECT id FROM execution WHERE ns = ?1 ORDER BY workflow, status, listed, id LIMIT 1";
+        while left > 0
+            && let Some(id) = self.one(listed, [namespace])?
+        {
+            left = self.remove_execution(id, left)?;
         }
-        let tables = [
-            "execution",
-            "start_key",
-            "tag",
-            "subscription",
-            "event",
-            "delivery",
-            "bucket",
-            "dead_letter",
-            "checkpoint",
-            "definition",
-            "secret",
-        ];
-        for table in tables {
-            self.run(&format!("DELETE FROM {table} WHERE ns = ?1"), [namespace])?;
+        left = self.remove_events(namespace, Time(i64::MAX), left)?;
+        marks::forget(self.conn)?;
+        if left > 0 {
+            left -= self.seen.drop_namespace(self.conn, namespace, left)?;
         }
-        self.seen.drop_namespace(self.conn, namespace)?;
-        self.run("DELETE FROM namespace WHERE name = ?1", [namespace])?;
-        Ok(())
+        let letters = "SELECT id FROM dead_letter WHERE ns = ?1 ORDER BY id LIMIT 1";
+        while left > 0
+            && let Some(id) = self.one::<i64>(letters, [namespace])?
+        {
+            self.run("DELETE FROM dead_letter WHERE id = ?1", [id])?;
+            self.unused(Owner::Row(id))?;
+            left -= 1;
+        }
+        left = self.remove_rest(namespace, left)?;
+        if left > 0 {
+            self.run("DELETE FROM namespace WHERE name = ?1", [namespace])?;
+        }
+        Ok(left == 0)
+    }
+
+    /// Removes rows of the other tables; gives what is left of `left`.
+    fn remove_rest(&mut self, namespace: &str, mut left: u32) -> rusqlite::Result<u32> {
+        for (table, key) in TABLES {
+            if left > 0 {
+                let sql = format!(
+                    "DELETE FROM {table} WHERE ({key}) IN
+                     (SELECT {key} FROM {table} WHERE ns = ?1 ORDER BY {key} LIMIT ?2)"
+                );
+                left -= self.run(&sql, params![namespace, left])? as u32;
+            }
+        }
+        Ok(left)
     }
 }
 

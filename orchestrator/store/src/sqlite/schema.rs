@@ -17,7 +17,7 @@ pub(super) const APPLICATION_ID: i64 = 0x5449_4445;
 const PAGE_SIZE: u32 = 4096;
 
 /// Step n leads from version n to version n + 1.
-const STEPS: [&str; FORMAT as usize] = [VERSION_1, VERSION_2];
+const STEPS: [&str; FORMAT as usize] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE log(
@@ -111,6 +111,18 @@ CREATE INDEX tag_exec ON tag(exec);
 CREATE TRIGGER execution_listed AFTER UPDATE OF listed ON execution
     WHEN old.listed <> new.listed AND new.tags IS NOT NULL
     BEGIN UPDATE tag SET listed = new.listed WHERE exec = new.id; END;
+";
+
+/// Retention by namespace: what is removed next is found by it, and so is what was removed. Buckets keep what was missed.
+const VERSION_3: &str = "
+DROP INDEX execution_ended;
+CREATE INDEX execution_ended ON execution(ns, ended, id) WHERE ended IS NOT NULL;
+DROP INDEX dead_letter_settled;
+CREATE INDEX dead_letter_settled ON dead_letter(ns, at, id) WHERE state <> 0;
+ALTER TABLE bucket ADD COLUMN arrears REAL NOT NULL DEFAULT 0;
+INSERT INTO counter SELECT counter.name || '/' || namespace.name, counter.value FROM counter, namespace
+    WHERE counter.name IN ('removed_log', 'removed_event');
+DELETE FROM counter WHERE name IN ('removed_log', 'removed_event');
 ";
 
 /// Settings that must stand before the first table is made; without effect on a file that has one.

@@ -92,12 +92,22 @@ impl SeenDays {
         Ok(())
     }
 
-    /// Forgets a namespace.
-    pub(super) fn drop_namespace(&self, conn: &Connection, namespace: &str) -> rusqlite::Result<()> {
+    /// Forgets at most so many keys of a namespace; gives their number.
+    pub(super) fn drop_namespace(
+        &self,
+        conn: &Connection,
+        namespace: &str,
+        rows: u32,
+    ) -> rusqlite::Result<u32> {
+        let mut left = rows;
         for day in &self.days {
-            conn.execute(&format!("DELETE FROM seen_{day} WHERE ns = ?1"), [namespace])?;
+            let sql = format!(
+                "DELETE FROM seen_{day} WHERE (ns, source, id, binding) IN
+                 (SELECT ns, source, id, binding FROM seen_{day} WHERE ns = ?1 LIMIT ?2)"
+            );
+            left -= conn.prepare_cached(&sql)?.execute(params![namespace, left])? as u32;
         }
-        Ok(())
+        Ok(rows - left)
     }
 }
 

@@ -14,11 +14,12 @@ use super::SqliteStore;
 use super::queries::{
     all, buffer_row, counter, dead_letters, due_row, event, events, first, holder, snapshot,
 };
+use super::retention::{EVENT, LOG, removed};
 use super::{apply, codec, executions};
-use crate::batch::{Checkpoint, DeadLetter, Definition, InboxItem, InboxKey, StateSnapshot};
+use crate::batch::{Checkpoint, DeadLetter, Definition, InboxItem, InboxKey, StateSnapshot, StoredBucket};
 use crate::read::{
     BufferRow, DeadQuery, DeliveryQuery, EventQuery, ExecutionQuery, ExecutionRow, Read, ReadResult,
-    SealedSecret, StoredDelivery,
+    SealedSecret, StoredDelivery, Usage,
 };
 
 impl Read for SqliteStore {
@@ -175,12 +176,12 @@ impl Read for SqliteStore {
         self.read(|conn| apply::last_pos(conn))
     }
 
-    fn first_pos(&self) -> ReadResult<u64> {
-        self.read(|conn| Ok(counter(conn, "removed_log")? + 1))
+    fn first_pos(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|conn| Ok(counter(conn, &removed(LOG, namespace))? + 1))
     }
 
-    fn first_event(&self) -> ReadResult<u64> {
-        self.read(|conn| Ok(counter(conn, "removed_event")? + 1))
+    fn first_event(&self, namespace: &str) -> ReadResult<u64> {
+        self.read(|conn| Ok(counter(conn, &removed(EVENT, namespace))? + 1))
     }
 
     fn deliveries(&self, query: &DeliveryQuery) -> ReadResult<Vec<StoredDelivery>> {
@@ -214,10 +215,30 @@ impl Read for SqliteStore {
         self.read(|conn| first(conn, &sql, [execution.0], codec::delivery))
     }
 
-    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<(f64, Time)>> {
-        let sql = "SELECT tokens, at FROM bucket WHERE ns = ?1 AND trigger = ?2";
+    fn running(&self, namespace: &str) -> ReadResult<u64> {
+        let sql = "SELECT max(0, (SELECT count(*) FROM execution WHERE ns = ?1 AND status IN (0, 1, 2, 3))
+            - (SELECT count(*) FROM delivery WHERE ns = ?1 AND state IN (0, 1)))";
+        self.read(|conn| Ok(first(conn, sql, [namespace], |row| codec::number(row, 0))?.unwrap_or_default()))
+    }
+
+    fn usage(&self, namespace: &str) -> ReadResult<Usage> {
+        let sql = "SELECT
+            (SELECT ifnull(sum(length(log.body)), 0) FROM execution JOIN log ON log.exec = execution.id
+                WHERE execution.ns = ?1)
+            + (SELECT ifnull(sum(length(CAST(body AS BLOB))), 0) FROM event WHERE ns = ?1),
+            (SELECT ifnull(sum(length(log.body)), 0) FROM delivery JOIN log ON log.exec = delivery.exec
+                WHERE delivery.ns = ?1 AND delivery.state IN (0, 1))";
+        let row =
+            |row: &Row<'_>| Ok(Usage { stored: codec::number(row, 0)?, buffered: codec::number(row, 1)? });
+        self.read(|conn| Ok(first(conn, sql, [namespace], row)?.unwrap_or_default()))
+    }
+
+    fn bucket(&self, namespace: &str, trigger: &str) -> ReadResult<Option<StoredBucket>> {
+        let sql = "SELECT tokens, arrears, at FROM bucket WHERE ns = ?1 AND trigger = ?2";
         self.read(|conn| {
-            first(conn, sql, [namespace, trigger], |row| Ok((row.get(0)?, codec::time(row, 1)?)))
+            first(conn, sql, [namespace, trigger], |row| {
+                Ok(StoredBucket { tokens: row.get(0)?, arrears: row.get(1)?, at: codec::time(row, 2)? })
+            })
         })
     }
 

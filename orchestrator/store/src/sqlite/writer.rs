@@ -353,7 +353,7 @@ fn refuse_new(group: VecDeque<Prepared>) -> VecDeque<Prepared> {
 
 fn retains(prepared: &Prepared) -> bool {
     let retains = |change: &OperatorChange| {
-        matches!(change, OperatorChange::Retain { .. } | OperatorChange::DropNamespace(_))
+        matches!(change, OperatorChange::Retain { .. } | OperatorChange::DropNamespace { .. })
     };
     prepared.batch.parts.iter().any(|part| match part {
         Part::Operator(changes) => changes.iter().any(retains),

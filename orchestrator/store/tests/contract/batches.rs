@@ -11,7 +11,7 @@ use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, Cause, Ended, Status, Summary, Transition};
 use tidemill_store::{
     Arrival, Batch, Class, Committed, Create, Definition, DefinitionKind, Delivery, IngressPart,
-    OperatorChange, Part, Refusal, ShardPart, SqliteStore, Store,
+    OperatorChange, Part, Refusal, ShardPart, Span, SqliteStore, Store,
 };
 
 pub(crate) const NOON: i64 = 1_764_000_000_000;
@@ -73,6 +73,7 @@ pub(crate) fn create(namespace: &str, workflow: &str, id: ExecutionId) -> Create
             cause: None,
             parent: None,
             tags: Vec::new(),
+            path: Vec::new(),
         }),
         first: transition(id, namespace, 1, 1),
         summary: summary(id, Status::Running, Some(id.time()), None),
@@ -126,7 +127,14 @@ pub(crate) fn event(source: &str, id: &str, kind: &str, data: i64) -> Arc<Event>
 }
 
 pub(crate) fn arrival(event: Arc<Event>, accepted: Time) -> Arrival {
-    Arrival { event, accepted, starts: Vec::new(), deliveries: Vec::new(), dead: Vec::new() }
+    Arrival {
+        event,
+        accepted,
+        starts: Vec::new(),
+        deliveries: Vec::new(),
+        dead: Vec::new(),
+        skips: Vec::new(),
+    }
 }
 
 pub(crate) fn ingress(namespace: &str, binding: &str, seen: bool, arrivals: Vec<Arrival>) -> Part {
@@ -174,5 +182,6 @@ pub(crate) fn definition(kind: DefinitionKind, name: &str, version: &str, digest
 }
 
 pub(crate) fn retain(executions: Time, events: Time, rows: u32) -> Batch {
-    running(vec![Part::Operator(vec![OperatorChange::Retain { executions, events, rows }])])
+    let spans = ["default", "other"].map(|ns| Span { namespace: ns.into(), executions, events });
+    running(vec![Part::Operator(vec![OperatorChange::Retain { spans: spans.into(), rows }])])
 }

@@ -75,7 +75,7 @@ fn large_values_are_stored_once_and_go_with_the_last_row_that_has_them() {
     // Both executions go; the events still have their values.
     assert_eq!(both(retain(at(30), at(0), 100)), 2);
     assert_eq!(count(folder.path(), "log"), 0);
-    let drop = OperatorChange::DropNamespace(text("other"));
+    let drop = OperatorChange::DropNamespace { namespace: text("other"), rows: 1000 };
     assert_eq!(both(running(vec![Part::Operator(vec![drop])])), 1);
     assert_eq!(both(retain(at(30), at(2 * DAY), 100)), 0);
     assert_eq!(count(folder.path(), "blob_use"), 0);

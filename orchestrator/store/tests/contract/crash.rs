@@ -143,7 +143,7 @@ fn files_of_others_and_of_later_versions_are_left_alone() {
     assert!(matches!(open("CREATE TABLE t(x)"), Err(OpenError::Foreign)));
     assert!(matches!(open("PRAGMA application_id = 7"), Err(OpenError::Foreign)));
     let later = open("PRAGMA user_version = 99").unwrap_err();
-    let text = "open the store: its format 99 is later than 2, the latest this version knows";
+    let text = "open the store: its format 99 is later than 3, the latest this version knows";
     assert_eq!(later.to_string(), text);
 }
 
@@ -158,7 +158,7 @@ fn positions_go_on_after_everything_was_removed() {
     commit(&store, crate::batches::retain(late, late, 10)).unwrap();
     drop(store);
     let store = sqlite(folder.path());
-    assert_eq!((store.last_pos().unwrap(), store.first_pos().unwrap()), (1, 2));
+    assert_eq!((store.last_pos().unwrap(), store.first_pos("default").unwrap()), (1, 2));
     let append = shard(|part| part.transitions = vec![transition(id(0, 2), "default", 1, 1)]);
     assert_eq!(commit(&store, running(vec![append])).unwrap().pos, 2);
 }

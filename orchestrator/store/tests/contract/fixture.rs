@@ -10,7 +10,7 @@ use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Due, DueChange, Parent, Status, Subscription, SubscriptionChange, TimerKind};
 use tidemill_store::{
     Batch, BufferChange, Checkpoint, DeadLetter, DeadState, DefinitionChange, DefinitionKind, FORMAT,
-    InboxItem, InboxKey, MemoryStore, OperatorChange, Part, StartKey, StateSnapshot, Store,
+    InboxItem, InboxKey, MemoryStore, OperatorChange, Part, StartKey, StateSnapshot, Store, StoredBucket,
 };
 
 use crate::batches::{
@@ -116,8 +116,8 @@ fn events() -> Vec<Part> {
         let (source, partition, value) = (text("s2"), text("topic/0"), text("17"));
         part.checkpoints = vec![Checkpoint { source, partition, value }];
     }
-    let bucket =
-        BufferChange::Bucket { namespace: text("default"), trigger: text("tr"), tokens: 1.5, at: at(2) };
+    let bucket = StoredBucket { tokens: 1.5, arrears: 0.0, at: at(2) };
+    let bucket = BufferChange::Bucket { namespace: text("default"), trigger: text("tr"), bucket };
     vec![ingress("default", "b0", true, vec![buffered]), kafka, Part::Buffer(vec![bucket])]
 }
 
@@ -148,7 +148,7 @@ fn opens(format: u32) {
     let disk = sqlite(folder.path());
     let ids: Vec<_> = (0..7).map(|n| id(i64::from(n.min(3)), n)).collect();
     for (expected, found) in answers(&memory, &ids, 1).iter().zip(answers(&disk, &ids, 1)) {
-        assert_eq!(*expected, found);
+        assert_eq!(*expected, found, "format {format}");
     }
     disk.close();
     let conn = rusqlite::Connection::open(folder.path().join("tidemill.db")).unwrap();
@@ -157,6 +157,6 @@ fn opens(format: u32) {
     assert!(tables.len() > 20, "{tables:?}");
     for table in tables.iter().filter(|table| format >= 2 || !table.starts_with("blob")) {
         let filled = conn.query_row(&format!("SELECT 1 FROM {table} LIMIT 1"), [], |_| Ok(()));
-        assert!(filled.is_ok(), "the fixture has no row in {table}");
+        assert!(filled.is_ok(), "the fixture of format {format} has no row in {table}");
     }
 }

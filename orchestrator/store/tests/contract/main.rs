@@ -55,6 +55,8 @@ on_each_store! {
     operator_rows_are_written_and_removed,
     retention_goes_in_slices_and_spares_what_lives,
     retention_forgets_keys_with_their_events,
+    each_namespace_keeps_as_long_as_it_says,
+    overlap_leaves_out_what_comes_while_one_is_stored,
     a_dropped_namespace_is_gone_and_others_stay,
     positions_never_come_twice,
     a_closed_store_refuses,

@@ -58,7 +58,7 @@ fn whole(store: &dyn Read) -> Vec<String> {
         format!("due {:?}", store.due(None, at(SPAN), 1000)),
         format!("subscriptions {:?}", store.subscriptions()),
         format!("inbox {:?}", store.inbox()),
-        format!("positions {:?} {:?} {:?}", store.last_pos(), store.first_pos(), store.first_event()),
+        format!("position {:?}", store.last_pos()),
         format!("buffers {:?}", store.buffers()),
         format!("definitions {:?}", store.definitions()),
         format!("namespaces {:?}", store.namespaces()),
@@ -67,6 +67,8 @@ fn whole(store: &dyn Read) -> Vec<String> {
         format!("meta {:?} {:?} {:?}", store.meta("cursor"), store.meta("format"), store.meta("none")),
     ];
     for ns in NAMESPACES {
+        out.push(format!("running {ns} {:?}", store.running(ns)));
+        out.push(format!("removed {ns} {:?} {:?}", store.first_pos(ns), store.first_event(ns)));
         for source in 0..3 {
             out.push(format!("checkpoints {ns} {source} {:?}", store.checkpoints(ns, &format!("s{source}"))));
             for id in 0..6 {

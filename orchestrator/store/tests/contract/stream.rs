@@ -13,7 +13,7 @@ use tidemill_engine::record::{
 use tidemill_store::{
     Accepted, AttemptRecord, Batch, BufferChange, Checkpoint, Class, Committed, Create, DeadLetter,
     DeadState, DefinitionChange, DefinitionKind, Delivery, DeliveryKey, InboxItem, InboxKey, IngressPart,
-    MemoryStore, OperatorChange, Part, Read, Refusal, ShardPart, StartKey, StateSnapshot,
+    MemoryStore, OperatorChange, Part, Read, Refusal, ShardPart, Span, StartKey, StateSnapshot, StoredBucket,
 };
 
 use crate::batches::{
@@ -321,7 +321,8 @@ impl Source {
             5 => {
                 let (namespace, trigger) = (text(namespace), text(trigger));
                 let tokens = self.random.random_range(0.0..9.0);
-                ("bucket", BufferChange::Bucket { namespace, trigger, tokens, at: at(self.now) })
+                let bucket = StoredBucket { tokens, arrears: tokens / 3.0, at: at(self.now) };
+                ("bucket", BufferChange::Bucket { namespace, trigger, bucket })
             }
             6 => ("dead", BufferChange::Dead(Box::new(self.letter(namespace)))),
             7 => {
@@ -368,7 +369,10 @@ impl Source {
             0..=1 => {
                 ("namespace", OperatorChange::Namespace { namespace, text: text("x"), at: at(self.now) })
             }
-            2 if self.random.random_bool(0.2) => ("drop namespace", OperatorChange::DropNamespace(namespace)),
+            2 if self.random.random_bool(0.4) => {
+                let rows = if self.random.random_bool(0.5) { 1000 } else { self.random.random_range(1..30) };
+                ("drop namespace", OperatorChange::DropNamespace { namespace, rows })
+            }
             2..=4 => {
                 let name = text(self.one(&["a", "b"]));
                 ("secret", OperatorChange::Secret { namespace, name, sealed: body, at: at(self.now) })
@@ -377,9 +381,14 @@ impl Source {
             7..=8 => ("checkpoint", OperatorChange::Checkpoint { namespace, checkpoint: self.checkpoint() }),
             9 => ("meta", OperatorChange::Meta { key: text("cursor"), value: Value::from(self.now) }),
             _ => {
-                let before = at(self.now - DAY);
                 let rows = self.random.random_range(1..9);
-                ("retain", OperatorChange::Retain { executions: before, events: before, rows })
+                let mut span = |ns: &str| Span {
+                    namespace: text(ns),
+                    executions: at(self.now - self.random.random_range(1..4) * DAY / 2),
+                    events: at(self.now - self.random.random_range(1..4) * DAY / 2),
+                };
+                let spans = NAMESPACES.iter().map(|ns| span(ns)).collect();
+                ("retain", OperatorChange::Retain { spans, rows })
             }
         };
         self.named(name);

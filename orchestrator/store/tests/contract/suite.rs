@@ -6,7 +6,7 @@ use tidemill_engine::record::{Due, DueChange, Parent, Status, Subscription, Subs
 use tidemill_store::{
     Accepted, AttemptRecord, BufferChange, Checkpoint, DeadLetter, DeadQuery, DeadState, DefinitionChange,
     DefinitionKind, DeliveryKey, DeliveryQuery, DeliveryState, EventQuery, ExecutionQuery, InboxItem,
-    InboxKey, OperatorChange, Part, Refusal, StartKey, StateSnapshot, Store,
+    InboxKey, OperatorChange, Part, Refusal, Span, StartKey, StateSnapshot, Store, StoredBucket,
 };
 
 use crate::batches::{
@@ -445,7 +445,8 @@ pub(crate) fn deliveries_go_by_priority_then_position(store: &dyn Store) {
     let mut late = delivery("tr", id(0, 77), None, 9);
     late.not_before = at(1000);
     enter.push(BufferChange::Enqueue(late));
-    let bucket = BufferChange::Bucket { namespace: text(NS), trigger: text("tr"), tokens: 2.5, at: at(4) };
+    let stored = StoredBucket { tokens: 2.5, arrears: 7.25, at: at(4) };
+    let bucket = BufferChange::Bucket { namespace: text(NS), trigger: text("tr"), bucket: stored };
     enter.push(bucket);
     commit(store, running_buffer(enter)).unwrap();
     let take = |now, limit| -> Vec<u64> {
@@ -456,7 +457,7 @@ pub(crate) fn deliveries_go_by_priority_then_position(store: &dyn Store) {
     assert_eq!(take(at(999), 10), [2, 4, 1, 3, 5]);
     assert_eq!(take(at(1000), 3), [6, 2, 4]);
     assert!(take(at(-1), 3).is_empty());
-    assert_eq!(store.bucket(NS, "tr").unwrap(), Some((2.5, at(4))));
+    assert_eq!(store.bucket(NS, "tr").unwrap(), Some(stored));
     assert_eq!(store.bucket(NS, "none").unwrap(), None);
 }
 
@@ -600,7 +601,7 @@ fn three_executions(store: &dyn Store) {
 
 pub(crate) fn retention_goes_in_slices_and_spares_what_lives(store: &dyn Store) {
     three_executions(store);
-    assert_eq!(store.first_pos().unwrap(), 1);
+    assert_eq!(store.first_pos(NS).unwrap(), 1);
     let early = Time(0);
     assert!(!commit(store, retain(at(10), early, 100)).unwrap().more);
     assert_eq!(store.count_executions(&query()).unwrap(), 3);
@@ -609,7 +610,7 @@ pub(crate) fn retention_goes_in_slices_and_spares_what_lives(store: &dyn Store) 
         let out = commit(store, retain(at(100), early, rows)).unwrap();
         assert_eq!(out.more, n < 3, "slice {n}");
         assert_eq!(store.count_executions(&query()).unwrap(), executions, "slice {n}");
-        assert_eq!(store.first_pos().unwrap(), removed + 1, "slice {n}");
+        assert_eq!(store.first_pos(NS).unwrap(), removed + 1, "slice {n}");
         assert_eq!(store.stream(0, false, 100).unwrap().len() as u64, 15 - removed, "slice {n}");
     }
     assert_eq!(store.log(id(3, 3)).unwrap().1.len(), 5);
@@ -640,7 +641,7 @@ pub(crate) fn retention_forgets_keys_with_their_events(store: &dyn Store) {
     assert_eq!(arrive(0, 3), Accepted::Stored(7));
     assert!(commit(store, retain(Time(0), at(2 * DAY), 1)).unwrap().more);
     assert!(!commit(store, retain(Time(0), at(2 * DAY), 1)).unwrap().more);
-    assert_eq!((store.first_event().unwrap(), store.first_pos().unwrap()), (3, 1));
+    assert_eq!((store.first_event(NS).unwrap(), store.first_pos(NS).unwrap()), (3, 1));
     assert_eq!(arrive(1, 3), Accepted::Stored(8));
     assert_eq!(arrive(2, 3), Accepted::Duplicate { pos: 3, mismatch: false });
     let events = |change: fn(&mut EventQuery)| -> Vec<u64> {
@@ -659,6 +660,68 @@ pub(crate) fn retention_forgets_keys_with_their_events(store: &dyn Store) {
     assert_eq!(store.dead_letters(&letters).unwrap().iter().map(|l| l.id).collect::<Vec<_>>(), [6]);
 }
 
+pub(crate) fn each_namespace_keeps_as_long_as_it_says(store: &dyn Store) {
+    for (n, ns) in ["default", "other", "third"].into_iter().enumerate() {
+        let mut create = create(ns, "w", id(0, n as u8));
+        create.summary = summary(create.birth.id, Status::Completed, Some(at(0)), Some(at(1)));
+        let one = arrival(event("s", "1", "t", 1), at(0));
+        commit(store, batch(vec![start(create), ingress(ns, "", true, vec![one])])).unwrap();
+    }
+    let span = |ns: &str, executions: i64, events: i64| Span {
+        namespace: text(ns),
+        executions: at(executions),
+        events: at(events),
+    };
+    let spans = vec![span("default", 5, 0), span("other", 0, 5), span("third", 0, 0)];
+    let slice = OperatorChange::Retain { spans, rows: 10 };
+    assert!(!commit(store, running(vec![Part::Operator(vec![slice])])).unwrap().more);
+    let left = |ns: &str| {
+        let query = ExecutionQuery { namespace: text(ns), ..query() };
+        (store.count_executions(&query).unwrap(), store.event(ns, "s", "1").unwrap().len())
+    };
+    assert_eq!((left("default"), left("other"), left("third")), ((0, 1), (1, 0), (1, 1)));
+    let first = |ns: &str| (store.first_pos(ns).unwrap(), store.first_event(ns).unwrap());
+    assert_eq!((first("default"), first("other"), first("third")), ((2, 1), (1, 5), (1, 1)));
+}
+
+pub(crate) fn overlap_leaves_out_what_comes_while_one_is_stored(store: &dyn Store) {
+    let arrive = |tail: u8, trigger: &str, key: Option<&str>, skips: bool| {
+        let mut one = arrival(event("s", &tail.to_string(), "t", 1), at(0));
+        let mut waiting = create(NS, "w", id(0, tail));
+        waiting.summary = summary(waiting.birth.id, Status::Pending, None, None);
+        one.starts = vec![waiting, create(NS, "v", id(1, tail))];
+        one.deliveries = vec![delivery(trigger, id(0, tail), key, 0)];
+        one.skips = if skips { vec![text(trigger)] } else { vec![text("none")] };
+        one
+    };
+    let check = |tail, trigger, key, skips, expected: bool| {
+        let out = commit(store, batch(vec![ingress(NS, "", true, vec![arrive(tail, trigger, key, skips)])]))
+            .unwrap();
+        let there = store.execution(NS, id(0, tail)).unwrap().is_some();
+        assert_eq!((there, out.deliveries.len()), (expected, usize::from(expected)), "{tail}");
+        assert_eq!(out.skipped, if expected { vec![] } else { vec![id(0, tail)] }, "{tail}");
+        assert!(store.execution(NS, id(1, tail)).unwrap().is_some(), "what else the event starts is started");
+        out.deliveries.first().copied()
+    };
+    let first = check(1, "tr", None, true, true);
+    check(2, "tr", None, true, false);
+    check(3, "tr", Some("k"), true, true);
+    check(4, "tr", Some("k"), true, false);
+    check(5, "tr", Some("l"), true, true);
+    check(6, "ts", None, true, true);
+    check(7, "tr", None, false, true);
+    // One that is begun and one that waits for each delivery; what waits is no part of what runs.
+    assert_eq!(store.running(NS).unwrap(), 7);
+    let used = store.usage(NS).unwrap();
+    assert!(used.buffered > 0 && used.stored > 2 * used.buffered, "{used:?}");
+    // Two in one batch: the first is stored when the second is judged.
+    let both = vec![arrive(8, "tu", None, true), arrive(9, "tu", None, true)];
+    assert_eq!(commit(store, batch(vec![ingress(NS, "", true, both)])).unwrap().skipped, [id(0, 9)]);
+    let finish = |pos| BufferChange::Finish(DeliveryKey { namespace: text(NS), trigger: text("tr"), pos });
+    commit(store, running_buffer(vec![finish(first.unwrap())])).unwrap();
+    check(10, "tr", None, true, false);
+}
+
 pub(crate) fn a_dropped_namespace_is_gone_and_others_stay(store: &dyn Store) {
     three_executions(store);
     let other = |n| arrival(event("s", "1", "t", n), at(n));
@@ -667,25 +730,31 @@ pub(crate) fn a_dropped_namespace_is_gone_and_others_stay(store: &dyn Store) {
         ingress("other", "", true, vec![other(2)]),
         start(create("other", "w", id(0, 9))),
         Part::Definitions(vec![DefinitionChange::Put(definition(DefinitionKind::Source, "s", "", 1))]),
-        shard(|part| {
-            let due = |tail| Due {
-                at: at(1),
-                execution: id(i64::from(tail), tail),
-                visit: 1,
-                kind: TimerKind::Wait,
-            };
-            part.due = vec![DueChange::Set(due(3)), DueChange::Set(due(9))];
-        }),
     ];
     commit(store, batch(parts)).unwrap();
-    commit(store, batch(vec![Part::Operator(vec![OperatorChange::DropNamespace(text(NS))])])).unwrap();
+    let named = |ns: &str| OperatorChange::Namespace { namespace: text(ns), text: text(""), at: at(0) };
+    commit(store, batch(vec![Part::Operator(vec![named(NS), named("other")])])).unwrap();
+    let mut slices = 0;
+    loop {
+        let slice = OperatorChange::DropNamespace { namespace: text(NS), rows: 4 };
+        let more = commit(store, running(vec![Part::Operator(vec![slice])])).unwrap().more;
+        slices += 1;
+        // The namespace goes with its last row.
+        assert_eq!(store.namespaces().unwrap().len(), if more { 2 } else { 1 }, "slice {slices}");
+        if !more {
+            break;
+        }
+    }
+    // Fifteen transitions, an event, its key, a definition.
+    assert_eq!(slices, 5);
     assert_eq!(store.executions(&query()).unwrap(), []);
     assert_eq!(store.log(id(3, 3)).unwrap(), (None, vec![]));
     assert_eq!(
         (store.event(NS, "s", "1").unwrap().len(), store.event("other", "s", "1").unwrap().len()),
         (0, 1)
     );
-    assert_eq!((store.definitions().unwrap(), store.due(None, at(9), 9).unwrap().len()), (vec![], 1));
+    assert_eq!(store.definitions().unwrap(), vec![]);
+    assert_eq!((store.first_pos(NS).unwrap(), store.first_pos("other").unwrap()), (16, 1));
     assert!(store.execution("other", id(0, 9)).unwrap().is_some());
     assert_eq!(store.start_key(NS, "w", "3").unwrap(), None);
     let again = commit(store, batch(vec![ingress(NS, "", true, vec![other(1)])])).unwrap();
