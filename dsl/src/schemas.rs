@@ -104,6 +104,15 @@ mod tests {
         spec("Source", "{kafka: {connection: c, topics: [t]}, event: {type: '${ .key }'}}", true);
         spec("Source", "{kafka: {brokers: ['h:1']}}", false);
         spec("Source", "{cron: {schedule: '0 7 * * *'}, http: {path: in, auth: {none: {}}}}", false);
+        let minio = "endpoint: 'http://h:9000', bucket: b1b, credentials: {secret: s}";
+        spec(
+            "Source",
+            &format!("{{minio: {{{minio}, prefix: in/, via: {{listen: {{backfill: false}}}}}}}}"),
+            true,
+        );
+        spec("Source", "{minio: {connection: c, bucket: b1b, via: {kafka: {source: bus}}}}", true);
+        spec("Source", &format!("{{minio: {{{minio}}}}}"), false);
+        spec("Connection", "{minio: {endpoint: 'h:9000', credentials: {secret: s}}}", true);
         let full = "{filters: [{exact: {type: a}}, {not: {any: [{prefix: {source: /x}}]}}], target: {workflow: w, version: 1.0.0}, input: '${ .data }', tags: {n: '${ .id }'}, overlap: queue, buffer: {rate: 100/s, burst: 5, capacity: 10, whenFull: divert, orderBy: '${ .subject }'}, retry: {attempts: 3, backoff: {linear: {initial: 1s, step: 1s}}}, deadLetter: {none: {}}}";
         spec("Trigger", full, true);
         spec("Trigger", "{target: {function: 'charge:prod'}, retry: {preset: day}}", true);

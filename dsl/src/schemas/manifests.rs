@@ -19,7 +19,10 @@ fn spec(kind: &str) -> Value {
             keys([("env", text()), ("file", text()), ("value", anything())]),
             &["env", "file", "value"],
         ),
-        "Connection" => keys([("!kafka", keys(kafka_address()))]),
+        "Connection" => {
+            let kinds = keys([("kafka", keys(kafka_address())), ("minio", keys(minio_address()))]);
+            one_key(kinds, &["kafka", "minio"])
+        }
         "Queue" => {
             keys([("!via", keys([("!embedded", keys([]))])), ("buffer", buffer()), ("retention", duration())])
         }
@@ -115,8 +118,9 @@ fn source() -> Value {
         ("http", http_source()),
         ("cron", cron_source()),
         ("kafka", kafka_source()),
+        ("minio", minio_source()),
     ]);
-    one_key(kinds, &["http", "cron", "kafka"])
+    one_key(kinds, &["http", "cron", "kafka", "minio"])
 }
 
 fn http_source() -> Value {
@@ -170,6 +174,35 @@ fn kafka_source() -> Value {
         ("format", choice(&["auto", "cloudevents", "plain"])),
     ]);
     one_key(shape, &["connection", "brokers"])
+}
+
+fn minio_address() -> [(&'static str, Value); 4] {
+    [("!endpoint", text()), ("!credentials", secret()), ("region", text()), ("pathStyle", flag())]
+}
+
+fn minio_source() -> Value {
+    let [(_, endpoint), (_, credentials), region, path_style] = minio_address();
+    let carried = || keys([("!source", label())]);
+    let via = keys([
+        ("webhook", keys([("!arn", text()), ("path", text()), ("!token", secret())])),
+        ("listen", keys([("backfill", flag())])),
+        ("kafka", carried()),
+        ("rabbitmq", carried()),
+        ("nats", carried()),
+    ]);
+    let shape = keys([
+        ("connection", label()),
+        ("endpoint", endpoint),
+        ("credentials", credentials),
+        region,
+        path_style,
+        ("!bucket", text()),
+        ("events", some(text())),
+        ("prefix", text()),
+        ("suffix", text()),
+        ("!via", one_key(via, &["webhook", "listen", "kafka", "rabbitmq", "nats"])),
+    ]);
+    one_key(shape, &["connection", "endpoint"])
 }
 
 fn target() -> Value {
