@@ -4,11 +4,13 @@
 
 mod definitions;
 mod delivery;
+mod diagnostics;
 mod door;
 mod events;
 mod executions;
 mod graph;
 mod routes;
+mod runs;
 mod service;
 mod signals;
 mod stream;

@@ -130,7 +130,19 @@ impl Service {
 
     /// Over a store, with its files in a folder.
     pub(crate) async fn within(store: Arc<dyn Store>, dir: &Path) -> Service {
-        let config = Config::new(dir.to_owned());
+        Service::configured(store, Config::new(dir.to_owned())).await
+    }
+
+    /// Over a fresh memory store, with these kinds of run task allowed.
+    pub(crate) async fn allowing(kinds: &[&str]) -> Service {
+        let dir = tempfile::tempdir().unwrap();
+        let run_allow = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        let config = Config { run_allow, ..Config::new(dir.path().to_owned()) };
+        let service = Service::configured(Arc::new(MemoryStore::new()), config).await;
+        Service { _dir: Some(dir), ..service }
+    }
+
+    async fn configured(store: Arc<dyn Store>, config: Config) -> Service {
         let hall = Arc::new(Hall::open(&config, store, tidemill::clock::system()).await.unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
