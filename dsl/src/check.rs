@@ -3,6 +3,8 @@
 //! Owns the graph of tasks and their successors, for warnings and for export. Changes nothing and refuses nothing:
 //! what it finds are warnings (dsl.md section 12 "Text": an unreachable task is a warning, never an error).
 
+mod traps;
+
 use std::sync::Arc;
 
 use petgraph::algo::tarjan_scc;
@@ -58,17 +60,20 @@ pub fn graph(program: &Program) -> DiGraph<TaskId, Edge> {
 pub(crate) struct Finding {
     pub(crate) task: TaskId,
     pub(crate) code: &'static str,
+    /// JSON pointer below the task of what is meant; empty: the task itself.
+    pub(crate) at: String,
     pub(crate) message: String,
     pub(crate) help: &'static str,
 }
 
-/// Tasks that are never reached and loops without an exit.
+/// Tasks that are never reached, loops without an exit, and traps.
 pub(crate) fn findings(program: &Program) -> Vec<Finding> {
     let graph = graph(program);
     let mut found = unreachable(program, &graph);
     if program.timeout.is_none() {
         found.extend(endless(program, &graph));
     }
+    found.extend(traps::traps(program));
     found
 }
 
@@ -128,6 +133,7 @@ fn unreachable(program: &Program, graph: &DiGraph<TaskId, Edge>) -> Vec<Finding>
     lost.map(|(i, task)| Finding {
         task: TaskId(i as u32),
         code: codes::UNREACHABLE,
+        at: String::new(),
         message: format!("the task `{}` is never reached", task.name),
         help: "remove it, or let the `then` of a task before it name it",
     })
@@ -155,6 +161,7 @@ fn endless(program: &Program, graph: &DiGraph<TaskId, Edge>) -> Vec<Finding> {
         found.push(Finding {
             task: TaskId(first as u32),
             code: codes::ENDLESS,
+            at: String::new(),
             message: format!(
                 "the loop that begins with the task `{}` has no exit",
                 program.tasks[first].name

@@ -15,6 +15,36 @@ pub struct Code {
     pub text: &'static str,
 }
 
+/// A mistake and what to write instead: whole documents, but that `document` is left out where it is of no interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// A document that has the mistake.
+    pub bad: &'static str,
+    /// One that has not.
+    pub good: &'static str,
+}
+
+impl Example {
+    /// A document with what was left out of an example.
+    pub fn whole(text: &str) -> std::borrow::Cow<'_, str> {
+        let first = text.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
+        let short = ["do:", "use:", "input:", "evaluate:", "schedule:"];
+        if !short.iter().any(|key| first.starts_with(key)) {
+            return text.into();
+        }
+        let document = "document: {dsl: '1.0.3', namespace: shop, name: order, version: '1.0.0'}\n";
+        format!("{document}{text}").into()
+    }
+}
+
+/// The example of a code.
+pub fn example(code: &str) -> Option<Example> {
+    let mut sections = include_str!("codes/examples.txt").split("#### ").skip(1);
+    let bad = sections.find_map(|section| section.split_once('\n').filter(|(head, _)| *head == code))?.1;
+    let (_, good) = sections.next()?.split_once('\n')?;
+    Some(Example { bad, good })
+}
+
 /// The explanation of a code; letter case does not count.
 pub fn explain(code: &str) -> Option<&'static Code> {
     CODES.iter().chain(crate::manifest::codes::CODES).find(|c| c.code.eq_ignore_ascii_case(code))
@@ -47,10 +77,13 @@ codes! {
     DOCUMENTS "E0108" "exactly one document is needed"
     "The text is empty or holds several documents separated by `---`, where one is expected."
 
+    YAML_WORD "W0109" "YAML 1.1 reads the word in another way"
+    "Definitions are YAML 1.2: `yes`, `no`, `on` and `off` are texts there, and `010` is ten. Older readers take them for booleans and for eight. Write `true` or `false`, or put the word in quotes if the text is meant; write numbers without leading zeros."
+
     UNKNOWN_KEY "E0201" "unknown key"
     "The key is not part of the language at this place. Unknown keys are errors everywhere, so that a typing mistake never changes what a definition does. Free data belongs under `metadata`."
     MISSING_KEY "E0202" "a key is missing"
-    "The map lacks a key that is required at this place."
+    "The map lacks a key that is required at this place. Add it; if it is there under a misspelt name, correct the name."
     WRONG_TYPE "E0203" "a value of another type is expected"
     "The value has a type that its key does not take, for example a number where a string is expected. A number or `true` in quotes is a string."
     WRONG_VALUE "E0204" "the value is not one of the accepted ones"
@@ -70,7 +103,7 @@ codes! {
     "`document.version` has three numbers: `1.2.3`, optionally followed by `-pre` and `+build`. In YAML `1.0` is a number: write `'1.0.0'`."
 
     EXPR_SYNTAX "E0401" "the expression is not valid"
-    "The jq expression cannot be compiled: its syntax is wrong, or it uses a function or a variable that does not exist."
+    "Expressions are jq 1.7. Something is missing or too much at the marked place: texts stand in double quotes, every bracket is closed, and functions are those of jq, less what reaches outside the data."
     EXPR_VARIABLE "E0402" "the variable does not exist here"
     "Which variables an expression may use depends on where it stands: workflow `input.from` has $workflow and $runtime; a task's `if` and `input.from` also $context and $task; the task's body and `output.as` also $input; `export.as` also $output. Loop and error variables exist inside their loop or catch."
     EXPR_SECRETS "E0403" "$secrets is not available here"
@@ -80,6 +113,13 @@ codes! {
 
     UNCLOSED "W0451" "an expression is not closed"
     "A `${` without its `}` is text like any other. If an expression is meant, close it; the last character of a whole expression is the brace that closes it."
+
+    BARE "W0452" "a text looks like an expression"
+    "Here a text is a literal unless it holds `${ }`. Only fields that are expressions by themselves (if, when, exceptWhen, while, until, for.in, input.from, output.as, export.as) take them bare."
+    LINES "W0453" "an expression has line breaks"
+    "It is evaluated, but the official JSON Schema of the language refuses it here: its pattern for expressions does not match line breaks. Write the expression on one line; in YAML, `>-` folds lines into one."
+    ASSIGNMENT "W0454" "a condition assigns"
+    "In jq `.a = 1` gives the whole object with `a` changed, which always holds. To compare, write `==`."
 
     NO_KIND "E0501" "the task has no kind"
     "A task has exactly one of: call, do, emit, for, fork, listen, raise, run, set, switch, try, wait."
@@ -100,6 +140,19 @@ codes! {
     ENDLESS "W0552" "the loop has no exit"
     "The tasks lead back to each other and none of them can leave the circle, so the workflow goes on until a timeout, a limit or an error ends it. Add a switch case, a condition or a timeout."
 
+    SKIPPED_THEN "W0553" "`then` is not followed when the task is skipped"
+    "A task whose `if` does not hold is skipped as if it were not there: its input passes through, and the next task of the list follows, whatever `then` says. To go one of two ways, use a switch."
+    EXIT_IN_LOOP "W0554" "`exit` does not leave the loop"
+    "`exit` leaves the list of tasks in which it stands. In the body of a loop that ends this iteration, and the next one begins. To leave the loop early, let its `while` become false."
+    SWALLOWED "W0555" "a catch swallows the error"
+    "A catch without `retry`, `do` and `then` completes the task as if nothing had happened; its output is the input of the try. Handle the error in `do`, or say with `then: continue` that it may be forgotten."
+    SET_REPLACES "W0556" "`set` replaces what was set before"
+    "The output of `set` is exactly what it names; it is not merged with the data before. Name everything in one task, keep the data with `${ . + {...} }`, or keep values in the context with `export`."
+    ENDLESS_RETRY "W0557" "the retries have no limit"
+    "Without `limit.attempt.count` and `limit.duration` a task is tried again until it succeeds, possibly for ever. `count` is the number of retries after the first attempt."
+    EXPORT_REPLACES "W0558" "`export.as` replaces what was exported before"
+    "The result of `export.as` becomes the context, whole. To add to it, begin with what is there: `${ $context + {...} }`."
+
     UNKNOWN_NAME "E0601" "the name is not declared under `use`"
     "Errors, retries, timeouts, authentications and functions are used by the name under which `use` declares them."
     UNKNOWN_CATALOG "E0602" "the catalog is not declared"
@@ -107,10 +160,13 @@ codes! {
     UNKNOWN_SECRET "E0603" "the secret is not declared under `use.secrets`"
     "A workflow reads only the secrets that it lists under `use.secrets`."
 
+    UNKNOWN_ERROR "W0604" "the type looks like a standard error and is none"
+    "The standard errors are configuration, validation, expression, authentication, authorization, timeout, communication and runtime. Another name below the same URI is a type of its own, which no error of the engine has."
+
     DURATION "E0701" "the duration is not valid"
     "A duration is ISO 8601 text such as `PT1H30M` or `P2DT5S`, an object with some of days, hours, minutes, seconds, milliseconds, or an expression. Years and months have no fixed length and are refused."
     SCHEMA "E0702" "the schema is not valid"
-    "The inline document is no JSON Schema."
+    "`document` is a JSON Schema. Its types are object, array, string, number, integer, boolean and null."
     URI "E0703" "the URI is not valid"
     "An endpoint is an absolute http or https URI, a URI template such as `https://example.com/{id}`, or an expression."
     PATTERN "E0704" "the regular expression is too large"
@@ -119,6 +175,9 @@ codes! {
     "The status of an error is a whole number, by convention an HTTP status code from 400 to 599."
     METHOD "E0706" "the HTTP method is not valid"
     "A method is a word of letters such as `get` or `POST`."
+
+    PLACEHOLDER "W0707" "the placeholder names no single property"
+    "`{name}` in a URI takes the property of the input that has exactly this name, dots and all; a missing one becomes an empty text. For anything else write an expression: `${ .order.id }`."
 
     LIMIT_TEXT "E0801" "the text is too long"
     "Limit definition-size: 1 MiB."
@@ -143,12 +202,10 @@ codes! {
     "`call: a2a` is part of the language but not run yet."
     LATER_MCP "E0906" "call mcp is not supported by this release"
     "`call: mcp` is part of the language but not run yet."
-    LATER_SCRIPT "E0907" "run script is not supported by this release"
-    "`run.script` is part of the language but not run yet. Use a function of kind process."
-    LATER_SHELL "E0908" "run shell is not supported by this release"
-    "`run.shell` is part of the language but not run yet. Use a function of kind process."
+    LATER_SCRIPT "E0907" "scripts from elsewhere are not supported by this release"
+    "`source` of a script is part of the language but not read yet. Put the text of the script under `code`."
     LATER_CONTAINER "E0909" "run container is not supported by this release"
-    "`run.container` is part of the language but not run yet."
+    "`run.container` is part of the language but not run. Use `run.shell` or `run.script`, a function of kind process, or call a service that runs containers."
     LATER_LISTEN_ALL "E0910" "listening to all of several events is not supported by this release"
     "`listen.to.all` is part of the language but not run yet. Listen to the events one after another with `to.one`."
     LATER_LISTEN_ANY "E0911" "listening to any of several events is not supported by this release"

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::ids::{ExecutionId, Namespace, Time, Visit};
-use crate::program::HttpOutput;
+use crate::program::{HttpOutput, Language, Returns};
 use crate::value::Value;
 
 mod masks;
@@ -60,6 +60,8 @@ pub enum Call {
         /// Input.
         input: Value,
     },
+    /// A program of `run.shell` or `run.script`.
+    Process(Box<ProcessRun>),
 }
 
 /// An evaluated HTTP request.
@@ -79,6 +81,32 @@ pub struct HttpRequest {
     pub output: HttpOutput,
     /// Follow redirects.
     pub redirect: bool,
+}
+
+/// An evaluated program of `run.shell` or `run.script`.
+#[derive(Debug, Clone)]
+pub struct ProcessRun {
+    /// What is run.
+    pub program: ProcessText,
+    /// What it is given as arguments.
+    pub arguments: Vec<String>,
+    /// Variables of its environment beside those of the server.
+    pub environment: Vec<(String, String)>,
+    /// Its standard input.
+    pub stdin: String,
+    /// What the call gives.
+    pub returns: Returns,
+    /// Answer after its end; else with null once it is started.
+    pub wait: bool,
+}
+
+/// What a program's text is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessText {
+    /// A command of `/bin/sh`.
+    Shell(String),
+    /// A script.
+    Script(Language, Arc<str>),
 }
 
 /// A worker's answer.

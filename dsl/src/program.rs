@@ -9,8 +9,10 @@ use std::sync::Arc;
 use crate::expr::{Expr, Template};
 use crate::value::Value;
 
+mod process;
 mod resource;
 
+pub use process::{Language, Returns, RunProcess, Runnable};
 pub use resource::{Linked, MAX_RESOURCE, MAX_RESOURCES, Need, ResourceKind, SchemaRef};
 
 /// Index of a task in [`Program::tasks`].
@@ -193,6 +195,8 @@ pub enum Kind {
     Function(FunctionCall),
     /// `run.workflow`.
     RunWorkflow(RunWorkflow),
+    /// `run.shell` and `run.script`.
+    RunProcess(Box<RunProcess>),
 }
 
 /// One case of a `switch`.

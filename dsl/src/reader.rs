@@ -33,24 +33,22 @@ impl<'a> Sink<'a> {
         self.source
     }
 
-    /// Adds one.
-    pub fn push(&self, diagnostic: Diagnostic) {
+    /// Adds one. Without help of its own it gets the explanation of its code.
+    pub fn push(&self, mut diagnostic: Diagnostic) {
+        if diagnostic.help.is_none() {
+            diagnostic.help = codes::explain(diagnostic.code).map(|code| code.text.to_owned());
+        }
         self.found.borrow_mut().push(diagnostic);
     }
 
     /// Whether an error was added.
     pub fn has_errors(&self) -> bool {
-        self.found.borrow().iter().any(|d| d.severity == Severity::Error)
+        self.errors() > 0
     }
 
-    /// How many were added.
-    pub fn len(&self) -> usize {
-        self.found.borrow().len()
-    }
-
-    /// Whether none was added.
-    pub fn is_empty(&self) -> bool {
-        self.found.borrow().is_empty()
+    /// How many errors were added; warnings do not count.
+    pub fn errors(&self) -> usize {
+        self.found.borrow().iter().filter(|d| d.severity == Severity::Error).count()
     }
 
     /// All, in the order of the text, at most [`MAX_DIAGNOSTICS`], errors before warnings when cut.
@@ -157,7 +155,8 @@ impl<'a> Place<'a> {
         if found.is_none() {
             let list = words.iter().map(|(w, _)| format!("`{w}`")).collect::<Vec<_>>().join(", ");
             let d = self.error(codes::WRONG_VALUE, format!("`{text}` is not one of {list}"));
-            sink.push(with_guess(d, &text, words.iter().map(|(w, _)| *w)));
+            let d = with_guess(d, &text, words.iter().map(|(w, _)| *w));
+            sink.push(if d.help.is_some() { d } else { d.help(format!("write one of {list}")) });
         }
         found
     }
@@ -168,8 +167,29 @@ impl<'a> Place<'a> {
         let subject = name
             .map_or("the document".to_owned(), |n| format!("`{}`", n.replace("~1", "/").replace("~0", "~")));
         let message = format!("{subject} must be {expected}, not {}", self.node.describe());
-        sink.push(self.error(codes::WRONG_TYPE, message));
+        sink.push(self.error(codes::WRONG_TYPE, message).help(self.remedy(expected)));
         None
+    }
+
+    /// How to write what is expected, given what is there.
+    fn remedy(&self, expected: &str) -> String {
+        let scalar = matches!(self.node.kind, NodeKind::Scalar { .. });
+        let empty = self.node.is_null();
+        match expected {
+            "a string" if scalar && !empty => "put it in quotes".to_owned(),
+            "true or false" => "write `true` or `false`, without quotes".to_owned(),
+            "a whole number" | "a number" => "write digits, without quotes and units".to_owned(),
+            "a list" => {
+                "write it as `[a, b]`, or each entry on a line of its own that begins with `- `".to_owned()
+            }
+            "a map" if empty => "write its keys on the lines below, indented further".to_owned(),
+            "a map" => "write it as `{key: value}`, or each key on a line of its own".to_owned(),
+            _ if expected.starts_with("a duration") => {
+                "write for example `PT30S`, `P1DT12H` or `{minutes: 5}`".to_owned()
+            }
+            _ if empty => format!("write {expected}, or remove the key"),
+            _ => format!("write {expected}"),
+        }
     }
 }
 
@@ -234,7 +254,7 @@ impl<'a, 's> Reader<'a, 's> {
         if found.is_none() {
             let message = format!("{} lacks the key `{key}`", self.what);
             let d = Diagnostic::error(codes::MISSING_KEY, self.place.node.span, message);
-            self.sink.push(d.at(self.place.pointer.clone()));
+            self.sink.push(d.at(self.place.pointer.clone()).help(format!("add the key `{key}`")));
         }
         found
     }

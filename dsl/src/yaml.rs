@@ -5,6 +5,7 @@
 //! only thing it judges is the text.
 
 mod build;
+pub mod layout;
 mod places;
 mod scalar;
 
@@ -149,6 +150,18 @@ impl Node {
             NodeKind::List(items) => items.get(step.parse::<usize>().ok()?),
             NodeKind::Scalar { .. } => None,
         })
+    }
+}
+
+impl Node {
+    /// The place of the key (of a list's item: of the value) that a JSON pointer names.
+    pub fn key_of(&self, pointer: &str) -> Option<Span> {
+        let (outer, last) = pointer.rsplit_once('/')?;
+        let holder = self.pointer(outer)?;
+        match &holder.kind {
+            NodeKind::Map(_) => holder.entry(&last.replace("~1", "/").replace("~0", "~")).map(|e| e.key_span),
+            _ => holder.pointer(&format!("/{last}")).map(|node| node.span),
+        }
     }
 }
 

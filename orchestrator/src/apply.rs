@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use tidemill_dsl::diagnostic::{Diagnostic, Severity, Span};
+use tidemill_dsl::diagnostic::{Diagnostic, Severity};
 use tidemill_dsl::ids::Namespace;
-use tidemill_dsl::manifest::{self, Manifest};
-use tidemill_dsl::program::Program;
+use tidemill_dsl::manifest::{self, Manifest, codes};
 use tidemill_dsl::yaml::{self, Node};
 use tidemill_store::{Batch, Class, DefinitionKind, OperatorChange, Part};
 
 use crate::buffer::submit;
 use crate::catalog::Space;
 use crate::error::Error;
+use crate::lint::{self, Read};
 use crate::rooms::Rooms;
 
 mod alias;
@@ -88,11 +88,6 @@ pub struct Request<'a> {
     pub matching: Option<Match>,
 }
 
-enum Read {
-    Workflow(Arc<Program>),
-    Manifest(Box<Manifest>),
-}
-
 struct Document {
     read: Read,
     text: Arc<str>,
@@ -107,10 +102,7 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
         documents.extend(read(node, &request, &mut diagnostics));
     }
     if nodes.is_empty() {
-        let span = Span { line: 1, column: 1, start: 0, end: 0 };
-        diagnostics.push(
-            Diagnostic::error("E0001", span, "there is no document").help("send a workflow or a manifest"),
-        );
+        diagnostics.push(lint::empty());
     }
     rooms.catalog.gone(request.namespace).await?;
     let _writing = rooms.catalog.writing.lock().await;
@@ -168,31 +160,18 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
 fn read(node: &Node, request: &Request<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Document> {
     let text: Arc<str> = request.text.get(node.span.start..node.span.end).unwrap_or(request.text).into();
     let text = if text.trim().is_empty() { request.text.into() } else { text };
-    let is_manifest = node.get("kind").is_some() || node.get("apiVersion").is_some();
-    let wants_workflow = matches!(request.expected, None | Some((DefinitionKind::Workflow, _)));
-    let read = if is_manifest || !wants_workflow {
-        let (manifest, found) = manifest::check(node, request.text, request.namespace);
-        diagnostics.extend(found);
-        let manifest = manifest?;
-        diagnostics.extend(schedule(node, &manifest));
-        Read::Manifest(Box::new(manifest))
-    } else {
-        let checked = tidemill_dsl::workflow::check_node(node, request.text);
-        diagnostics.extend(checked.diagnostics);
-        Read::Workflow(checked.program?)
+    let wants_manifest = !matches!(request.expected, None | Some((DefinitionKind::Workflow, _)));
+    let kind = match manifest::Document::of(node) {
+        manifest::Document::Workflow if wants_manifest && node.get("document").is_none() => {
+            manifest::Document::Manifest
+        }
+        kind => kind,
     };
+    let judged = lint::judge_as(kind, node, request.text, request.namespace);
+    diagnostics.extend(judged.diagnostics);
+    let read = judged.read?;
     expect(node, &read, request, diagnostics);
     Some(Document { read, text })
-}
-
-/// A cron source's schedule must name a time zone that exists and times that come.
-pub fn schedule(node: &Node, manifest: &Manifest) -> Option<Diagnostic> {
-    let Manifest::Source(source) = manifest else {
-        return None;
-    };
-    let error = tidemill_connectors::registry::schedule(source).err()?;
-    let place = node.get("spec").and_then(|s| s.get("cron")).map_or(node.span, |n| n.span);
-    Some(Diagnostic::error("E0512", place, error.message).at("/spec/cron").help(error.help))
 }
 
 /// Name and namespace of the document equal the path's.
@@ -216,16 +195,19 @@ fn expect(node: &Node, read: &Read, request: &Request<'_>, diagnostics: &mut Vec
         let text = format!("the namespace is `{namespace}`, the path's is `{}`", request.namespace);
         let help = format!("send it to /v1/namespaces/{namespace}, or change {section}.namespace");
         diagnostics.push(
-            Diagnostic::error("E0110", at("namespace"), text).at(format!("/{section}/namespace")).help(help),
+            Diagnostic::error(codes::OTHER_NAMESPACE, at("namespace"), text)
+                .at(format!("/{section}/namespace"))
+                .help(help),
         );
     }
     if let Some((expected_kind, expected)) = request.expected {
         if kind != expected_kind {
             let text = format!("this is no {}", word(expected_kind));
-            diagnostics.push(Diagnostic::error("E0112", node.span, text).at("/kind"));
+            diagnostics.push(Diagnostic::error(codes::OTHER_KIND, node.span, text).at("/kind"));
         } else if *name != *expected {
             let text = format!("the name is `{name}`, the path's is `{expected}`");
-            diagnostics.push(Diagnostic::error("E0111", at("name"), text).at(format!("/{section}/name")));
+            diagnostics
+                .push(Diagnostic::error(codes::OTHER_NAME, at("name"), text).at(format!("/{section}/name")));
         }
     }
 }
@@ -276,8 +258,11 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
                     reference.version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default();
                 let text = format!("there is no {kind} `{name}`{version}");
                 let help = format!("apply the {kind} in the same set, or before this");
-                diagnostics
-                    .push(Diagnostic::error("E0510", reference.span, text).at(reference.pointer).help(help));
+                diagnostics.push(
+                    Diagnostic::error(codes::REFERENCE, reference.span, text)
+                        .at(reference.pointer)
+                        .help(help),
+                );
             }
         }
         if let Manifest::Source(source) = &**manifest

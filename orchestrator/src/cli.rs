@@ -14,6 +14,8 @@ mod eval;
 mod events;
 mod executions;
 pub mod exit;
+mod fmt;
+mod init;
 mod input;
 mod lint;
 mod local;
@@ -69,7 +71,9 @@ fn dispatch(verb: Verb, shared: &Shared) -> Outcome {
         Verb::Serve(settings) => on_cores(serve::run(&settings, shared)),
         Verb::Dev(args) => on_cores(dev::run(&args, shared)),
         Verb::Run(args) => on_cores(run::run(&args, shared)),
+        Verb::Init(args) => init::run(&args),
         Verb::Lint(args) => lint::run(&args, shared),
+        Verb::Fmt(args) => fmt::run(&args, shared),
         Verb::Apply(args) => on_one(apply::run(&args, shared)),
         Verb::Diff(args) => on_one(apply::diff(&args, shared)),
         Verb::Send(args) => on_one(events::send(&args, shared)),

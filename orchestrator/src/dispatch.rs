@@ -13,6 +13,7 @@ use tidemill_dsl::order::{Call, Order};
 use tidemill_dsl::value::Value;
 use tidemill_workers::egress::{Allow, Policy};
 use tidemill_workers::pool::{Answer, CALLS_IN_FLIGHT, Pool};
+use tidemill_workers::process::Programs;
 use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
 use tidemill_workers::secret::SecretSource;
 
@@ -64,6 +65,7 @@ impl Dispatch {
         let clock = tidemill_workers::Clock::system();
         let secrets: Arc<dyn SecretSource> = Arc::new(Door(secrets));
         let registry = Arc::new(Registry::new(policy(config)?, secrets.clone(), clock));
+        registry.set_programs(programs(config));
         let answers = lanes.clone();
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
         let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
@@ -210,6 +212,12 @@ fn hand_over(lanes: &Lanes, answers: Vec<Answer>) {
     for (lane, list) in lists.into_iter().enumerate() {
         lanes.push(lane, list);
     }
+}
+
+/// What run tasks may start here.
+fn programs(config: &Config) -> Programs {
+    let allows = |kind: &str| config.run_allow.iter().any(|allowed| allowed == kind);
+    Programs::new((allows("shell"), allows("script")), &config.process_path, config.process_dir.clone())
 }
 
 fn policy(config: &Config) -> Result<Policy, Error> {

@@ -264,7 +264,7 @@ pub fn word(kind: &Kind) -> &'static str {
         Kind::Wait(_) => "wait",
         Kind::Listen(_) => "listen",
         Kind::Emit(_) => "emit",
-        Kind::RunWorkflow(_) => "run",
+        Kind::RunWorkflow(_) | Kind::RunProcess(_) => "run",
         Kind::Http(_) | Kind::Local(_) | Kind::Fetched(_) | Kind::Function(_) => "call",
     }
 }

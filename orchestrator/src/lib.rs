@@ -27,6 +27,7 @@ pub mod inbox;
 pub mod ingress;
 pub mod lanes;
 pub mod lifecycle;
+pub mod lint;
 pub mod listeners;
 pub mod logbook;
 pub mod operations;

@@ -126,6 +126,7 @@ fn lint_tells_every_mistake_at_its_place() {
        |
     10 |       set: {a: '${ .b + }'}
        |                        ^
+      = help: the expression ends too early: complete it, or close what is open
     1 document checked, 2 errors and 0 warnings
       try: tidemill explain E0201
     ");
@@ -150,7 +151,9 @@ fn help() {
       serve        Run the service
       dev          Run the service on a folder of definitions: apply them, and again with each change
       run          Run one workflow to its end in this process, without a server
+      init         Begin a project: a workflow, a function, a trigger
       lint         Check definitions without a server
+      fmt          Lay definitions out; their meaning and their comments stay
       apply        Send definitions to the server, all or nothing
       diff         Show what an apply would change; exit code 9 if there is something
       send         Send an event
@@ -424,4 +427,68 @@ fn serve_takes_definitions_over_the_api() {
     assert_eq!((code, text.trim()), (0, ECHO.trim()));
     assert_eq!(service.terminate(), Some(0));
     assert!(data.path().join("own.db").exists() && data.path().join("secret.key").exists());
+}
+
+/// A new project is in order, works, and is not written over.
+#[test]
+fn init_begins_a_project_that_works() {
+    let dir = folder(&[]);
+    let (code, out, err) = run(dir.path(), &["init"]);
+    assert_eq!(code, 0, "{err}");
+    for name in ["README.md", "workflow.yaml", "function.yaml", "greet.sh", "triggers.yaml", ".schemas"] {
+        assert!(dir.path().join(name).exists() && out.contains(name), "{name}: {out}");
+    }
+    let schema = std::fs::read_to_string(dir.path().join(".schemas/workflow.json")).unwrap();
+    assert!(serde_json::from_str::<Value>(&schema).unwrap().is_object());
+    let (code, _, err) = run(dir.path(), &["lint", "--strict", "."]);
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = run(dir.path(), &["fmt", "--check", "."]);
+    assert_eq!((code, &*out), (0, ""), "{err}");
+    let input = r#"{"name":"Ann","language":"de"}"#;
+    let words = ["run", "workflow.yaml", "-f", "function.yaml", "--input", input, "-o", "json"];
+    let (code, out, err) = run(dir.path(), &words);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("Hallo, Ann!"), "{out}");
+    let (code, _, err) = run(dir.path(), &["init"]);
+    assert_eq!(code, 5);
+    assert!(err.contains("workflow.yaml") && err.contains("try: "), "{err}");
+}
+
+#[test]
+fn fmt_lays_out_and_tells_what_it_changed() {
+    let dir = folder(&[
+        ("wide.yaml", "kind:   Queue\nmetadata:\n    name: a   # why\nspec:\n    via: { embedded: {} }\n"),
+        ("good.yaml", "kind: Queue\nmetadata: {name: b}\nspec: {via: {embedded: {}}}\n"),
+        ("other.yaml", "just:   data\n"),
+        ("bad.yaml.txt", "a: ["),
+    ]);
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let before = read("wide.yaml");
+    let (code, out, err) = run(dir.path(), &["fmt", "--check", "."]);
+    assert_eq!((code, out.trim()), (3, "./wide.yaml"), "{err}");
+    assert!(err.contains("try: tidemill fmt"), "{err}");
+    assert_eq!(read("wide.yaml"), before);
+    let (code, out, err) = run(dir.path(), &["fmt", "."]);
+    assert_eq!((code, out.trim()), (0, "./wide.yaml"), "{err}");
+    assert_eq!(
+        read("wide.yaml"),
+        "kind: Queue\nmetadata:\n  name: a   # why\nspec:\n  via: {embedded: {}}\n"
+    );
+    assert_eq!(read("other.yaml"), "just:   data\n");
+    let (code, out, _) = run(dir.path(), &["fmt", "."]);
+    assert_eq!((code, &*out), (0, ""));
+    let (code, _, err) = run(dir.path(), &["fmt", "bad.yaml.txt"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("bad.yaml.txt:1:") && err.contains("E0101"), "{err}");
+}
+
+#[test]
+fn explain_shows_a_mistake_and_its_remedy() {
+    let dir = folder(&[]);
+    let (code, out, _) = run(dir.path(), &["explain", "e0504"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("E0504: ") && out.contains("then: shp") && out.contains("then: ship"), "{out}");
+    let (_, out, _) = run(dir.path(), &["explain", "W0554", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert!(told["bad"].as_str().unwrap().contains("then: exit") && told["good"].is_string(), "{told}");
 }

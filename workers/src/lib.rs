@@ -52,6 +52,8 @@ pub(crate) async fn cut_off(stop: CancellationToken, call: impl Future<Output = 
 pub(crate) fn input_of(order: &Order) -> Result<&Value, Fault> {
     match &order.what {
         Call::Function { input, .. } => Ok(input),
-        Call::Http(_) => Err(Fault::runtime("a request was handed to a function")),
+        Call::Http(_) | Call::Process(_) => {
+            Err(Fault::runtime("another kind of call was handed to a function"))
+        }
     }
 }

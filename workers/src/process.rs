@@ -1,4 +1,4 @@
-//! Functions that are programs on this machine (workers.md).
+//! Functions and run tasks that are programs on this machine (workers.md).
 //!
 //! Owns starting, feeding, watching and killing of process groups. A program sees an environment of its own: PATH,
 //! what its manifest names, and who asks. May not know of versions or admission.
@@ -8,6 +8,7 @@ mod fleet;
 mod group;
 mod instance;
 mod one_shot;
+mod program;
 mod resident;
 mod wire;
 
@@ -20,6 +21,7 @@ use tokio::process::Command;
 
 pub use instance::{InstanceState, InstanceStatus};
 pub use one_shot::OneShot;
+pub use program::{Programs, RUN_DETACHED, RUN_PROGRAMS, RUN_TIME};
 pub use resident::Resident;
 
 use crate::secret::{SecretSource, Text};

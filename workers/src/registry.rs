@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace};
-use tidemill_dsl::order::{Call, HttpRequest, Order, Outcome};
+use tidemill_dsl::order::{Call, HttpRequest, Order, Outcome, ProcessRun};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ pub use manifest::ONE_SHOT_CONCURRENCY;
 use crate::clock::{Clock, mark};
 use crate::egress::{Allow, Policy};
 use crate::http::{CALLS_IN_FLIGHT, Outbound, perform};
-use crate::process::InstanceStatus;
+use crate::process::{InstanceStatus, Programs};
 use crate::secret::SecretSource;
 
 /// How long a request of `call: http` may take when no timeout of a task or workflow says otherwise.
@@ -37,6 +37,8 @@ pub struct Registry {
     secrets: Arc<dyn SecretSource>,
     clock: Clock,
     requests: Counters,
+    programs: RwLock<Programs>,
+    runs: Counters,
 }
 
 struct Egress {
@@ -57,7 +59,16 @@ impl Registry {
         let open = Arc::new(Semaphore::new(CALLS_IN_FLIGHT));
         let general = Outbound::new(policy, open.clone());
         let egress = RwLock::new(Egress { general, of_namespace: HashMap::new() });
-        Registry { functions: RwLock::default(), egress, open, secrets, clock, requests: Counters::default() }
+        Registry {
+            functions: RwLock::default(),
+            egress,
+            open,
+            secrets,
+            clock,
+            requests: Counters::default(),
+            programs: RwLock::default(),
+            runs: Counters::default(),
+        }
     }
 
     /// Replaces the server's outbound policy; functions published from now on use it.
@@ -65,6 +76,11 @@ impl Registry {
         let mut egress = self.egress.write().unwrap_or_else(PoisonError::into_inner);
         egress.general = Outbound::new(policy, self.open.clone());
         egress.of_namespace.clear();
+    }
+
+    /// Sets what run tasks may start; until then nothing.
+    pub fn set_programs(&self, programs: Programs) {
+        *self.programs.write().unwrap_or_else(PoisonError::into_inner) = programs;
     }
 
     /// Sets what a namespace may call besides what the server's policy allows (`egress.allow` of a Namespace).
@@ -178,6 +194,7 @@ impl Registry {
         let masks = order.masks.clone();
         let outcome = match &order.what {
             Call::Http(request) => self.request(&order, request, stop).await,
+            Call::Process(run) => self.program(&order, run, stop).await,
             Call::Function { name, version, .. } => {
                 match self.find(&order.namespace, name, version, order.execution) {
                     Ok((_, entry)) => entry.call(order, stop, &self.clock).await,
@@ -204,10 +221,20 @@ impl Registry {
         outcome
     }
 
-    /// Counters of every function version, and of `call: http` under an empty namespace and the name `http`.
+    async fn program(&self, order: &Order, run: &ProcessRun, stop: CancellationToken) -> Outcome {
+        let programs = self.programs.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let begun = mark();
+        self.runs.begin();
+        let outcome = crate::cut_off(stop, programs.call(order, run, &self.clock)).await;
+        self.runs.end(begun.elapsed(), matches!(outcome, Outcome::Failed(_)));
+        outcome
+    }
+
+    /// Counters of every function version, and of `call: http` and of run tasks under an empty namespace and the
+    /// names `http` and `run`.
     pub fn stats(&self) -> Vec<FunctionStats> {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all = vec![self.requests.stats("", "http", 0)];
+        let mut all = vec![self.requests.stats("", "http", 0), self.runs.stats("", "run", 0)];
         for (namespace, names) in functions.iter() {
             for (name, published) in names {
                 let versions = published.versions.iter();

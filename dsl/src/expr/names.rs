@@ -11,6 +11,17 @@ use super::limits;
 use super::prelude::{self, Signature};
 use super::syntax::calls;
 
+/// Functions of jq that reach outside the data, and what stands in their place.
+const OUTSIDE: [(&[&str], &str); 4] = [
+    (
+        &["now", "localtime", "strflocaltime", "mktime", "gmtime"],
+        "expressions read no clock; `$workflow.startedAt` and `$task.startedAt` are instants",
+    ),
+    (&["env", "$ENV"], "expressions read no environment; pass the value as input or as a secret"),
+    (&["input", "inputs", "debug", "stderr", "input_line_number", "input_filename"], "the only input is `.`"),
+    (&["halt", "halt_error"], "an expression cannot end the program; `error(\"...\")` makes it fail"),
+];
+
 impl<'s> Checker<'s, '_> {
     pub(super) fn definitions(
         &mut self,
@@ -111,7 +122,10 @@ impl<'s> Checker<'s, '_> {
         let counts: BTreeSet<usize> =
             all.iter().filter(|(other, _)| *other == name).map(|(_, count)| *count).collect();
         let help = if counts.is_empty() {
-            closest(name, all.iter().map(|(name, _)| *name)).map(|other| format!("did you mean `{other}`?"))
+            let guess = || closest(name, all.iter().map(|(name, _)| *name));
+            let why =
+                OUTSIDE.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| (*why).to_owned());
+            why.or_else(|| guess().map(|other| format!("did you mean `{other}`?")))
         } else {
             let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
             Some(format!("`{name}` takes {} arguments", counts.join(" or ")))

@@ -1,6 +1,7 @@
 //! Diagnostic codes of manifests, with their explanations.
 //!
-//! Owns E10 (manifests) and E11 (parts of manifests that this release does not run). What manifests share with
+//! Owns E10 (manifests), E11 (parts of manifests that this release does not run), and what is told only of a definition
+//! that is sent to a server: E011 (the request) and E051 (the set it becomes part of). What manifests share with
 //! workflows has its code in [`crate::codes`].
 
 use crate::codes::Code;
@@ -50,7 +51,7 @@ codes! {
     RATE "E1017" "the rate is not valid"
     "Rates are written like `100/s`, `5/m` or `10/30s`."
     RANGE "E1018" "the number is out of range"
-    "The message names the range."
+    "The number is below or above what the key takes."
     RETRY "E1019" "the retry policy is not valid"
     "A policy is `{preset: fast | day | webhook | aws | none}`, or states `attempts`, `maxAge` (at most 7 days), `backoff` (one of constant, linear, exponential, schedule) and `jitter` (0 to 1)."
     TARGET "E1020" "the target is not valid"
@@ -73,6 +74,16 @@ codes! {
     "The ARN of a notification target is written like `arn:minio:sqs::NAME:webhook`; `mc admin info --json` lists those of a server."
     CARRIER "E1029" "the carrier is of another kind"
     "`via: {kafka: {source: NAME}}` names a Source of kind kafka whose records carry the events of the bucket."
+    OTHER_NAMESPACE "E0110" "the namespace is not that of the request"
+    "A definition is sent to the namespace that it states. Send it to the other path, or change what it states."
+    OTHER_NAME "E0111" "the name is not that of the request"
+    "A definition that is PUT has the name that the path names."
+    OTHER_KIND "E0112" "the kind is not that of the request"
+    "The path takes one kind of definition only. To send several kinds at once, use apply."
+    REFERENCE "E0510" "a definition refers to something that is not there"
+    "What a trigger or a source names (a workflow, a function, a source, a connection) must be in the same set or have been applied before."
+    NEVER "E0512" "the schedule never fires"
+    "The time zone is not known to this server, or no instant fits the schedule, such as 30 February."
     OPEN_HOOK "W1051" "the hook takes calls from everyone"
     "`auth: {none: {}}` lets anybody who can reach the server send events. Prefer hmac, bearer or basic."
     PLAIN_SECRET "W1052" "the secret stands in the manifest"

@@ -23,8 +23,20 @@ pub(super) fn label(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     }
     let message =
         format!("`{text}` is no name: at most 63 of a-z, 0-9 and `-`, with a letter or digit at both ends");
-    sink.push(place.error(shared::WRONG_NAME, message));
+    let help = "names are DNS labels, for example `big-invoice`";
+    sink.push(place.error(shared::WRONG_NAME, message).help(help));
     None
+}
+
+/// Text of a quantity; a number without a unit is reported, `example` as in "30s".
+fn quantity(place: &Place, sink: &Sink, example: &str) -> Option<Arc<str>> {
+    if place.node.as_str().is_none() {
+        let name = place.pointer.rsplit('/').next().unwrap_or_default();
+        let message = format!("`{name}` must be a string, not {}", place.node.describe());
+        let found = place.error(shared::WRONG_TYPE, message);
+        sink.push(found.help(format!("write it with its unit, for example `{example}`")));
+    }
+    place.node.as_str().map(Arc::from)
 }
 
 /// Text that is not empty.
@@ -54,7 +66,7 @@ pub(super) fn list<T>(
 
 /// A duration above zero.
 pub(super) fn duration(place: &Place, sink: &Sink) -> Option<Duration> {
-    match parse_human(&place.text(sink)?) {
+    match parse_human(&quantity(place, sink, "30s")?) {
         Ok(duration) if !duration.is_zero() => Some(duration),
         Ok(_) => wrong(place, sink, codes::DURATION, "the duration is zero"),
         Err(error) => wrong(place, sink, codes::DURATION, &error.to_string()),
@@ -67,7 +79,7 @@ pub(super) fn size(place: &Place, sink: &Sink) -> Option<u64> {
     let size = if number {
         place.integer(sink).map(|bytes| u64::try_from(bytes).unwrap_or(0))
     } else {
-        match parse_size(&place.text(sink)?) {
+        match parse_size(&quantity(place, sink, "1MiB")?) {
             Ok(size) => Some(size),
             Err(error) => wrong(place, sink, codes::SIZE, &error.to_string()),
         }
@@ -77,7 +89,7 @@ pub(super) fn size(place: &Place, sink: &Sink) -> Option<u64> {
 
 /// A rate.
 pub(super) fn rate(place: &Place, sink: &Sink) -> Option<Rate> {
-    match parse_rate(&place.text(sink)?) {
+    match parse_rate(&quantity(place, sink, "100/s")?) {
         Ok(rate) => Some(rate),
         Err(error) => wrong(place, sink, codes::RATE, &error.to_string()),
     }
@@ -94,8 +106,10 @@ pub(super) fn integer(place: &Place, sink: &Sink, range: RangeInclusive<i64>) ->
     if range.contains(&number) {
         return Some(number);
     }
-    let message = format!("{number} is not within {} to {}", range.start(), range.end());
-    wrong(place, sink, codes::RANGE, &message)
+    let (least, most) = (range.start(), range.end());
+    let found = place.error(codes::RANGE, format!("{number} is not within {least} to {most}"));
+    sink.push(found.help(format!("write a number from {least} to {most}")));
+    None
 }
 
 /// A number within a range, fractions included.
@@ -163,7 +177,7 @@ pub(super) fn one_of<'a>(
     let one = found.pop();
     if one.is_none() {
         let message = format!("{what} is missing: one of {list}");
-        sink.push(reader.place().error(codes::ONE_KIND, message));
+        sink.push(reader.place().error(codes::ONE_KIND, message).help(format!("add one of the keys {list}")));
     }
     one
 }

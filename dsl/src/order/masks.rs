@@ -35,6 +35,13 @@ impl Masks {
         Masks((!texts.is_empty()).then(|| texts.into()))
     }
 
+    /// The text without the secrets.
+    #[must_use]
+    pub fn text(&self, text: String) -> String {
+        let hidden = self.0.as_ref().and_then(|texts| text_without(&text, texts));
+        hidden.map_or(text, |hidden| hidden.to_string())
+    }
+
     /// The outcome without the secrets.
     #[must_use]
     pub fn hide(&self, outcome: Outcome) -> Outcome {

@@ -20,10 +20,11 @@ pub(super) fn emit(place: &Place, at: At) -> Option<Kind> {
     let with = event.need("with");
     event.finish();
     let with = with?;
-    let before = at.sink.len();
+    let before = at.sink.errors();
     let entries = with.entries(at.sink)?;
     if with.node.get("type").is_none() {
-        at.sink.push(with.error(codes::MISSING_KEY, "the event lacks the key `type`"));
+        let d = with.error(codes::MISSING_KEY, "the event lacks the key `type`");
+        at.sink.push(d.help("add the key `type`"));
     }
     for (name, place) in &entries {
         attribute_name(name, place, at);
@@ -41,7 +42,7 @@ pub(super) fn emit(place: &Place, at: At) -> Option<Kind> {
         }
     }
     let template = at.template(&with);
-    (at.sink.len() == before).then_some(())?;
+    (at.sink.errors() == before).then_some(())?;
     template.map(Kind::Emit)
 }
 

@@ -14,7 +14,7 @@ impl Compiler<'_> {
     /// The arguments of an HTTP call.
     pub(super) fn http(&self, with: &Place, at: At) -> Option<HttpCall> {
         let mut reader = Reader::open(with.clone(), at.sink, "`with` of an HTTP call")?;
-        let before = at.sink.len();
+        let before = at.sink.errors();
         let method = reader.need("method").and_then(|p| method(&p, at));
         let endpoint = reader.need("endpoint").and_then(|p| self.endpoint(&p, at));
         let headers = reader.take("headers").and_then(|p| fields(&p, at));
@@ -27,7 +27,7 @@ impl Compiler<'_> {
         reader.finish();
         let (uri, auth) = endpoint?;
         let call = HttpCall { method: method?, uri, auth, headers, query, body, output, redirect };
-        (at.sink.len() == before).then_some(call)
+        (at.sink.errors() == before).then_some(call)
     }
 
     /// An endpoint: a URI, or a map with one and its authentication.
@@ -56,6 +56,7 @@ fn uri(place: &Place, at: At) -> Option<Template> {
         at.sink.push(place.error(codes::URI, format!("`{text}` is no URI template: {wrong}")));
         return None;
     }
+    super::traps::placeholders(at.sink, place, &text);
     at.template(place)
 }
 
@@ -96,7 +97,7 @@ fn method(place: &Place, at: At) -> Option<Template> {
 
 /// `headers` or `query`: a map of strings, numbers and booleans, or an expression that gives one.
 fn fields(place: &Place, at: At) -> Option<Template> {
-    let before = at.sink.len();
+    let before = at.sink.errors();
     if let NodeKind::Map(_) = &place.node.kind {
         for (_, value) in place.entries(at.sink)? {
             if !matches!(&value.node.kind, NodeKind::Scalar { value, .. } if *value != Value::Null) {
@@ -105,5 +106,5 @@ fn fields(place: &Place, at: At) -> Option<Template> {
         }
     }
     let template = at.object(place);
-    if at.sink.len() == before { template } else { None }
+    if at.sink.errors() == before { template } else { None }
 }

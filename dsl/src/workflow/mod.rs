@@ -18,6 +18,7 @@ mod run;
 mod scope;
 mod switch;
 mod task;
+mod traps;
 mod try_catch;
 mod uses;
 mod values;
@@ -261,7 +262,9 @@ impl<'a> Compiler<'a> {
         };
         for finding in check::findings(&program) {
             let place = &places[finding.task.0 as usize];
-            let d = Diagnostic::warning(finding.code, place.key, finding.message).at(place.pointer.clone());
+            let pointer = format!("{}{}", place.pointer, finding.at);
+            let span = place.node.key_of(&finding.at).unwrap_or(place.key);
+            let d = Diagnostic::warning(finding.code, span, finding.message).at(pointer);
             self.sink.push(d.help(finding.help));
         }
         Some(program)
@@ -306,6 +309,7 @@ fn one_of<'a>(
         let place = reader.place();
         let unknown = place.node.entries().first();
         let d = place.error(codes::MISSING_KEY, format!("one of {list} is needed"));
+        let d = d.help(format!("add one of the keys {list}"));
         reader.sink().push(match unknown {
             Some(entry) => with_guess(d, &entry.key, keys.iter().copied()),
             None => d,

@@ -45,12 +45,14 @@ impl Compiler<'_> {
     fn schema(&self, reader: &mut Reader, at: At, needs: &mut Vec<Need>) -> Option<SchemaRef> {
         let mut schema = reader.map("schema", "a schema")?;
         let sink = schema.sink();
+        let mut other = false;
         if let Some(place) = schema.take("format")
             && let Some(format) = place.text(sink)
             && format.split(':').next() != Some("json")
         {
             let message = format!("schemas of format `{format}` are not supported by this release");
             sink.push(place.error(codes::LATER_SCHEMA_FORMAT, message).help("the format is `json`"));
+            other = true;
         }
         let (document, resource) = (schema.take("document"), schema.take("resource"));
         if document.is_some() == resource.is_some() {
@@ -58,7 +60,7 @@ impl Compiler<'_> {
         }
         schema.finish();
         match (document, resource) {
-            (Some(document), None) => compiled(&document, at).map(SchemaRef::Here),
+            (Some(document), None) if !other => compiled(&document, at).map(SchemaRef::Here),
             (None, Some(resource)) => {
                 let mut reader = Reader::open(resource, sink, "a resource")?;
                 reader.text("name");

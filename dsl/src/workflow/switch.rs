@@ -13,7 +13,7 @@ pub(super) fn switch(place: &Place, site: &Site, at: At) -> Option<Kind> {
     if items.is_empty() {
         at.sink.push(place.key_error(codes::EMPTY, "the switch has no cases"));
     }
-    let before = at.sink.len();
+    let before = at.sink.errors();
     let mut cases = Vec::new();
     let mut default: Option<Case> = None;
     for item in &items {
@@ -42,5 +42,5 @@ pub(super) fn switch(place: &Place, site: &Site, at: At) -> Option<Kind> {
         }
     }
     cases.extend(default);
-    (at.sink.len() == before && !items.is_empty()).then_some(Kind::Switch(cases))
+    (at.sink.errors() == before && !items.is_empty()).then_some(Kind::Switch(cases))
 }

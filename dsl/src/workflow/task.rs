@@ -152,7 +152,8 @@ fn set(place: &Place, at: At) -> Option<Kind> {
         }
         NodeKind::Map(_) => at.template(place).map(Kind::Set),
         _ => match place.node.as_str() {
-            Some(_) => {
+            Some(text) => {
+                super::traps::lines(at.sink, place, text);
                 let template = at.template(place)?;
                 if template.constant().is_none() {
                     return Some(Kind::Set(template));

@@ -22,7 +22,7 @@ impl<'a> Compiler<'a> {
         let sink = self.sink;
         let body = self.list(place, Some(site.id), site.scope);
         let mut catch = task.need_map("catch", "`catch`")?;
-        let before = sink.len();
+        let before = sink.errors();
         let outside = At::new(sink, site.scope, Where::Body);
         let with = catch.map("errors", "`errors`").and_then(|mut errors| {
             let with = errors.take("with").and_then(|p| filter(&p, outside));
@@ -39,7 +39,7 @@ impl<'a> Compiler<'a> {
         let handler = catch.take("do").and_then(|p| self.list(&p, Some(site.id), &scope));
         catch.finish();
         let parts = Try { body: body?, with, variable, when, except_when, retry, handler, then };
-        (sink.len() == before).then(|| Kind::Try(Box::new(parts)))
+        (sink.errors() == before).then(|| Kind::Try(Box::new(parts)))
     }
 }
 
@@ -53,11 +53,11 @@ fn filter(place: &Place, at: At) -> Option<Template> {
                 .help("leave `with` out to catch every error"),
         );
     }
-    let before = at.sink.len();
+    let before = at.sink.errors();
     for key in ["type", "instance", "title", "detail"] {
         reader.take(key).and_then(|p| at.text(&p));
     }
     reader.take("status").and_then(|p| status(&p, at));
     reader.finish();
-    if at.sink.len() == before { at.template(place) } else { None }
+    if at.sink.errors() == before { at.template(place) } else { None }
 }

@@ -193,7 +193,9 @@ impl<'a> Uses<'a> {
         }
         let d = place
             .error(codes::UNKNOWN_SECRET, format!("the secret `{name}` is not declared under `use.secrets`"));
-        sink.push(with_guess(d, &name, self.secrets.iter().map(|n| &**n)));
+        let d = with_guess(d, &name, self.secrets.iter().map(|n| &**n));
+        let help = format!("declare it: `use: {{secrets: [{name}]}}`");
+        sink.push(if d.help.is_some() { d } else { d.help(help) });
         None
     }
 
@@ -214,12 +216,12 @@ fn error(place: &Place, at: At) -> Option<Template> {
     let mut reader = Reader::open(place.clone(), at.sink, "an error")?;
     let kind = reader.need("type").and_then(|p| at.text(&p));
     let status = reader.need("status").and_then(|p| status(&p, at));
-    let before = at.sink.len();
+    let before = at.sink.errors();
     for key in ["title", "detail", "instance"] {
         reader.take(key).and_then(|p| at.text(&p));
     }
     reader.finish();
-    let sound = kind.is_some() && status.is_some() && at.sink.len() == before;
+    let sound = kind.is_some() && status.is_some() && at.sink.errors() == before;
     if sound { at.template(place) } else { None }
 }
 
@@ -244,7 +246,7 @@ fn timeout(place: &Place, at: At) -> Option<Template> {
 
 fn retry(place: &Place, at: At) -> Option<Retry> {
     let mut reader = Reader::open(place.clone(), at.sink, "a retry policy")?;
-    let before = at.sink.len();
+    let before = at.sink.errors();
     let when = reader.take("when").and_then(|p| at.condition(&p));
     let except_when = reader.take("exceptWhen").and_then(|p| at.condition(&p));
     let delay = reader.take("delay").and_then(|p| at.duration(&p));
@@ -267,7 +269,7 @@ fn retry(place: &Place, at: At) -> Option<Retry> {
     });
     reader.finish();
     let retry = Retry { when, except_when, delay, backoff, count, attempt_duration, duration, jitter };
-    (at.sink.len() == before).then_some(retry)
+    (at.sink.errors() == before).then_some(retry)
 }
 
 fn retries(place: &Place, at: At) -> Option<Template> {

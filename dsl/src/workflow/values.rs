@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::codes;
-use crate::diagnostic::Diagnostic;
 use crate::duration;
 use crate::expr::{Expr, ExprError, Template, whole};
 use crate::reader::{Place, Reader, Sink};
@@ -11,6 +10,7 @@ use crate::value::Value;
 use crate::yaml::{NodeKind, join};
 
 use super::scope::{ARGUMENTS, Scope, Where};
+use super::traps;
 
 /// Where an expression stands and what it may use.
 #[derive(Clone, Copy)]
@@ -30,6 +30,7 @@ impl<'s> At<'s> {
         let text = self.expression_text(place)?;
         let known = self.scope.known(self.place);
         let inner = inner(&text);
+        traps::condition(self.sink, place, inner);
         let compiles = |known: &[&str]| Expr::compile(inner, known).is_ok();
         Expr::compile(inner, &known)
             .map_err(|error| self.refuse(place, &within(error, &text), &compiles))
@@ -63,7 +64,7 @@ impl<'s> At<'s> {
             Template::compile(&value, &known)
         };
         match compiled {
-            Ok(_) => self.warn_unclosed(place),
+            Ok(_) => traps::texts(self.sink, place, self.scope.loose),
             Err(_) => self.refuse_strings(place),
         }
         compiled.ok()
@@ -81,19 +82,6 @@ impl<'s> At<'s> {
                 None => ExprError { offset: None, ..e.error },
             };
             self.refuse(place, &error, &|known| Template::compile(&value, known).is_ok());
-        });
-    }
-
-    /// Tells of strings that look like expressions and are text, because nothing closes them.
-    fn warn_unclosed(self, place: &Place) {
-        each_string(place, &mut |place, text| {
-            let last = text.rfind("${").map(|at| (at, &text[at..]));
-            if let Some((at, rest)) = last.filter(|(_, rest)| !rest.contains('}')) {
-                let span = place.error_at(self.sink, Some(at), codes::UNCLOSED, "").span;
-                let message = format!("`{}` is text: no `}}` closes it", rest.lines().next().unwrap_or(rest));
-                let d = Diagnostic::warning(codes::UNCLOSED, span, message).at(place.pointer.clone());
-                self.sink.push(d.help("close the expression, if one is meant"));
-            }
         });
     }
 
@@ -122,6 +110,7 @@ impl<'s> At<'s> {
     /// A map, or an expression that gives one.
     pub(super) fn object(self, place: &Place) -> Option<Template> {
         if let Some(text) = place.node.as_str() {
+            traps::lines(self.sink, place, text);
             if !self.is_expression(text) {
                 let d = place.error(codes::EXPR_NEEDED, "a map or one expression is expected");
                 self.sink.push(d.help("write an expression as `${ ... }`"));
@@ -135,7 +124,7 @@ impl<'s> At<'s> {
 
     /// A duration: ISO 8601 text, an object of whole numbers, or an expression.
     pub(super) fn duration(self, place: &Place) -> Option<Template> {
-        let before = self.sink.len();
+        let before = self.sink.errors();
         match &place.node.kind {
             NodeKind::Map(_) => {
                 let mut reader = Reader::open(place.clone(), self.sink, "a duration")?;
@@ -147,7 +136,7 @@ impl<'s> At<'s> {
             NodeKind::Scalar { value: Value::String(_), .. } => {}
             _ => return place.wrong(self.sink, "a duration: ISO 8601 text, a map or an expression"),
         }
-        if self.sink.len() > before {
+        if self.sink.errors() > before {
             return None;
         }
         let template = self.template(place)?;
@@ -198,8 +187,9 @@ impl<'s> At<'s> {
         let variable = error.message.starts_with("unknown variable");
         let code = if variable { codes::EXPR_VARIABLE } else { codes::EXPR_SYNTAX };
         let d = d(code, &error.message);
-        self.sink.push(match &error.help {
-            Some(help) => d.help(help.clone()),
+        let text = place.node.as_str().unwrap_or_default();
+        self.sink.push(match error.help.as_deref().or_else(|| unfinished(text, &error.message)) {
+            Some(help) => d.help(help),
             None => d,
         });
     }
@@ -207,20 +197,38 @@ impl<'s> At<'s> {
 
 /// Every string with a `${` at or below a place.
 fn each_string(place: &Place, look: &mut dyn FnMut(&Place, &str)) {
+    each_scalar(place, &mut |place| {
+        if let Some(text) = place.node.as_str().filter(|text| text.contains("${")) {
+            look(place, text);
+        }
+    });
+}
+
+/// Every scalar at or below a place.
+pub(super) fn each_scalar(place: &Place, look: &mut dyn FnMut(&Place)) {
     let mut below = |node, step: &str| {
-        each_string(&Place { node, key: place.key, pointer: join(&place.pointer, step) }, look);
+        each_scalar(&Place { node, key: place.key, pointer: join(&place.pointer, step) }, look);
     };
     match &place.node.kind {
         NodeKind::List(items) => items.iter().enumerate().for_each(|(i, node)| below(node, &i.to_string())),
         NodeKind::Map(entries) => entries.iter().for_each(|e| below(&e.value, &e.key)),
-        NodeKind::Scalar { value: Value::String(text), .. } if text.contains("${") => look(place, text),
-        NodeKind::Scalar { .. } => {}
+        NodeKind::Scalar { .. } => look(place),
     }
 }
 
 /// The jq of a field that is an expression.
 fn inner(text: &str) -> &str {
     whole(text).unwrap_or(text.trim())
+}
+
+/// What is likely wrong with a text that is no expression.
+fn unfinished(text: &str, message: &str) -> Option<&'static str> {
+    if text.trim_start().starts_with("${") && whole(text).is_none() {
+        return Some("write one expression: `${ ... }` around all of it, every bracket in it closed");
+    }
+    message
+        .contains("found the end")
+        .then_some("the expression ends too early: complete it, or close what is open")
 }
 
 /// The error with its offset in the whole text instead of in its jq.

@@ -46,6 +46,22 @@ impl Open {
     }
 }
 
+/// What to do about a mistake that the parser tells.
+fn remedy(info: &str) -> Option<&'static str> {
+    let known = [
+        ("tab", "indent with blanks: YAML takes no tabs for it"),
+        ("flow mapping", "put a text with `: ` or `,` in it in quotes, and close every `{` with `}`"),
+        ("flow sequence", "put a text with `,` in it in quotes, and close every `[` with `]`"),
+        ("mapping values", "put a text with `: ` in it in quotes, or begin the key on a line of its own"),
+        (
+            "unknown anchor",
+            "mark a value before with `&name`, or put the text in quotes if `*` is part of it",
+        ),
+        ("indentation", "begin the keys of one map in the same column"),
+    ];
+    known.iter().find(|(word, _)| info.contains(word)).map(|(_, help)| *help)
+}
+
 struct Builder<'a> {
     text: &'a str,
     places: Places,
@@ -81,8 +97,9 @@ impl<'a> Builder<'a> {
             match event {
                 Ok((event, range)) => self.event(event, range),
                 Err(error) => {
-                    let span = self.point(*error.marker());
-                    self.mistake(codes::SYNTAX, span, format!("the text is no YAML: {}", error.info()), None);
+                    let (span, info) = (self.point(*error.marker()), error.info());
+                    let code = if info.contains("unknown anchor") { codes::ALIAS } else { codes::SYNTAX };
+                    self.mistake(code, span, format!("the text is no YAML: {info}"), remedy(info));
                     return;
                 }
             }
@@ -140,8 +157,10 @@ impl<'a> Builder<'a> {
             OpenKind::List(items) => NodeKind::List(items),
             OpenKind::Map { entries, .. } => NodeKind::Map(entries),
         };
-        let flow = self.text.get(range.start..range.end).is_some_and(|t| t == "]" || t == "}");
-        let end = if flow { range.end } else { open.end.max(open.start.start) };
+        // The parser's range of a closing bracket may take in the blanks behind it.
+        let bracket = self.text.get(range.start..range.end).unwrap_or_default().trim_end();
+        let flow = matches!(bracket.trim_start(), "]" | "}");
+        let end = if flow { range.start + bracket.len() } else { open.end.max(open.start.start) };
         let span = Span { end, ..open.start };
         self.close(Node { span, kind }, open.anchor, end);
     }
@@ -291,7 +310,7 @@ impl<'a> Builder<'a> {
 
     fn mistake(&mut self, code: &'static str, span: Span, message: String, help: Option<&str>) {
         let mut d = Diagnostic::error(code, span, message).at(self.pointer());
-        d.help = help.map(str::to_owned);
+        d.help = help.or_else(|| codes::explain(code).map(|known| known.text)).map(str::to_owned);
         self.mistakes.push(d);
     }
 

@@ -295,6 +295,7 @@ impl Author<'_> {
             7 | 8 => self.emit(),
             9 | 10 => self.listen(),
             11 | 12 if !self.children.is_empty() && repeats <= 4 => self.run(),
+            12 => self.program(),
             13 if self.functions => json!({"call": "several", "with": {"given": "${ . }"}}),
             14 if self.functions => json!({"call": "single"}),
             15 => self.choice(),
@@ -353,6 +354,14 @@ impl Author<'_> {
         if self.dice.permille(500) {
             run["await"] = false.into();
         }
+        json!({"run": run})
+    }
+
+    fn program(&mut self) -> Json {
+        let shell = json!({"shell": {"command": "work ${ . | tojson }", "arguments": ["${ $task.name }"]}});
+        let script = json!({"script": {"language": "python", "code": "work()", "stdin": "${ . }"}});
+        let mut run = if self.dice.permille(500) { shell } else { script };
+        run["await"] = self.dice.permille(700).into();
         json!({"run": run})
     }
 

@@ -32,6 +32,7 @@ pub enum Row {
     CallFetched,
     RunAwait,
     RunDetached,
+    RunProcess,
     Emit,
     Listen,
     Timeout,
@@ -42,7 +43,7 @@ pub enum Row {
 
 impl Row {
     /// All, in order.
-    pub const ALL: [Row; 23] = [
+    pub const ALL: [Row; 24] = [
         Row::Do,
         Row::Set,
         Row::Switch,
@@ -60,6 +61,7 @@ impl Row {
         Row::CallFetched,
         Row::RunAwait,
         Row::RunDetached,
+        Row::RunProcess,
         Row::Emit,
         Row::Listen,
         Row::Timeout,
@@ -207,6 +209,7 @@ fn rows_of(program: &Program, task: &Task) -> Rows {
         Kind::Function(_) => Row::CallFunction,
         Kind::RunWorkflow(run) if run.wait => Row::RunAwait,
         Kind::RunWorkflow(_) => Row::RunDetached,
+        Kind::RunProcess(_) => Row::RunProcess,
     });
     if task.timeout.is_some() {
         rows |= bit(Row::Timeout);

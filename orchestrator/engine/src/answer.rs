@@ -156,7 +156,10 @@ pub(crate) fn settle(machine: &mut Machine<'_>, visit: Visit, result: Result<Val
     match result {
         Ok(value) => {
             let site = Site::of(frame);
-            machine.complete(site, &Raw::Value(value), task.then);
+            // A program that is not waited for has answered that it is started.
+            let detached = matches!(&task.kind, Kind::RunProcess(run) if !run.wait);
+            let raw = if detached { Raw::Input } else { Raw::Value(value) };
+            machine.complete(site, &raw, task.then);
         }
         Err(fault) => machine.fault(visit, fault.with_instance(&task.reference), true),
     }

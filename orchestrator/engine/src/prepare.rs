@@ -2,6 +2,8 @@
 //!
 //! With `secrets` the only place where secrets are read. What is made here leaves with the order and never enters the execution.
 
+pub(crate) mod process;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -46,6 +48,9 @@ pub fn prepare(
         (_, Kind::Function(call)) => {
             secrets::named_by(task, &scope).and_then(|()| function(call, &site, &scope))
         }
+        (_, Kind::RunProcess(run)) => secrets::named_by(task, &scope)
+            .and_then(|()| process::prepare(run, &site, &scope))
+            .map(|run| Call::Process(Box::new(run))),
         _ => Err(Fault::runtime("the task is no call")),
     };
     let order = order_of(program, execution, frame, what, &read);
@@ -139,6 +144,7 @@ pub fn callee(program: &Program, execution: &Execution, visit: Visit) -> Option<
                 None => format!("{method} {shown}"),
             })
         }
+        Kind::RunProcess(run) => Some(process::callee(run).to_owned()),
         _ => None,
     }
 }

@@ -7,9 +7,10 @@ use std::cell::RefCell;
 use tidemill_dsl::expr::Arguments;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::order::{Call, Masks, Outcome};
-use tidemill_dsl::program::Task;
+use tidemill_dsl::program::{Kind, Task};
 use tidemill_dsl::value::Value;
 
+use crate::prepare::process::written;
 use crate::scope::Scope;
 
 /// Secrets that remember what was read of them.
@@ -67,8 +68,12 @@ pub(crate) fn absent(name: &str, declared: bool) -> Fault {
 /// Refuses a task that names a secret which is missing or undeclared, before anything is sent.
 pub(crate) fn named_by(task: &Task, scope: &Scope<'_>) -> Result<(), Fault> {
     let mut read = Vec::new();
-    for key in ["with", "call", "run"] {
-        task.definition.get(key).into_iter().for_each(|part| named(part, &mut read));
+    match &task.kind {
+        Kind::RunProcess(run) => written(run, task).for_each(|part| named(part, &mut read)),
+        _ => ["with", "call"]
+            .iter()
+            .filter_map(|key| task.definition.get(key))
+            .for_each(|part| named(part, &mut read)),
     }
     let named_auth = task.definition.pointer("/with/endpoint/authentication/use").and_then(Value::as_str);
     if let Some(name) = named_auth {

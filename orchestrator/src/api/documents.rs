@@ -5,8 +5,6 @@
 use axum::response::Response;
 use serde::Serialize;
 use tidemill_dsl::diagnostic::{Diagnostic, Severity};
-use tidemill_dsl::manifest::{self, Document};
-use tidemill_dsl::yaml;
 use utoipa::ToSchema;
 
 use super::body::{hex, json};
@@ -102,7 +100,7 @@ pub async fn apply(call: Call) -> Result<Response, Problem> {
 
 /// `POST /v1/lint`: the same diagnostics as the CLI.
 pub async fn lint(call: Call) -> Result<Response, Problem> {
-    let diagnostics = check(call.text()?);
+    let diagnostics = crate::lint::check(call.text()?, "default");
     let valid = diagnostics.iter().all(|d| d.severity != Severity::Error);
     let diagnostics = diagnostics.into_iter().map(|found| Finding {
         severity: if found.severity == Severity::Error { "error" } else { "warning" },
@@ -116,20 +114,4 @@ pub async fn lint(call: Call) -> Result<Response, Problem> {
         end: found.span.end,
     });
     json(200, &LintBody { valid, diagnostics: diagnostics.collect() })
-}
-
-/// Every mistake and warning of a text of one or many documents.
-pub fn check(text: &str) -> Vec<Diagnostic> {
-    let nodes = match yaml::parse_all(text) {
-        Ok(nodes) => nodes,
-        Err(found) => return found,
-    };
-    let mut found = Vec::new();
-    for node in &nodes {
-        found.extend(match Document::of(node) {
-            Document::Workflow => tidemill_dsl::workflow::check_node(node, text).diagnostics,
-            Document::Manifest => manifest::check(node, text, "default").1,
-        });
-    }
-    found
 }

@@ -108,7 +108,9 @@ fn judged(call: &Call) -> Result<Option<[u8; 32]>, Error> {
 /// The document is a Namespace of the path's name.
 fn declared(text: &str, namespace: &str) -> Result<(), Error> {
     let node = yaml::parse(text).map_err(Error::Refused)?;
-    let refuse = |span: Span, what: String| Err(Error::Refused(vec![Diagnostic::error("E0111", span, what)]));
+    let refuse = |span: Span, what: String| {
+        Err(Error::Refused(vec![Diagnostic::error(manifest::codes::OTHER_NAME, span, what)]))
+    };
     match manifest::parse(&node, text, namespace).map_err(Error::Refused)? {
         Manifest::Namespace(own) if *own.meta.name == *namespace => Ok(()),
         Manifest::Namespace(own) => {

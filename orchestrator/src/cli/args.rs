@@ -2,6 +2,7 @@
 //!
 //! Owns names and forms only; what they do is in the files of their names.
 
+mod authoring;
 mod operating;
 mod things;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Given;
 
+pub use authoring::*;
 pub use operating::*;
 pub use things::*;
 
@@ -154,8 +156,12 @@ pub enum Verb {
     Dev(DevArgs),
     /// Run one workflow to its end in this process, without a server.
     Run(RunArgs),
+    /// Begin a project: a workflow, a function, a trigger.
+    Init(InitArgs),
     /// Check definitions without a server.
     Lint(LintArgs),
+    /// Lay definitions out; their meaning and their comments stay.
+    Fmt(FmtArgs),
     /// Send definitions to the server, all or nothing.
     Apply(ApplyArgs),
     /// Show what an apply would change; exit code 9 if there is something.

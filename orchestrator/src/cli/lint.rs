@@ -1,12 +1,12 @@
 //! `lint`: definitions checked without a server.
 
-use tidemill_dsl::diagnostic::{Diagnostic, Severity};
+use tidemill_dsl::codes::{self, Example};
+use tidemill_dsl::diagnostic::Severity;
 use tidemill_dsl::manifest;
 use tidemill_dsl::value::Value;
-use tidemill_dsl::workflow;
 
 use super::args::{Form, LintArgs, Shared};
-use super::definitions::{Definitions, Document, Found};
+use super::definitions::{Definitions, Found};
 use super::exit::{LINT, OK, Outcome};
 use super::{output, report};
 
@@ -50,19 +50,12 @@ pub(super) fn run(args: &LintArgs, shared: &Shared) -> Outcome {
 pub(super) fn check(set: &Definitions, namespace: &str) -> Vec<Found> {
     let mut found = set.unreadable.clone();
     for document in &set.documents {
-        let own = judge(set, document, namespace);
+        let text = &set.files[document.file].text;
+        let own = crate::lint::judge(&document.node, text, namespace).diagnostics;
         found.extend(own.into_iter().map(|diagnostic| (document.file, diagnostic)));
     }
     found.sort_by_key(|(file, diagnostic)| (*file, diagnostic.span.line, diagnostic.span.column));
     found
-}
-
-fn judge(set: &Definitions, document: &Document, namespace: &str) -> Vec<Diagnostic> {
-    let text = &set.files[document.file].text;
-    match manifest::Document::of(&document.node) {
-        manifest::Document::Workflow => workflow::check_node(&document.node, text).diagnostics,
-        manifest::Document::Manifest => manifest::check(&document.node, text, namespace).1,
-    }
 }
 
 pub(super) fn count(found: &[Found], severity: Severity) -> usize {
@@ -75,22 +68,44 @@ fn plural(count: usize, what: &str) -> String {
 
 /// `explain`.
 pub(super) fn explain(code: &str, shared: &Shared) -> Outcome {
-    let Some(found) = tidemill_dsl::codes::explain(code) else {
-        let codes = tidemill_dsl::codes::CODES.iter().chain(manifest::codes::CODES).map(|c| c.code);
+    let Some(found) = codes::explain(code) else {
+        let codes = codes::CODES.iter().chain(manifest::codes::CODES).map(|c| c.code);
         let guess = tidemill_dsl::diagnostic::nearest(code, codes);
         let next =
             guess.map_or_else(|| "tidemill lint PATH".to_owned(), |code| format!("tidemill explain {code}"));
         return Err(super::exit::Failure::new(super::exit::NOT_FOUND, format!("find the code `{code}`"))
             .try_next(next));
     };
+    let example = codes::example(found.code);
     match shared.output {
         None | Some(Form::Table) => {
             output::line(&format!("{}: {}\n\n{}", found.code, found.title, found.text));
+            if let Some(example) = &example {
+                output::line(&format!(
+                    "\nNot so:\n\n{}\nBut so:\n\n{}",
+                    indented(example.bad),
+                    indented(example.good).trim_end()
+                ));
+            }
         }
         form => {
-            let members = [("code", found.code), ("title", found.title), ("text", found.text)];
-            output::object(form, &Value::object(members.map(|(k, v)| (k, Value::text(v)))), "/code");
+            let of = |part: fn(&Example) -> &'static str| {
+                Value::from(example.as_ref().map(|e| part(e).to_owned()).map(Value::from))
+            };
+            let members = [
+                ("code", Value::text(found.code)),
+                ("title", Value::text(found.title)),
+                ("text", Value::text(found.text)),
+                ("bad", of(|example| example.bad)),
+                ("good", of(|example| example.good)),
+            ];
+            output::object(form, &Value::object(members), "/code");
         }
     }
     Ok(OK)
+}
+
+/// The text, each line four columns to the right.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
 }

@@ -20,6 +20,13 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Writes text to standard output as it is.
+#[allow(clippy::print_stdout)]
+pub(super) fn raw(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
+
 /// Tells something beside the data, on standard error.
 pub(super) fn note(text: &str) {
     let mut err = std::io::stderr().lock();

@@ -2,6 +2,8 @@
 //!
 //! Owns these two forms only; text and JSON are elsewhere.
 
+use std::fmt::Write as _;
+
 use tidemill_dsl::diagnostic::{Diagnostic, Severity};
 use tidemill_dsl::value::Value;
 
@@ -37,8 +39,11 @@ pub(super) fn sarif(set: &Definitions, found: &[Found]) -> Value {
     codes.sort_unstable();
     codes.dedup();
     let rules = codes.into_iter().map(|code| {
-        let title = tidemill_dsl::codes::explain(code).map_or(code, |known| known.title);
-        Value::object([("id", Value::text(code)), ("shortDescription", words(title))])
+        let known = tidemill_dsl::codes::explain(code);
+        let (title, text) = known.map_or((code, code), |known| (known.title, known.text));
+        let texts =
+            [("shortDescription", words(title)), ("fullDescription", words(text)), ("help", words(text))];
+        Value::object([("id", Value::text(code))].into_iter().chain(texts))
     });
     let driver = Value::object([
         ("name", Value::text("tidemill")),
@@ -64,7 +69,7 @@ fn words(text: &str) -> Value {
 fn result(file: &str, d: &Diagnostic) -> Value {
     let region = [("startLine", Value::from(d.span.line)), ("startColumn", Value::from(d.span.column))];
     let physical = Value::object([
-        ("artifactLocation", Value::object([("uri", Value::text(file))])),
+        ("artifactLocation", Value::object([("uri", Value::from(uri(file)))])),
         ("region", Value::object(region)),
     ]);
     let help = d.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
@@ -76,9 +81,23 @@ fn result(file: &str, d: &Diagnostic) -> Value {
     ])
 }
 
+/// A path as a URI reference.
+fn uri(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use tidemill_dsl::diagnostic::Span;
+    use tidemill_dsl::schema::Schema;
 
     use super::super::definitions::SourceFile;
     use super::*;
@@ -97,10 +116,63 @@ mod tests {
         assert_eq!(github(&set, &found), expected);
     }
 
+    /// What SARIF 2.1.0 requires of the parts that are used.
+    const SARIF: &str = r##"{
+        "type": "object", "required": ["version", "runs"],
+        "properties": {
+            "$schema": {"type": "string", "format": "uri"},
+            "version": {"const": "2.1.0"},
+            "runs": {"type": "array", "items": {
+                "type": "object", "required": ["tool"], "additionalProperties": false,
+                "properties": {
+                    "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+                    "tool": {"type": "object", "required": ["driver"], "properties": {"driver": {
+                        "type": "object", "required": ["name"], "additionalProperties": false,
+                        "properties": {
+                            "name": {"type": "string"}, "version": {"type": "string"},
+                            "rules": {"type": "array", "uniqueItems": true, "items": {
+                                "type": "object", "required": ["id"], "additionalProperties": false,
+                                "properties": {
+                                    "id": {"type": "string"}, "shortDescription": {"$ref": "#/$defs/text"},
+                                    "fullDescription": {"$ref": "#/$defs/text"}, "help": {"$ref": "#/$defs/text"}
+                                }
+                            }}
+                        }
+                    }}},
+                    "results": {"type": "array", "items": {
+                        "type": "object", "required": ["message"], "additionalProperties": false,
+                        "properties": {
+                            "ruleId": {"type": "string"}, "level": {"enum": ["none", "note", "warning", "error"]},
+                            "message": {"$ref": "#/$defs/text"},
+                            "locations": {"type": "array", "items": {"type": "object", "properties": {
+                                "physicalLocation": {"type": "object", "properties": {
+                                    "artifactLocation": {"type": "object", "properties": {
+                                        "uri": {"type": "string", "pattern": "^[A-Za-z0-9._~/%-]+$"}
+                                    }},
+                                    "region": {"type": "object", "properties": {
+                                        "startLine": {"type": "integer", "minimum": 1},
+                                        "startColumn": {"type": "integer", "minimum": 1}
+                                    }}
+                                }}
+                            }}}
+                        }
+                    }}
+                }
+            }}
+        },
+        "$defs": {"text": {
+            "type": "object", "required": ["text"], "additionalProperties": false,
+            "properties": {"text": {"type": "string", "minLength": 1}}
+        }}
+    }"##;
+
     #[test]
     fn sarif_names_rule_and_place() {
         let (set, found) = one();
         let log = sarif(&set, &found);
+        let schema = Schema::compile(&Value::parse(SARIF.as_bytes()).unwrap()).unwrap();
+        assert_eq!(schema.validate(&log), Ok(()), "{log}");
+        assert_eq!(schema.validate(&sarif(&set, &[])), Ok(()));
         let at = |pointer: &str| log.pointer(pointer).map(ToString::to_string).unwrap_or_default();
         assert_eq!(at("/runs/0/results/0/ruleId"), r#""E0201""#);
         assert_eq!(at("/runs/0/results/0/locations/0/physicalLocation/region/startLine"), "2");

@@ -4,6 +4,7 @@
 
 mod definitions;
 mod delivery;
+mod diagnostics;
 mod door;
 mod events;
 mod executions;
@@ -11,6 +12,7 @@ mod flow;
 mod graph;
 mod loops;
 mod routes;
+mod runs;
 mod service;
 mod signals;
 mod spans;

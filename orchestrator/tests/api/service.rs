@@ -159,6 +159,15 @@ impl Service {
         Service::opened(Config::new(dir.to_owned()), store, tidemill::clock::system()).await
     }
 
+    /// Over a fresh memory store, with these kinds of run task allowed.
+    pub(crate) async fn allowing(kinds: &[&str]) -> Service {
+        let dir = tempfile::tempdir().unwrap();
+        let run_allow = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        let config = Config { run_allow, ..Config::new(dir.path().to_owned()) };
+        let service = Service::opened(config, Arc::new(MemoryStore::new()), tidemill::clock::system()).await;
+        Service { _dir: Some(dir), ..service }
+    }
+
     async fn opened(config: Config, store: Arc<dyn Store>, clock: tidemill::clock::Clock) -> Service {
         let hall = Arc::new(Hall::open(&config, store, clock).await.unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::Url;
 use tidemill_dsl::fault::Fault;
-use tidemill_dsl::order::{HttpRequest, Outcome};
+use tidemill_dsl::order::{HttpRequest, MASK, Outcome};
 use tidemill_dsl::program::HttpOutput;
 use tidemill_dsl::value::{Map, Value};
 
@@ -15,8 +15,6 @@ use super::transport::{Answer, CallError, Exchange, Outbound};
 
 /// Redirects followed by one call (limit `http-redirects`).
 pub const MAX_REDIRECTS: usize = 3;
-/// What stands in place of a value that is not shown.
-const MASK: &str = "***";
 /// Fields that belong to the connection and cannot be set.
 const OWNED: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE];

@@ -189,7 +189,7 @@ impl Drop for Place<'_> {
 }
 
 /// Writes the input; a program that does not read it is none the worse for it.
-async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
+pub(super) async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(input).await;
         let _ = stdin.shutdown().await;
@@ -197,7 +197,7 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
 }
 
 /// Runs both to the end; after the end of `running`, `reading` gets a short while to finish.
-async fn watch<T>(running: impl Future<Output = T>, reading: impl Future<Output = ()>) -> T {
+pub(super) async fn watch<T>(running: impl Future<Output = T>, reading: impl Future<Output = ()>) -> T {
     tokio::pin!(running, reading);
     let mut is_read = false;
     let status = loop {

@@ -9,6 +9,7 @@ mod http;
 mod one_shot;
 mod plain;
 mod pool;
+mod programs;
 mod resident;
 
 use std::collections::BTreeMap;

@@ -140,12 +140,15 @@ fn warnings() {
         assert!(checked.program.is_some(), "{:?}", told(&checked));
         assert_eq!(told(&checked), expected, "{body}");
     };
-    let set = "set: {x: 1}";
+    let set = "set: {x: '${ .x }'}";
     check(
         &format!("do:\n  - a: {{{set}, then: c}}\n  - b: {{{set}}}\n  - c: {{{set}}}\n"),
         &["W0551 8:5 the task `b` is never reached"],
     );
-    check(&format!("do:\n  - a: {{{set}, then: c, if: .x}}\n  - b: {{{set}}}\n  - c: {{{set}}}\n"), &[]);
+    check(
+        &format!("do:\n  - a: {{{set}, then: c, if: .x}}\n  - b: {{{set}}}\n  - c: {{{set}}}\n"),
+        &["W0553 7:30 `then` is not followed when `if` skips the task `a`"],
+    );
     check(
         &format!("do:\n  - a: {{{set}, then: end}}\n  - b: {{do: [{{c: {{{set}}}}}]}}\n"),
         &["W0551 8:5 the task `b` is never reached"],

@@ -145,6 +145,21 @@ fn flow_and_composition() {
         ("E0806", 9, 9, "fork-branches"),
     );
     refused("do:\n  - a:\n      run: {}\n", ("E0202", 8, 12, "`workflow`"));
+    let run = |text: &str, expected| refused(&format!("do:\n  - a:\n      run: {text}\n"), expected);
+    run("{shell: {command: ls}, script: {language: js, code: x}}", ("E0205", 8, 35, "`script`"));
+    run("{shell: {comand: ls, command: ls}}", ("E0201", 8, 21, "comand"));
+    run("{shell: {}}", ("E0202", 8, 20, "`command`"));
+    run("{shell: {command: [ls]}}", ("E0203", 8, 30, "`command`"));
+    run("{shell: {command: ls}, return: out}", ("E0204", 8, 43, "`out`"));
+    run("{shell: {command: ls, arguments: {a: b}}}", ("E0203", 8, 45, "a list"));
+    run("{shell: {command: ls, arguments: [[a]]}}", ("E0203", 8, 46, "a string"));
+    run("{shell: {command: ls, arguments: x}}", ("E0404", 8, 45, "expression"));
+    run("{shell: {command: ls, environment: {A: [1]}}}", ("E0203", 8, 51, "a string"));
+    run("{shell: {command: ls, environment: {A=B: x}}}", ("E0208", 8, 48, "A=B"));
+    run("{script: {code: x}}", ("E0202", 8, 21, "`language`"));
+    run("{script: {language: js}}", ("E0202", 8, 21, "`code`"));
+    run("{script: {language: javascript, code: x}}", ("E0204", 8, 32, "javascript"));
+    run("{script: {language: ruby, code: x}}", ("E0204", 8, 32, "ruby"));
     refused(
         "do:\n  - a:\n      run: {workflow: {namespace: n, name: N, version: latest}}\n",
         ("E0208", 8, 44, "N"),
@@ -270,8 +285,7 @@ fn not_run_yet() {
     check("{call: asyncapi, with: {}}", "E0904");
     check("{call: a2a, with: {}}", "E0905");
     check("{call: mcp, with: {}}", "E0906");
-    check("{run: {script: {language: js, code: x}}}", "E0907");
-    check("{run: {shell: {command: ls}, return: all}}", "E0908");
+    check("{run: {script: {language: js, source: {endpoint: 'http://h/x.js'}}}}", "E0907");
     check("{run: {container: {image: x}}}", "E0909");
     check("{listen: {to: {all: [{with: {type: t}}]}}}", "E0910");
     check("{listen: {to: {any: [], until: .a}}}", "E0911");

@@ -40,7 +40,7 @@ fn http(with: &str, input: &str) -> Result<HttpRequest, String> {
     );
     match order(&body, input)? {
         Call::Http(request) => Ok(*request),
-        other @ Call::Function { .. } => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -120,6 +120,42 @@ fn the_input_of_a_function() {
         };
     assert_eq!(input(""), r#"f prod {"n":1}"#);
     assert_eq!(input(", with: {m: '${ .n + 1 }'}"), r#"f prod {"m":2}"#);
+}
+
+#[test]
+fn programs() {
+    let run = |run: &str| {
+        let body = format!("use: {{secrets: [key, login, missing]}}\ndo:\n- c:\n    run: {run}\n");
+        match order(&body, r#"{"n":1,"l":["a",2],"o":{"K":true}}"#)? {
+            Call::Process(run) => Ok(format!(
+                "{:?} {:?} {:?} {:?} {:?} {}",
+                run.program, run.arguments, run.environment, run.stdin, run.returns, run.wait
+            )),
+            other => panic!("{other:?}"),
+        }
+    };
+    let check = |text: &str, expected: &str| assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
+    check(
+        "{shell: {command: 'echo ${ .n } $1', arguments: ['${ .n }', x, true], environment: {A: '${ .n }'}, stdin: '${ .o }'}}",
+        r#"Shell("echo 1 $1") ["1", "x", "true"] [("A", "1")] "{\"K\":true}" Stdout true"#,
+    );
+    check(
+        "{shell: {command: '${ .l[0] }', arguments: '${ .l }', environment: '${ .o }', stdin: text}, return: all, await: false}",
+        r#"Shell("a") ["a", "2"] [("K", "true")] "text" All false"#,
+    );
+    // Code is never evaluated, and what looks like a secret in it is none.
+    check(
+        "{script: {language: python, code: 'print(\"${ .n } $secrets.other\")'}}",
+        r#"Script(Python, "print(\"${ .n } $secrets.other\")") [] [] "" Stdout true"#,
+    );
+    check(
+        "{script: {language: js, code: x, environment: {T: '${ $secrets.key }'}}, return: none}",
+        r#"Script(JavaScript, "x") [] [("T", "s3cret")] "" None true"#,
+    );
+    assert_eq!(run("{shell: {command: 'x ${ $secrets.missing }'}}"), Err("403 /do/0/c".to_owned()));
+    assert_eq!(run("{shell: {command: '${ .o }'}}"), Err("400 /do/0/c".to_owned()));
+    assert_eq!(run("{shell: {command: x, arguments: '${ .o }'}}"), Err("400 /do/0/c".to_owned()));
+    assert_eq!(run("{shell: {command: x, arguments: ['${ .o }']}}"), Err("400 /do/0/c".to_owned()));
 }
 
 #[test]
