@@ -479,7 +479,7 @@ fn fmt_lays_out_and_tells_what_it_changed() {
     assert_eq!((code, &*out), (0, ""));
     let (code, _, err) = run(dir.path(), &["fmt", "bad.yaml.txt"]);
     assert_eq!(code, 3);
-    assert!(err.contains("bad.yaml.txt:1:") && err.contains("E0101"), "{err}");
+    assert!(err.contains("bad.yaml.txt:2:") && err.contains("E0101"), "{err}");
 }
 
 #[test]

@@ -154,9 +154,11 @@ fn set(place: &Place, at: At) -> Option<Kind> {
         _ => match place.node.as_str() {
             Some(text) => {
                 super::traps::lines(at.sink, place, text);
-                let template = at.template(place)?;
-                if template.constant().is_none() {
-                    return Some(Kind::Set(template));
+                if at.is_expression(text) || text.contains("${") {
+                    let template = at.template(place)?;
+                    if template.constant().is_none() {
+                        return Some(Kind::Set(template));
+                    }
                 }
                 let d = place.error(codes::EXPR_NEEDED, "`set` is a map or one expression, not a literal");
                 at.sink.push(d.help("write an expression as `${ ... }`"));

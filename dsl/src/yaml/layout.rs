@@ -3,7 +3,7 @@
 //! Owns where lines begin and what stands between their tokens. Words, quotes, order, comments and the form of lists
 //! and maps (`[a]` or `- a`) stay as written, so the meaning does; whatever would change it is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, Node, NodeKind, parse_all};
 use crate::diagnostic::Diagnostic;
@@ -24,13 +24,10 @@ pub enum LayoutError {
 /// one empty line in a row. Laying out twice changes nothing more.
 pub fn layout(text: &str) -> Result<String, LayoutError> {
     let before = parse_all(text).map_err(LayoutError::Unreadable)?;
-    let mut leaves = Vec::new();
-    let mut edits = BTreeMap::new();
-    for node in &before {
-        survey(node, text, &mut leaves, &mut edits);
-    }
-    leaves.sort_by_key(|leaf| leaf.start);
-    let mut printer = Printer { text, leaves, edits, ..Printer::default() };
+    let mut found = Survey { text, ..Survey::default() };
+    before.iter().for_each(|node| found.walk(node));
+    found.leaves.sort_by_key(|leaf| leaf.start);
+    let mut printer = Printer { text, found, ..Printer::default() };
     let out = printer.run()?;
     let same = |after: &[Node]| {
         after.len() == before.len() && after.iter().zip(&before).all(|(a, b)| a.to_value() == b.to_value())
@@ -59,50 +56,75 @@ enum LeafKind {
     Flow,
 }
 
-/// What stands in place of a range of the text, by the range's start.
-type Edits = BTreeMap<usize, (usize, &'static str)>;
+/// What a tree tells about its text.
+#[derive(Default)]
+struct Survey<'a> {
+    text: &'a str,
+    leaves: Vec<Leaf>,
+    /// Where keys begin.
+    keys: BTreeSet<usize>,
+    /// What stands in place of a range of the text, by the range's start.
+    edits: BTreeMap<usize, (usize, &'static str)>,
+}
 
-/// Notes the leaves of a tree, and the gaps between its tokens.
-fn survey(node: &Node, text: &str, leaves: &mut Vec<Leaf>, edits: &mut Edits) {
-    let written = text.get(node.span.start..node.span.end).unwrap_or_default();
-    let flow = written.trim_start().starts_with(['{', '[']);
-    let many = written.trim_end().contains('\n');
-    match &node.kind {
-        NodeKind::Scalar { plain: false, .. } if !written.starts_with(['"', '\'']) => {
-            leaves.extend(block(text, node.span.start, written));
+impl Survey<'_> {
+    fn walk(&mut self, node: &Node) {
+        let written = self.text.get(node.span.start..node.span.end).unwrap_or_default();
+        let flow = written.trim_start().starts_with(['{', '[']);
+        let many = written.trim_end().contains('\n');
+        let leaf = |kind| Leaf { start: node.span.start, end: node.span.end, kind };
+        match &node.kind {
+            NodeKind::Scalar { plain: false, .. } if !written.starts_with(['"', '\'']) => {
+                self.leaves.extend(block(self.text, node.span.start, written));
+            }
+            NodeKind::Scalar { .. } if many => self.leaves.push(leaf(LeafKind::Folded)),
+            NodeKind::List(_) | NodeKind::Map(_) if flow && many => self.leaves.push(leaf(LeafKind::Flow)),
+            _ => {}
         }
-        NodeKind::Scalar { .. } if many => {
-            leaves.push(Leaf { start: node.span.start, end: node.span.end, kind: LeafKind::Folded });
+        // The value of an alias stands elsewhere.
+        let inside = |node: &Node, after: usize| node.span.start >= after && node.span.end > node.span.start;
+        let mut parts = Vec::new();
+        for Entry { key_span, value, .. } in node.entries() {
+            self.keys.insert(key_span.start);
+            if inside(value, key_span.end) {
+                self.gap((key_span.end, value.span.start), ":", ": ");
+                self.walk(value);
+            }
+            parts.push((key_span.start, value.span.end.max(key_span.end)));
         }
-        _ if flow && many => {
-            leaves.push(Leaf { start: node.span.start, end: node.span.end, kind: LeafKind::Flow });
+        for item in node.items() {
+            if inside(item, node.span.start) {
+                self.walk(item);
+            }
+            parts.push((item.span.start, item.span.end));
         }
-        _ => {}
+        if flow && !matches!(node.kind, NodeKind::Scalar { .. }) {
+            let open = node.span.start + (written.len() - written.trim_start().len()) + 1;
+            self.brackets((open, node.span.start + written.trim_end().len() - 1), &parts);
+        }
     }
-    let inside = |node: &Node, after: usize| node.span.start >= after && node.span.end > node.span.start;
-    match &node.kind {
-        NodeKind::Map(entries) => {
-            for Entry { key_span, value, .. } in entries {
-                if inside(value, key_span.end) {
-                    gap(text, (key_span.end, value.span.start), ":", ": ", edits);
-                    survey(value, text, leaves, edits);
-                }
-            }
-            if flow {
-                let spans = entries.iter().map(|e| (e.key_span.start, e.value.span.end.max(e.key_span.end)));
-                brackets(text, node, &spans.collect::<Vec<_>>(), edits);
-            }
+
+    /// The blanks within brackets and around their commas.
+    fn brackets(&mut self, (open, close): (usize, usize), parts: &[(usize, usize)]) {
+        if let (Some(first), Some(last)) = (parts.first(), parts.last()) {
+            self.gap((open, first.0), "", "");
+            self.gap((last.1, close), "", "");
+        } else {
+            self.gap((open, close), "", "");
         }
-        NodeKind::List(items) => {
-            for item in items.iter().filter(|item| inside(item, node.span.start)) {
-                survey(item, text, leaves, edits);
-            }
-            if flow {
-                let spans = items.iter().map(|item| (item.span.start, item.span.end));
-                brackets(text, node, &spans.collect::<Vec<_>>(), edits);
-            }
+        for pair in parts.windows(2) {
+            self.gap((pair[0].1, pair[1].0), ",", ", ");
         }
-        NodeKind::Scalar { .. } => {}
+    }
+
+    /// Replaces a gap of one line that holds nothing but `token` and blanks.
+    fn gap(&mut self, (start, end): (usize, usize), token: &str, with: &'static str) {
+        if let Some(found) = self.text.get(start..end)
+            && found.trim_matches([' ', '\t']) == token
+            && found != with
+        {
+            self.edits.insert(start, (end, with));
+        }
     }
 }
 
@@ -111,32 +133,6 @@ fn block(text: &str, start: usize, written: &str) -> Option<Leaf> {
     let end = start + written.trim_end().len();
     let head = text.get(..start)?.trim_end_matches([' ', '\n', '\r']).len();
     (head < end).then_some(Leaf { start: head, end, kind: LeafKind::Block })
-}
-
-/// The blanks within brackets and around their commas.
-fn brackets(text: &str, node: &Node, spans: &[(usize, usize)], edits: &mut Edits) {
-    let written = &text[node.span.start..node.span.end];
-    let open = node.span.start + (written.len() - written.trim_start().len()) + 1;
-    let close = node.span.start + written.trim_end().len() - 1;
-    if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
-        gap(text, (open, first.0), "", "", edits);
-        gap(text, (last.1, close), "", "", edits);
-    } else {
-        gap(text, (open, close), "", "", edits);
-    }
-    for pair in spans.windows(2) {
-        gap(text, (pair[0].1, pair[1].0), ",", ", ", edits);
-    }
-}
-
-/// Replaces a gap of one line that holds nothing but `token` and blanks.
-fn gap(text: &str, (start, end): (usize, usize), token: &str, with: &'static str, edits: &mut Edits) {
-    if let Some(found) = text.get(start..end)
-        && found.trim_matches([' ', '\t']) == token
-        && found != with
-    {
-        edits.insert(start, (end, with));
-    }
 }
 
 /// An open block list or map: where its lines began and where they begin now.
@@ -150,8 +146,7 @@ struct Level {
 #[derive(Default)]
 struct Printer<'a> {
     text: &'a str,
-    leaves: Vec<Leaf>,
-    edits: Edits,
+    found: Survey<'a>,
     levels: Vec<Level>,
     /// Comments (with their column) and empty lines that wait for the line they stand before.
     waiting: Vec<Option<(usize, &'a str)>>,
@@ -174,7 +169,9 @@ impl<'a> Printer<'a> {
     }
 
     fn line(&mut self, number: u32, start: usize, line: &'a str) -> Result<(), LayoutError> {
-        if let Some(leaf) = self.leaves.iter().find(|leaf| leaf.start < start && start < leaf.end).copied() {
+        if let Some(leaf) =
+            self.found.leaves.iter().find(|leaf| leaf.start < start && start < leaf.end).copied()
+        {
             return self.within(number, leaf, start, line);
         }
         let rest = line.trim_start_matches(' ');
@@ -211,7 +208,11 @@ impl<'a> Printer<'a> {
         loop {
             let rest = &line[at..];
             let is_dash = rest == "-" || rest.starts_with("- ");
-            let new = self.enter(at, is_dash, dashes > 0);
+            let new = if is_dash || self.found.keys.contains(&(start + at)) {
+                self.enter(at, is_dash, dashes > 0)
+            } else {
+                self.levels.last().map_or(0, |level| level.new + STEP)
+            };
             first.get_or_insert(new);
             if !is_dash {
                 break;
@@ -288,7 +289,7 @@ impl<'a> Printer<'a> {
     fn edited(&self, start: usize, end: usize) -> String {
         let mut out = String::new();
         let mut at = start;
-        for (from, (upto, with)) in self.edits.range(start..end).filter(|(_, (upto, _))| *upto <= end) {
+        for (from, (upto, with)) in self.found.edits.range(start..end).filter(|(_, (upto, _))| *upto <= end) {
             out.push_str(&self.text[at..*from]);
             out.push_str(with);
             at = *upto;

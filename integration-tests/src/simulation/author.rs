@@ -295,7 +295,6 @@ impl Author<'_> {
             7 | 8 => self.emit(),
             9 | 10 => self.listen(),
             11 | 12 if !self.children.is_empty() && repeats <= 4 => self.run(),
-            12 => self.program(),
             13 if self.functions => json!({"call": "several", "with": {"given": "${ . }"}}),
             14 if self.functions => json!({"call": "single"}),
             15 => self.choice(),
@@ -307,7 +306,7 @@ impl Author<'_> {
 
     fn call(&mut self, _repeats: u32) -> Json {
         let number = self.dice.below(6);
-        let task = match self.dice.below(5) {
+        let task = match self.dice.below(6) {
             0 | 1 => json!({"call": "http", "with": {
                 "method": "get", "endpoint": format!("http://outside.test/{number}"),
             }}),
@@ -318,6 +317,7 @@ impl Author<'_> {
             3 if self.dice.permille(100) => {
                 json!({"call": "echo:1@default", "with": {"bad": "${ error(\"no\") }"}})
             }
+            5 => self.program(),
             _ => json!({"call": "echo:1@default", "with": {"sent": "${ . }"}}),
         };
         self.finished(task)

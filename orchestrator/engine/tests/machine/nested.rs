@@ -93,7 +93,7 @@ const ALL: &str = "do:
       - call: {do: [{c: {call: 'x:1@default'}}]}
       - timer: {do: [{w: {wait: PT2S}}]}
       - event: {do: [{l: {listen: {to: {one: {with: {type: e}}}}}}]}
-      - child: {do: [{r: {run: {workflow: {namespace: n, name: w, version: latest}}}}]}
+      - child: {do: [{r: {run: {workflow: {namespace: test, name: w, version: latest}}}}]}
       - delay: {try: [{d: {call: 'x:1@default'}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 1}}}}}
 - z: {set: '${ . }'}
 ";
