@@ -10,7 +10,11 @@ use tidemill_dsl::yaml::layout::{LayoutError, layout};
 use tidemill_dsl::yaml::parse_all;
 
 fn values(text: &str) -> Vec<Value> {
-    parse_all(text).unwrap_or_else(|e| panic!("{e:?}\n{text}")).iter().map(|node| node.to_value()).collect()
+    parse_all(text)
+        .unwrap_or_else(|e| panic!("{e:?}\n{text}"))
+        .iter()
+        .map(tidemill_dsl::yaml::Node::to_value)
+        .collect()
 }
 
 /// The comments of a text, as far as lines show them.
@@ -40,8 +44,8 @@ fn check(text: &str) {
 }
 
 fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             yaml_files(&path, found);
         } else if path.extension().is_some_and(|kind| kind == "yaml") {

@@ -61,23 +61,23 @@ fn bad(code: &str) -> Option<String> {
 
 #[test]
 fn every_code_is_explained_by_a_mistake_and_its_remedy() {
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for code in all().filter(|code| !SET.contains(&code.code)) {
         let Some(example) = codes::example(code.code) else {
-            wrong += &format!("{} has no example\n", code.code);
+            wrong.push(format!("{} has no example", code.code));
             continue;
         };
         let told = judge(&bad(code.code).unwrap());
         let severity = if code.code.starts_with('W') { Severity::Warning } else { Severity::Error };
         if told.is_empty() || told.iter().any(|d| d.code != code.code || d.severity != severity) {
-            wrong += &format!("the mistake of {}: {:?}\n", code.code, brief(&told));
+            wrong.push(format!("the mistake of {}: {:?}", code.code, brief(&told)));
         }
         let good = judge(&Example::whole(example.good));
         if !good.is_empty() {
-            wrong += &format!("the remedy of {}: {:?}\n", code.code, brief(&good));
+            wrong.push(format!("the remedy of {}: {:?}", code.code, brief(&good)));
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -104,12 +104,11 @@ fn shell(reader: &mut Reader, at: At) -> Option<Runnable> {
 
 /// The first `${NAME}` of a command, which is meant for the shell: jq has no names in capitals.
 fn variable(command: &str) -> Option<(usize, &str)> {
-    let found = command.match_indices("${").find_map(|(at, _)| {
+    command.match_indices("${").find_map(|(at, _)| {
         let (name, _) = command[at + 2..].split_once('}')?;
         let capital = |c: char| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit();
         (!name.is_empty() && name.chars().all(capital)).then_some((at, name))
-    });
-    found
+    })
 }
 
 fn script(reader: &mut Reader, at: At) -> Option<Runnable> {

@@ -25,7 +25,9 @@ pub enum LayoutError {
 pub fn layout(text: &str) -> Result<String, LayoutError> {
     let before = parse_all(text).map_err(LayoutError::Unreadable)?;
     let mut found = Survey { text, ..Survey::default() };
-    before.iter().for_each(|node| found.walk(node));
+    for node in &before {
+        found.walk(node);
+    }
     found.leaves.sort_by_key(|leaf| leaf.start);
     let mut printer = Printer { text, found, ..Printer::default() };
     let out = printer.run()?;

@@ -44,7 +44,9 @@ pub(super) fn run(args: &FmtArgs, shared: &Shared) -> Outcome {
         }
     }
     if !matches!(shared.output, Some(Form::Github | Form::Sarif)) {
-        changed.iter().for_each(|name| output::line(name));
+        for name in &changed {
+            output::line(name);
+        }
     }
     if unreadable {
         return Ok(LINT);

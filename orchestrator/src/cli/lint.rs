@@ -107,5 +107,5 @@ pub(super) fn explain(code: &str, shared: &Shared) -> Outcome {
 
 /// The text, each line four columns to the right.
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    text.lines().fold(String::new(), |out, line| out + "    " + line + "\n")
 }
