@@ -325,20 +325,22 @@ async fn heavy_pause_seek_and_a_full_buffer() {
         hand.must("PUT", &format!("photos/{n}"), "x");
     }
     post(&server, "/sources/heard/resume").await;
-    // What was found at once fills the empty buffer beyond its capacity; what comes after it is held at the source.
+    // One is asked for, two fill the buffer; what comes after them is held at the source.
     let taken = async || all(&server, "/executions", "&trigger=by-ear").await.len();
-    until("those of the pause are taken", LIMIT, async || taken().await == COUNT).await;
+    let is_held = async || server.metric("tidemill_source_holds_total").await >= 1.0;
+    until("the source is held", LIMIT, is_held).await;
+    until("one is asked for", LIMIT, async || responder.calls() == 1).await;
     for n in COUNT..2 * COUNT {
         hand.must("PUT", &format!("photos/{n}"), "x");
     }
-    let is_held = async || server.metric("tidemill_source_holds_total").await >= 1.0;
-    until("the source is held", LIMIT, is_held).await;
-    assert_eq!((taken().await, responder.calls()), (COUNT, 1));
+    let within = taken().await;
+    assert!((1..=3).contains(&within), "{within}");
+    assert_eq!(responder.calls(), 1);
     responder.release();
     until("all are taken", LIMIT, async || taken().await == 2 * COUNT && open(&server).await == 0).await;
     let events = all(&server, "/events", "").await;
     let recovered = events.iter().filter(|event| event.to_string().contains(r#""recovered":true"#)).count();
-    assert!((COUNT..2 * COUNT).contains(&recovered), "{recovered}");
+    assert!((COUNT..=2 * COUNT).contains(&recovered), "{recovered}");
     // Back to before the source began: the object that is older than it is taken too, and no other again.
     let path = format!("{BASE}/sources/heard/seek");
     let headers = [("content-type", "application/json")];
