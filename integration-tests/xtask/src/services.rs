@@ -7,6 +7,7 @@ mod kafka;
 mod mariadb;
 mod minio;
 mod mysql;
+mod sql;
 
 use std::io::Read;
 use std::net::{TcpStream, ToSocketAddrs};

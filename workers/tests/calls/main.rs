@@ -21,6 +21,7 @@ use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_dsl::order::{Call, Masks, Order, Outcome};
 use tidemill_dsl::value::Value;
 use tidemill_workers::secret::SecretSource;
+use tokio_util::sync::CancellationToken;
 
 /// JSON text as a value.
 fn json(text: &str) -> Value {
@@ -75,4 +76,24 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 fn is_alive(pid: i64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+async fn grandchild(folder: &std::path::Path) -> i64 {
+    let path = folder.join("pid");
+    eventually("the grandchild is started", || path.exists()).await;
+    let pid = std::fs::read_to_string(path).unwrap().trim().parse().unwrap();
+    assert!(is_alive(pid));
+    pid
+}
+
+/// Cuts a call off once its program has a grandchild: the call fails, and the grandchild is killed.
+async fn cut_off(calling: impl Future<Output = Outcome>, stop: &CancellationToken, folder: &std::path::Path) {
+    let watching = async {
+        let pid = grandchild(folder).await;
+        stop.cancel();
+        pid
+    };
+    let (outcome, pid) = tokio::join!(calling, watching);
+    assert!(matches!(outcome, Outcome::Failed(_)));
+    eventually("the grandchild is killed", || !is_alive(pid)).await;
 }

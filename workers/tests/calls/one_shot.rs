@@ -8,7 +8,7 @@ use tidemill_workers::Function;
 use tidemill_workers::process::{OneShot, ProcessConfig};
 use tokio_util::sync::CancellationToken;
 
-use crate::{done, eventually, fault, is_alive, json, order, secrets};
+use crate::{cut_off, done, eventually, fault, grandchild, is_alive, json, order, secrets};
 
 fn shell(script: &str) -> ProcessConfig {
     ProcessConfig::new(["/bin/sh", "-c", script].map(str::to_owned).to_vec(), secrets())
@@ -76,28 +76,13 @@ fn family(folder: &std::path::Path) -> ProcessConfig {
     shell(&format!("sleep 3600 & echo $! > {0}/new && mv {0}/new {0}/pid; wait", folder.display()))
 }
 
-async fn grandchild(folder: &std::path::Path) -> i64 {
-    let path = folder.join("pid");
-    eventually("the grandchild is started", || path.exists()).await;
-    let pid = std::fs::read_to_string(path).unwrap().trim().parse().unwrap();
-    assert!(is_alive(pid));
-    pid
-}
-
 #[tokio::test]
 async fn a_call_cut_off_kills_the_whole_group() {
     let folder = tempfile::tempdir().unwrap();
     let function = OneShot::new(family(folder.path()));
     let stop = CancellationToken::new();
     let calling = function.call(order(1, Value::Null), stop.clone());
-    let watching = async {
-        let pid = grandchild(folder.path()).await;
-        stop.cancel();
-        pid
-    };
-    let (outcome, pid) = tokio::join!(calling, watching);
-    assert!(matches!(outcome, Outcome::Failed(_)));
-    eventually("the grandchild is killed", || !is_alive(pid)).await;
+    cut_off(calling, &stop, folder.path()).await;
 }
 
 #[tokio::test]

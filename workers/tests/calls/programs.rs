@@ -12,7 +12,7 @@ use tidemill_workers::process::{DEFAULT_PATH, Programs};
 use tidemill_workers::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::{done, eventually, fault, is_alive, json, order, secrets};
+use crate::{cut_off, done, eventually, fault, grandchild, is_alive, json, order, secrets};
 
 fn registry(shell: bool, script: bool) -> Registry {
     let registry = Registry::new(Policy::default(), secrets(), Clock::new(|| Time(1_000_000)));
@@ -142,12 +142,6 @@ fn family(folder: &std::path::Path) -> ProcessRun {
     shell(&format!("sleep 3600 & echo $! > {0}/new && mv {0}/new {0}/pid; wait", folder.display()))
 }
 
-async fn grandchild(folder: &std::path::Path) -> i64 {
-    let path = folder.join("pid");
-    eventually("the grandchild is started", || path.exists()).await;
-    std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
-}
-
 #[tokio::test]
 async fn the_deadline_kills_the_whole_group() {
     let folder = tempfile::tempdir().unwrap();
@@ -164,14 +158,7 @@ async fn a_run_cut_off_kills_the_whole_group() {
     let folder = tempfile::tempdir().unwrap();
     let (registry, stop) = (registry(true, true), CancellationToken::new());
     let calling = registry.call(ordered(family(folder.path())), stop.clone());
-    let watching = async {
-        let pid = grandchild(folder.path()).await;
-        stop.cancel();
-        pid
-    };
-    let (outcome, pid) = tokio::join!(calling, watching);
-    assert!(matches!(outcome, Outcome::Failed(_)));
-    eventually("the grandchild is killed", || !is_alive(pid)).await;
+    cut_off(calling, &stop, folder.path()).await;
 }
 
 #[tokio::test]

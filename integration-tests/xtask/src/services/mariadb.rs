@@ -2,11 +2,11 @@
 //!
 //! Owns the recipe. From Debian's package; the root user of the tests has no password and comes by TCP as well.
 
-use std::fs;
 use std::process::Command;
 
-use super::{Places, Service, free_ports, greeting, write};
-use crate::error::{Result, While};
+use super::sql::has_data;
+use super::{Places, Service, greeting};
+use crate::error::Result;
 use crate::process;
 use crate::setup::{Package, Proof};
 
@@ -33,14 +33,7 @@ fn is_installed() -> bool {
 }
 
 fn init(places: &Places) -> Result<()> {
-    let [port] = free_ports(PORT)?;
-    write(&places.data.join("my.cnf"), &settings(places, port))?;
-    write(&places.address_file(), &format!("127.0.0.1:{port}\n"))?;
-    for folder in ["run", "tmp"] {
-        let dir = places.data.join(folder);
-        fs::create_dir_all(&dir).cannot(|| format!("make {}", dir.display()))?;
-    }
-    if places.data.join("data/mysql").is_dir() {
+    if has_data(places, PORT, settings)? {
         return Ok(());
     }
     let mut install = Command::new("mariadb-install-db");

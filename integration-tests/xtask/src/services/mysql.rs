@@ -7,7 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Places, Service, free_ports, greeting, write};
+use super::sql::has_data;
+use super::{Places, Service, greeting};
 use crate::error::{Error, Result, While};
 use crate::process;
 use crate::setup::{Package, Proof};
@@ -85,14 +86,7 @@ fn unpack(partial: &std::path::Path, kind: &str) -> Result<()> {
 }
 
 fn init(places: &Places) -> Result<()> {
-    let [port] = free_ports(PORT)?;
-    write(&places.data.join("my.cnf"), &settings(places, port))?;
-    write(&places.address_file(), &format!("127.0.0.1:{port}\n"))?;
-    for folder in ["run", "tmp"] {
-        let dir = places.data.join(folder);
-        fs::create_dir_all(&dir).cannot(|| format!("make {}", dir.display()))?;
-    }
-    if places.data.join("data/mysql").is_dir() {
+    if has_data(places, PORT, settings)? {
         return Ok(());
     }
     process::output(start(places).arg("--initialize-insecure")).map(drop)
