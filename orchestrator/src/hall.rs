@@ -72,6 +72,7 @@ impl Hall {
             waiters: Waiters::default(),
             secrets,
             reconcile: config.reconcile,
+            hops: config.hops,
             bookmarks: Bookmarks::default(),
             stream: Stream::default(),
             broken: tokio_util::sync::CancellationToken::new(),

@@ -54,6 +54,8 @@ pub struct Rooms {
     pub secrets: Arc<Secrets>,
     /// How often a twoWay source compares its entries with the rules.
     pub reconcile: std::time::Duration,
+    /// Emitted events that may lead to one another (limit `hop-count`).
+    pub hops: usize,
     /// Where histories were read up to.
     pub bookmarks: Bookmarks,
     /// The post-commit stream.

@@ -107,6 +107,10 @@ impl Driver {
         (self.rooms.clock)()
     }
 
+    fn around(&self, now: Time) -> engine::Around {
+        engine::Around { now, hops: self.rooms.hops }
+    }
+
     fn handle(&mut self, input: Input, turn: &mut Turn) {
         match input {
             Input::Start(start) => self.start(*start),
@@ -158,7 +162,7 @@ impl Driver {
         let now = self.now();
         self.lap(Work::Route);
         let mut execution = engine::create(&program, birth.clone());
-        let mut decision = engine::decide(&program, &mut execution, engine::Input::Begin, now);
+        let mut decision = engine::decide(&program, &mut execution, engine::Input::Begin, self.around(now));
         self.lap(Work::Decide);
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
@@ -264,8 +268,9 @@ impl Driver {
         self.load(id, turn)?;
         self.deciding = Some(id);
         self.meter.lap(&self.rooms.costs, Work::Route);
+        let around = self.around(now);
         let slot = self.slots.get_mut(&id)?;
-        let mut decision = engine::decide(&slot.program, &mut slot.execution, input, now);
+        let mut decision = engine::decide(&slot.program, &mut slot.execution, input, around);
         self.meter.lap(&self.rooms.costs, Work::Decide);
         let verdict = std::mem::replace(&mut decision.verdict, Verdict::Stale);
         if !decision.records.is_empty() {
