@@ -21,6 +21,7 @@ use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::inbox::{self, Told};
 use crate::ingress::Ingress;
+use crate::keysets::KeySets;
 use crate::lanes::{ChildEnded, Command, Input, Lanes, Verb};
 use crate::listeners::{self, Listeners};
 use crate::retention::{self, Defaults};
@@ -71,6 +72,7 @@ impl Hall {
             listeners: Listeners::default(),
             waiters: Waiters::default(),
             secrets,
+            keysets: KeySets::default(),
             reconcile: config.reconcile,
             hops: config.hops,
             bookmarks: Bookmarks::default(),

@@ -92,7 +92,17 @@ fn bad_sources_by_code_and_line() {
     check("  http:\n    path: a//b\n    auth: {none: {}}", "E1009:5");
     check("  http:\n    path: ../b\n    auth: {none: {}}", "E1009:5");
     check("  http:\n    path: a", "E0202:5");
-    check("  http:\n    path: a\n    auth: {jwt: {issuer: x}}", "E1107:6");
+    check("  http:\n    path: a\n    auth: {mtls: {ca: {file: x}}}", "E1107:6");
+    let jwt = |fields: &str, expected: &str| {
+        check(&format!("  http:\n    path: a\n    auth:\n      jwt: {{{fields}}}"), expected);
+    };
+    jwt("issuer: x", "E0202:7 E1003:7");
+    jwt("issuer: x, audience: [], key: {secret: s}", "E0206:7");
+    jwt("issuer: x, audience: a, key: {secret: s}, jwksUri: 'https://h/k'", "E1003:7");
+    jwt("issuer: x, audience: a, jwksUri: 'ftp://h/k'", "E1014:7");
+    jwt("issuer: x, audience: a, key: {secret: s}, leeway: 6m", "E1015:7");
+    jwt("issuer: x, audience: a, jwks: {keys: [{kty: oct}]}", "E1040:7");
+    jwt("issuer: x, audience: a, jwks: {keys: []}", "E0206:7");
     check("  http:\n    path: a\n    auth: {bearer: {secret: ''}}", "E0208:6");
     check("  http:\n    path: a\n    auth: {bearer: {token: x}}", "E0202:6 E0201:6");
     check("  http:\n    path: a\n    auth:\n      hmac: {scheme: gitlab, secrets: []}", "E0204:7 E0206:7");
@@ -101,6 +111,7 @@ fn bad_sources_by_code_and_line() {
     check("  http:\n    path: a\n    auth: {none: {}}\n    maxBody: 1mb", "E1016:7");
     check("  http:\n    path: a\n    auth: {none: {}}\n    timeout: 30", "E0203:7");
     check("  http:\n    path: a\n    auth: {none: {}}\n    timeout: 30 parsecs", "E1015:7");
+    check("  http:\n    path: a\n    auth: {none: {}}\n    timeout: 61s", "E1015:7");
     check("  kafka:\n    topics: [a]", "E0202:5");
     check("  kafka:\n    brokers: ['localhost']\n    topics: [a]", "E1012:5");
     check("  kafka:\n    brokers: ['localhost:99999']\n    topics: ['a b']", "E1012:5 E0208:6");

@@ -130,11 +130,21 @@ fn http_source() -> Value {
         ("header", text()),
         ("tolerance", duration()),
     ]);
-    let auth = keys([("none", keys([])), ("bearer", secret()), ("basic", secret()), ("hmac", hmac)]);
+    let jwt = keys([
+        ("!issuer", text()),
+        ("!audience", either([text(), some(text())])),
+        ("leeway", duration()),
+        ("jwksUri", said(text(), "Where the key set is.")),
+        ("jwks", either([keys([("!keys", some(object()))]), secret()])),
+        ("key", secret()),
+    ]);
+    let jwt = one_key(jwt, &["jwksUri", "jwks", "key"]);
+    let auth =
+        keys([("none", keys([])), ("bearer", secret()), ("basic", secret()), ("hmac", hmac), ("jwt", jwt)]);
     keys([
         ("!path", said(text(), "Under /hooks/{namespace}/.")),
         ("methods", some(text())),
-        ("!auth", said(one_key(auth, &["none", "bearer", "basic", "hmac"]), "Who may call.")),
+        ("!auth", said(one_key(auth, &["none", "bearer", "basic", "hmac", "jwt"]), "Who may call.")),
         ("respond", choice(&["accepted", "output"])),
         ("timeout", duration()),
         ("maxBody", size()),

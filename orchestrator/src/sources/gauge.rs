@@ -75,7 +75,7 @@ pub struct SourceStatus {
     pub errors: u64,
     /// The last one.
     pub last_error: Option<Trouble>,
-    /// Events that came though no enabled rule wants them, since the process began.
+    /// Events that came though no enabled rule wants them, and calls without valid credentials, since the process began.
     pub refused: u64,
     /// What the last comparison of its entries with the rules found; none for kinds without entries.
     pub reconciled: Option<Reconciled>,
@@ -138,7 +138,8 @@ impl Gauge {
         });
     }
 
-    pub(super) fn trouble(&self, code: &str, message: &str, help: &str) {
+    /// Notes a trouble; the state stays.
+    pub fn trouble(&self, code: &str, message: &str, help: &str) {
         let at = (self.clock)();
         self.with(|s| {
             s.errors += 1;
@@ -152,7 +153,7 @@ impl Gauge {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts an event that no enabled rule wants.
+    /// Counts an event that no enabled rule wants, or a call that was turned away.
     pub fn refused(&self) {
         self.with(|s| s.refused += 1);
     }
