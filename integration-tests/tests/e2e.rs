@@ -20,6 +20,10 @@ mod examples;
 mod functions;
 #[path = "e2e/kafka.rs"]
 mod kafka;
+#[path = "e2e/kafka_group.rs"]
+mod kafka_group;
+#[path = "e2e/kafka_server.rs"]
+mod kafka_server;
 #[path = "e2e/minio.rs"]
 mod minio;
 #[path = "e2e/minio_server.rs"]
@@ -34,6 +38,10 @@ mod removal;
 mod responder;
 #[path = "e2e/retention.rs"]
 mod retention;
+#[path = "e2e/round_trip.rs"]
+mod round_trip;
+#[path = "e2e/sinks.rs"]
+mod sinks;
 #[path = "e2e/states.rs"]
 mod states;
 #[path = "e2e/stop.rs"]
