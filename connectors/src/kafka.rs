@@ -5,12 +5,13 @@
 //! group keeps its member. Offsets go to the group only after the commit that stored the events.
 
 pub mod config;
-mod fault;
+pub(crate) mod fault;
 mod reading;
 pub mod record;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use rdkafka::consumer::Consumer;
@@ -51,10 +52,17 @@ pub const BATCH_RECORDS: usize = 500;
 /// Most bytes of records offered at once, beside one record that is larger.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
+/// How long the client may report nothing: it does so every two seconds, also while partitions are paused.
+const SILENCE: Duration = Duration::from_mins(2);
+
 /// A source made of a spec.
 pub struct Kafka(pub Spec);
 
 impl Source for Kafka {
+    fn silence(&self) -> Option<Duration> {
+        Some(SILENCE)
+    }
+
     fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, Result<(), SourceError>> {
         Box::pin(run(self.0, context))
     }

@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod minio;
 mod offer;
 pub mod registry;
+pub mod sink;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -159,6 +160,8 @@ pub enum Reconciled {
 pub trait Health: Send + Sync + 'static {
     /// It is connected and reads.
     fn running(&self);
+    /// It is there, though nothing has happened: what a kind with [`Source::silence`] tells often enough.
+    fn alive(&self);
     /// It works, with trouble that it is mending.
     fn degraded(&self, code: &str, message: &str, help: &str);
     /// Records between the last accepted one and the end, when the kind can tell.
@@ -185,6 +188,12 @@ pub struct SourceError {
 
 /// One kind of source, configured.
 pub trait Source: Send + 'static {
+    /// How long a run may tell nothing at all, not even [`Health::alive`], before it is given up and started again; none
+    /// for kinds that notice by themselves when the other end is silent.
+    fn silence(&self) -> Option<Duration> {
+        None
+    }
+
     /// Runs until stopped or failed.
     fn run(self: Box<Self>, context: Context) -> BoxFuture<'static, Result<(), SourceError>>;
 }

@@ -6,6 +6,7 @@
 
 mod client;
 mod document;
+mod ear;
 mod listen;
 pub mod record;
 mod relation;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use tidemill_dsl::event::Event;
 use tidemill_dsl::manifest::{
     self, ConnectionKind, CronSource, HttpAuth, HttpSource, JwtAuth, JwtKeys, KafkaSource, Link,
     MinioConnection, MinioSource, MinioVia, SourceKind,
@@ -14,7 +15,7 @@ use crate::cron::{self, Schedule, ScheduleError};
 use crate::http::jwt::{Jwt, KeySet, Keys};
 use crate::http::{self, Auth, auth};
 use crate::{Source, SourceError};
-use crate::{kafka, minio};
+use crate::{kafka, minio, sink};
 
 /// Where a manifest's references lead.
 pub struct Lookup<'a> {
@@ -206,6 +207,43 @@ fn kafka_spec(
     };
     kafka::check(&spec)?;
     Ok(spec)
+}
+
+/// What a call of a kafka sink says (order's input): whom to send what.
+pub fn kafka_sink(with: &Value, lookup: &Lookup<'_>) -> Result<sink::kafka::Spec, SourceError> {
+    let misused = |what: &str| {
+        let message = format!("{what} is not what a kafka sink can send");
+        refused("sink-input", &message, "correct the trigger's `sink`")
+    };
+    let text = |name: &str| with.get(name).and_then(Value::as_str);
+    let topic = text("topic").ok_or_else(|| misused("the topic"))?;
+    let key = match with.get("key") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(key)) => Some(key.clone()),
+        Some(other) => Some(other.to_string().into()),
+    };
+    let event = with.get("event").and_then(|event| Event::from_value(event).ok());
+    let (settings, credentials) = match text("connection") {
+        Some(name) => match (lookup.connection)(name) {
+            Some(ConnectionKind::Kafka(own)) => (own.settings(), own.security.credentials),
+            _ => return Err(connection_absent("Kafka", name)),
+        },
+        None => {
+            let client = with.get("client").and_then(Value::as_object).into_iter().flatten();
+            let settings = client.filter_map(|(name, value)| match value {
+                Value::String(value) => Some((name.clone(), value.clone())),
+                _ => None,
+            });
+            (settings.collect(), text("credentials").map(Arc::from))
+        }
+    };
+    let credentials = credentials.map(|name| pair(&name, lookup)).transpose()?;
+    Ok(sink::kafka::Spec {
+        cluster: sink::kafka::Cluster { settings, credentials },
+        topic: topic.into(),
+        key,
+        event: event.ok_or_else(|| misused("the event"))?,
+    })
 }
 
 fn http_auth(http: &HttpSource, lookup: &Lookup<'_>) -> Result<Auth, SourceError> {

@@ -136,6 +136,8 @@ impl Health for Board {
         self.0.lock().unwrap().state = "running".to_owned();
     }
 
+    fn alive(&self) {}
+
     fn degraded(&self, code: &str, message: &str, help: &str) {
         let mut shown = self.0.lock().unwrap();
         shown.state = format!("{code}: {message}; {help}");

@@ -27,7 +27,7 @@ pub use function::{
     Builtin, CallAuth, Function, FunctionKind, FunctionLimits, Lifecycle, ProcessFunction, ProcessProtocol,
     Setting,
 };
-pub use lower::{function_workflow, function_workflow_name};
+pub use lower::{function_workflow, function_workflow_name, sink_workflow};
 pub use metadata::Metadata;
 pub use retry::{Backoff, ErrorClass, MAX_AGE, RetryPolicy};
 pub use scope::{Namespace, Quotas, RoleBinding};
@@ -36,7 +36,7 @@ pub use source::{
     CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys,
     KafkaSource, MinioSource, MinioVia, OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
 };
-pub use trigger::{Buffer, DeadLetter, Integration, Overlap, Target, Trigger, WhenFull};
+pub use trigger::{Buffer, DeadLetter, Integration, Overlap, SinkTarget, Target, Trigger, WhenFull, sent};
 
 use crate::codes as shared;
 use crate::diagnostic::{Diagnostic, Severity, Span};

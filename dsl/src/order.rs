@@ -46,6 +46,12 @@ impl Order {
     }
 }
 
+/// How a text calls the function that sends an event to a sink: its name and the catalog of the server's own functions.
+/// Its version is the kind of sink, its input the sink's fields and `event`.
+pub const SINK: (&str, &str) = ("sink", "tidemill");
+/// The same function in an order: no manifest's function has such a name.
+pub const SINK_FUNCTION: &str = "sink@tidemill";
+
 /// What to call.
 #[derive(Debug, Clone)]
 pub enum Call {

@@ -24,6 +24,10 @@ mod functions;
 mod hooks;
 #[path = "e2e/kafka.rs"]
 mod kafka;
+#[path = "e2e/kafka_group.rs"]
+mod kafka_group;
+#[path = "e2e/kafka_server.rs"]
+mod kafka_server;
 #[path = "e2e/kill.rs"]
 mod kill;
 #[path = "e2e/minio.rs"]
@@ -42,6 +46,10 @@ mod removal;
 mod responder;
 #[path = "e2e/retention.rs"]
 mod retention;
+#[path = "e2e/round_trip.rs"]
+mod round_trip;
+#[path = "e2e/sinks.rs"]
+mod sinks;
 #[path = "e2e/states.rs"]
 mod states;
 #[path = "e2e/stop.rs"]

@@ -116,7 +116,7 @@ impl Space {
             Target::Workflow { name, version } => {
                 self.workflow(name, version.as_deref()).map(|w| w.program.clone())
             }
-            Target::Function { .. } => lowered.cloned(),
+            Target::Function { .. } | Target::Sink(_) => lowered.cloned(),
         }
     }
 

@@ -41,6 +41,7 @@ pub mod retention;
 pub mod rooms;
 pub mod secrets;
 pub mod shard;
+mod sinks;
 pub mod sources;
 pub mod stream;
 pub mod telemetry;

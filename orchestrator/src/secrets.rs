@@ -10,6 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use tidemill_dsl::expr::Arguments;
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::value::Value;
+use tokio::sync::watch;
 
 use crate::error::Error;
 
@@ -19,6 +20,7 @@ type Space = BTreeMap<Arc<str>, (Value, Time)>;
 pub struct Secrets {
     key: RandomizedNonceKey,
     spaces: RwLock<HashMap<Namespace, Arc<Space>>>,
+    changed: watch::Sender<()>,
 }
 
 /// The secrets of one namespace, for one call.
@@ -35,7 +37,7 @@ impl Secrets {
     pub fn open(key: &[u8; 32], sealed: Vec<(Namespace, Arc<str>, Vec<u8>, Time)>) -> Result<Secrets, Error> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, key)
             .map_err(|_| Error::Unavailable("read the secrets: the key is not usable".into()))?;
-        let secrets = Secrets { key, spaces: RwLock::default() };
+        let secrets = Secrets { key, spaces: RwLock::default(), changed: watch::Sender::new(()) };
         for (namespace, name, bytes, at) in sealed {
             let value = secrets.unseal(&namespace, &name, bytes)?;
             secrets.put(&namespace, &name, Some(value), at);
@@ -74,6 +76,13 @@ impl Secrets {
             Some(value) => space.insert(name.clone(), (value, at)),
             None => space.remove(name),
         };
+        drop(spaces);
+        self.changed.send_replace(());
+    }
+
+    /// Wakes with each change.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Forgets those of a namespace.

@@ -4,6 +4,8 @@
 mod door;
 mod gate;
 mod gauge;
+mod recent;
+mod used;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -27,11 +29,15 @@ use crate::rooms::Rooms;
 use door::Door;
 pub use gate::{Closed, Gate, Permit};
 pub use gauge::{Gauge, SourceStatus, State, Trouble};
+use used::Used;
 
 /// First and longest delay before a failed source is started again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
-/// How often a source looks again for a secret or a connection that it lacks.
-const LACKING: Duration = Duration::from_secs(5);
+/// Sources that are started at one time without being spread, and the time that each one more spreads them over, at
+/// most [`SPREAD`]: a thousand that begin or come back at once would storm their servers.
+const AT_ONCE: usize = 50;
+const SPREAD_EACH: Duration = Duration::from_millis(5);
+const SPREAD: Duration = Duration::from_secs(10);
 
 struct Running {
     generation: u64,
@@ -83,6 +89,17 @@ impl Sources {
         self.gauge(namespace, name).map(|gauge| gauge.status())
     }
 
+    /// How all are, by namespace and name.
+    pub fn all(&self) -> Vec<(Namespace, Arc<str>, SourceStatus)> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().map(|((ns, name), own)| (ns.clone(), name.clone(), own.gauge.status())).collect()
+    }
+
+    /// Runs that were started again, since the process began.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
     /// A source's counters, for routes that accept on its behalf.
     pub fn gauge(&self, namespace: &Namespace, name: &str) -> Option<Arc<Gauge>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,10 +140,13 @@ impl Sources {
             }
             keep
         });
+        let fresh = wanted.keys().filter(|key| !running.contains_key(*key)).count();
+        let most = SPREAD_EACH.saturating_mul(fresh.saturating_sub(AT_ONCE) as u32).min(SPREAD);
         for (key, (entry, mode, rules)) in wanted {
             match running.entry(key) {
                 Entry::Vacant(vacant) => {
-                    let source = self.launch(rooms, vacant.key(), &entry, (mode, rules));
+                    let spread = most.mul_f64(crate::ids::fraction());
+                    let source = self.launch(rooms, vacant.key(), &entry, (mode, rules, spread));
                     vacant.insert(source);
                 }
                 Entry::Occupied(own) => {
@@ -141,7 +161,7 @@ impl Sources {
         rooms: &Arc<Rooms>,
         key: &Key,
         entry: &ManifestEntry,
-        (mode, rules): (Mode, Rules),
+        (mode, rules, spread): (Mode, Rules, Duration),
     ) -> Running {
         let stop = CancellationToken::new();
         let state = if mode == Mode::Open { State::Starting } else { State::Paused };
@@ -162,6 +182,7 @@ impl Sources {
                     stop: stop.clone(),
                     gauge: gauge.clone(),
                     rules: rules.subscribe(),
+                    spread,
                 };
                 Some(tokio::spawn(supervised.run()))
             }
@@ -202,58 +223,121 @@ struct Supervised {
     stop: CancellationToken,
     gauge: Arc<Gauge>,
     rules: watch::Receiver<Rules>,
+    /// How long it waits before its first run.
+    spread: Duration,
+}
+
+/// How a run ended that did not fail.
+enum End {
+    /// It was stopped, or has nothing more to do.
+    Stopped,
+    /// What it was made with has changed.
+    Changed,
 }
 
 impl Supervised {
     async fn run(self) {
         let mut failures = 0;
+        self.pause(self.spread).await;
         while !self.stop.is_cancelled() {
             let began = crate::clock::tick();
-            let result = self.once().await;
-            if self.stop.is_cancelled() {
-                break;
-            }
-            match result {
+            let (built, used) = used::build(&self.rooms, &self.key.0, &self.spec);
+            let ended = match built {
+                Ok(Some(source)) => self.once(source, &used).await,
                 // A kind without a run of its own (a route).
                 Ok(None) => {
                     self.gauge.turn(State::Running);
                     self.stop.cancelled().await;
                     break;
                 }
-                Ok(Some(())) => failures = 0,
-                Err(error) => {
-                    self.gauge.trouble(&error.code, &error.message, &error.help);
-                    tracing::warn!(source = %self.key.1, code = %error.code, message = %error.message, "a source failed");
-                    if error.permanent {
-                        self.gauge.turn(State::Failed);
-                        // Secrets and connections come without a change of the source.
-                        if !error.code.starts_with("secret-") && &*error.code != "connection-absent" {
-                            self.stop.cancelled().await;
-                            break;
-                        }
-                        let _ = tokio::time::timeout(LACKING, self.stop.cancelled()).await;
-                        continue;
-                    }
-                    self.gauge.turn(State::Degraded);
-                    failures = if began.elapsed() > BACK_OFF.1 { 1 } else { failures + 1 };
-                }
+                Err(error) => Err(error),
+            };
+            if self.stop.is_cancelled() {
+                break;
             }
+            failures = match &ended {
+                Ok(End::Stopped) => 0,
+                Ok(End::Changed) => {
+                    self.gauge.turn(State::Starting);
+                    0
+                }
+                Err(error) if self.failed(error) => {
+                    self.until_changed(&used, None).await;
+                    continue;
+                }
+                Err(_) if began.elapsed() > BACK_OFF.1 => 1,
+                Err(_) => failures + 1,
+            };
             self.sources.restarts.fetch_add(1, Ordering::Relaxed);
             let delay = BACK_OFF.0.saturating_mul(1 << failures.min(7)).min(BACK_OFF.1);
-            let jittered = delay.mul_f64(0.5 + crate::ids::fraction() / 2.0);
-            tokio::select! {
-                () = tokio::time::sleep(jittered) => {}
-                () = self.stop.cancelled() => {}
-            }
+            self.until_changed(&used, Some(delay.mul_f64(0.5 + crate::ids::fraction() / 2.0))).await;
         }
         self.gauge.turn(State::Stopped);
     }
 
-    async fn once(&self) -> Result<Option<()>, SourceError> {
-        let (namespace, name) = self.key.clone();
-        let Some(source) = build(&self.rooms, &namespace, &self.spec)? else {
-            return Ok(None);
+    /// Tells an error; whether it is for good, so far as the source itself goes.
+    fn failed(&self, error: &SourceError) -> bool {
+        self.gauge.trouble(&error.code, &error.message, &error.help);
+        tracing::warn!(source = %self.key.1, code = %error.code, message = %error.message, "a source failed");
+        self.gauge.turn(if error.permanent { State::Failed } else { State::Degraded });
+        error.permanent
+    }
+
+    async fn pause(&self, time: Duration) {
+        let _ = tokio::time::timeout(time, self.stop.cancelled()).await;
+    }
+
+    /// Waits for a time, or until what the run is made with has changed, or a stop.
+    async fn until_changed(&self, used: &Used, time: Option<Duration>) {
+        let passed = async {
+            match time {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
         };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = used.changes(&self.rooms, &self.key.0) => {}
+            () = passed => {}
+        }
+    }
+
+    /// One run, until it ends, is to be made anew, or gives no sign of life.
+    async fn once(&self, source: Box<dyn connectors::Source>, used: &Used) -> Result<End, SourceError> {
+        let stop = self.stop.child_token();
+        let context = self.context(stop.clone()).await?;
+        let silence = source.silence();
+        connectors::Health::alive(&*self.gauge);
+        let mut run = source.run(context);
+        tokio::select! {
+            biased;
+            ended = &mut run => ended.map(|()| End::Stopped),
+            () = used.changes(&self.rooms, &self.key.0) => {
+                stop.cancel();
+                run.await.map(|()| End::Changed)
+            }
+            silence = self.silent(silence) => Err(SourceError {
+                code: "source-silent".into(),
+                message: format!("it gave no sign of life for {} s", silence.as_secs()),
+                help: "it is started again by itself; see the log of its other end if that happens often".into(),
+                permanent: false,
+            }),
+        }
+    }
+
+    /// Returns when the run has told nothing for longer than it may.
+    async fn silent(&self, most: Option<Duration>) -> Duration {
+        let Some(most) = most else {
+            return std::future::pending().await;
+        };
+        while self.gauge.silent_for() < most {
+            tokio::time::sleep(most / 8).await;
+        }
+        most
+    }
+
+    async fn context(&self, stop: CancellationToken) -> Result<Context, SourceError> {
+        let (namespace, name) = self.key.clone();
         let store = self.rooms.store.clone();
         let (n, s) = (namespace.clone(), name.clone());
         let saved = blocking(move || store.checkpoints(&n, &s)).await.map_err(|e| SourceError {
@@ -262,7 +346,7 @@ impl Supervised {
             help: "see the service's log".into(),
             permanent: false,
         })?;
-        let context = Context {
+        Ok(Context {
             namespace,
             name,
             ingress: Arc::new(Door {
@@ -271,24 +355,14 @@ impl Supervised {
                 gauge: self.gauge.clone(),
             }),
             positions: saved.into_iter().map(|c| (c.partition, c.value)).collect(),
-            stop: self.stop.clone(),
+            stop,
             health: self.gauge.clone(),
             clock: self.rooms.clock.clone(),
             since: self.since,
             rules: self.rules.clone(),
             reconcile: self.rooms.reconcile,
-        };
-        source.run(context).await.map(Some)
+        })
     }
-}
-
-/// The connector of a source, with the secrets and connections of its namespace.
-fn build(
-    rooms: &Rooms,
-    namespace: &Namespace,
-    spec: &manifest::Source,
-) -> Result<Option<Box<dyn connectors::Source>>, SourceError> {
-    with_lookup(rooms, namespace, |lookup| connectors::registry::build(spec, lookup))
 }
 
 /// The route of an http source; none for other kinds. Secrets are read now.
@@ -309,7 +383,12 @@ pub fn hook(
     with_lookup(rooms, namespace, |lookup| connectors::registry::hook(spec, lookup))
 }
 
-fn with_lookup<T>(rooms: &Rooms, namespace: &Namespace, build: impl FnOnce(&Lookup<'_>) -> T) -> T {
+/// Does something with the secrets and connections of a namespace as they are now.
+pub(crate) fn with_lookup<T>(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    build: impl FnOnce(&Lookup<'_>) -> T,
+) -> T {
     let secrets = rooms.secrets.of(namespace);
     let space = rooms.catalog.space(namespace);
     let secret = |name: &str| tidemill_dsl::expr::Arguments::get(&secrets, name);

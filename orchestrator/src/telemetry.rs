@@ -16,6 +16,7 @@ use crate::costs::Work;
 use crate::error::Error;
 use crate::hall::Hall;
 use crate::relations;
+use crate::sources::State;
 
 /// Buckets of everything measured in seconds.
 const SECONDS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -102,6 +103,7 @@ fn observe(hall: &Hall) {
         let counter = metrics::counter!("tidemill_lane_cpu_microseconds_total", "work" => work.name());
         counter.absolute(rooms.costs.micros(work));
     }
+    sources(hall);
     for (namespace, space) in rooms.catalog.spaces() {
         for trigger in space.triggers().filter(|trigger| trigger.spec.source.is_some()) {
             let (state, observed) = relations::sync(&space, &hall.sources, trigger);
@@ -115,6 +117,24 @@ fn observe(hall: &Hall) {
             let labels = [("namespace", namespace.to_string()), ("trigger", trigger.name.to_string())];
             gauge!("tidemill_buffer_depth", &labels).set(waiting as f64);
             gauge!("tidemill_buffer_in_flight", &labels).set(in_flight as f64);
+        }
+    }
+}
+
+/// How each source is.
+fn sources(hall: &Hall) {
+    let now = (hall.rooms.clock)();
+    metrics::counter!("tidemill_source_restarts_total").absolute(hall.sources.restarts());
+    for (namespace, name, status) in hall.sources.all() {
+        let labels = [("namespace", namespace.to_string()), ("source", name.to_string())];
+        gauge!("tidemill_source_up", &labels).set(if status.state == State::Running { 1.0 } else { 0.0 });
+        metrics::counter!("tidemill_source_events_total", &labels).absolute(status.accepted);
+        metrics::counter!("tidemill_source_errors_total", &labels).absolute(status.errors);
+        if let Some(lag) = status.lag {
+            gauge!("tidemill_source_lag_records", &labels).set(lag as f64);
+        }
+        if let Some(last) = status.last_event_at {
+            gauge!("tidemill_source_last_event_age_seconds", &labels).set((now.0 - last.0) as f64 / 1000.0);
         }
     }
 }

@@ -8,6 +8,7 @@ mod function;
 mod general;
 mod plain;
 mod request;
+pub(crate) mod sink;
 mod target;
 mod transport;
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace};
-use tidemill_dsl::order::{Call, HttpRequest, Order, Outcome, ProcessRun};
+use tidemill_dsl::order::{
+    Call, DEFAULT_CALL_TIMEOUT, HttpRequest, Order, Outcome, ProcessRun, SINK_FUNCTION,
+};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +22,10 @@ use entry::{Counters, Entry};
 pub use entry::{FunctionKind, FunctionSpec, FunctionStats, HttpSpec};
 pub use manifest::ONE_SHOT_CONCURRENCY;
 
+use crate::Function;
 use crate::clock::{Clock, mark};
 use crate::egress::{Allow, Policy};
-use crate::http::{CALLS_IN_FLIGHT, Outbound, perform};
+use crate::http::{CALLS_IN_FLIGHT, Outbound, perform, sink};
 use crate::process::{InstanceStatus, Programs};
 use crate::secret::SecretSource;
 
@@ -39,6 +42,8 @@ pub struct Registry {
     requests: Counters,
     programs: RwLock<Programs>,
     runs: Counters,
+    sinks: RwLock<HashMap<&'static str, Arc<dyn Function>>>,
+    sent: Counters,
 }
 
 struct Egress {
@@ -68,6 +73,8 @@ impl Registry {
             requests: Counters::default(),
             programs: RwLock::default(),
             runs: Counters::default(),
+            sinks: RwLock::default(),
+            sent: Counters::default(),
         }
     }
 
@@ -81,6 +88,11 @@ impl Registry {
     /// Sets what run tasks may start; until then nothing.
     pub fn set_programs(&self, programs: Programs) {
         *self.programs.write().unwrap_or_else(PoisonError::into_inner) = programs;
+    }
+
+    /// Sets what sends to sinks of a kind; sinks of kind `http` are the registry's own.
+    pub fn set_sink(&self, kind: &'static str, function: Arc<dyn Function>) {
+        self.sinks.write().unwrap_or_else(PoisonError::into_inner).insert(kind, function);
     }
 
     /// Sets what a namespace may call besides what the server's policy allows (`egress.allow` of a Namespace).
@@ -182,6 +194,9 @@ impl Registry {
         let Call::Function { name, version, input } = &order.what else {
             return None;
         };
+        if **name == *SINK_FUNCTION {
+            return None;
+        }
         match self.find(&order.namespace, name, version, order.execution) {
             Ok((_, entry)) => entry.at_once(input).map(|outcome| order.masks.hide(outcome)),
             Err(fault) => Some(Outcome::Failed(fault)),
@@ -195,6 +210,9 @@ impl Registry {
         let outcome = match &order.what {
             Call::Http(request) => self.request(&order, request, stop).await,
             Call::Process(run) => self.program(&order, run, stop).await,
+            Call::Function { name, version, .. } if **name == *SINK_FUNCTION => {
+                self.send(&order, version, stop).await
+            }
             Call::Function { name, version, .. } => {
                 match self.find(&order.namespace, name, version, order.execution) {
                     Ok((_, entry)) => entry.call(order, stop, &self.clock).await,
@@ -221,6 +239,37 @@ impl Registry {
         outcome
     }
 
+    /// Sends an event to a sink.
+    async fn send(&self, order: &Order, kind: &str, stop: CancellationToken) -> Outcome {
+        let function = self.sinks.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned();
+        let limit = order.deadline.map_or(DEFAULT_CALL_TIMEOUT, |deadline| self.clock.until(deadline));
+        let begun = mark();
+        self.sent.begin();
+        let call = async {
+            let sending = async {
+                match function {
+                    Some(function) => function.call(order.clone(), stop.clone()).await,
+                    None if kind == "http" => {
+                        let outbound = self.outbound(&order.namespace);
+                        sink::send(&outbound, (&*self.secrets, self.clock.now()), order).await
+                    }
+                    None => {
+                        Outcome::Failed(Fault::configuration(format!("there is no sink of kind `{kind}`")))
+                    }
+                }
+            };
+            tokio::time::timeout(limit, sending).await.unwrap_or_else(|_| {
+                let waited = limit.as_millis();
+                Outcome::Failed(Fault::timeout(format!(
+                    "the {kind} sink did not take the event within {waited} ms"
+                )))
+            })
+        };
+        let outcome = crate::cut_off(stop.clone(), call).await;
+        self.sent.end(begun.elapsed(), matches!(outcome, Outcome::Failed(_)));
+        outcome
+    }
+
     async fn program(&self, order: &Order, run: &ProcessRun, stop: CancellationToken) -> Outcome {
         let programs = self.programs.read().unwrap_or_else(PoisonError::into_inner).clone();
         let begun = mark();
@@ -230,11 +279,12 @@ impl Registry {
         outcome
     }
 
-    /// Counters of every function version, and of `call: http` and of run tasks under an empty namespace and the
-    /// names `http` and `run`.
+    /// Counters of every function version, and of `call: http`, of run tasks and of sinks under an empty namespace and
+    /// the names `http`, `run` and `sink`.
     pub fn stats(&self) -> Vec<FunctionStats> {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all = vec![self.requests.stats("", "http", 0), self.runs.stats("", "run", 0)];
+        let own = [(&self.requests, "http"), (&self.runs, "run"), (&self.sent, "sink")];
+        let mut all: Vec<_> = own.iter().map(|(counters, name)| counters.stats("", name, 0)).collect();
         for (namespace, names) in functions.iter() {
             for (name, published) in names {
                 let versions = published.versions.iter();

@@ -1,4 +1,4 @@
-//! Errors of the Kafka client in Tidemill's codes.
+//! Errors of the Kafka client in Tidemill's codes, for sources and sinks.
 //!
 //! Owns which error is which code, what helps, and whether the client mends it by itself.
 
@@ -8,20 +8,20 @@ use crate::SourceError;
 
 /// What a client error means for the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Stable code.
-    pub(super) code: &'static str,
+    pub(crate) code: &'static str,
     /// What happened.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// What to do.
-    pub(super) help: &'static str,
+    pub(crate) help: &'static str,
     /// Whether the run must end; otherwise the client goes on trying by itself.
-    pub(super) ends: bool,
+    pub(crate) ends: bool,
 }
 
 impl Fault {
     /// As the end of a run. Trying again can help: passwords are changed and brokers come back.
-    pub(super) fn error(self) -> SourceError {
+    pub(crate) fn error(self) -> SourceError {
         SourceError {
             code: self.code.into(),
             message: self.message,
@@ -32,7 +32,7 @@ impl Fault {
 }
 
 /// Reads an error; `reason` is what the client last told about it, if anything.
-pub(super) fn fault(error: &KafkaError, reason: Option<&str>) -> Fault {
+pub(crate) fn fault(error: &KafkaError, reason: Option<&str>) -> Fault {
     let setting = matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_));
     let code = match error.rdkafka_error_code() {
         _ if setting => "kafka-options",
@@ -62,9 +62,11 @@ fn code_of(code: RDKafkaErrorCode) -> &'static str {
         | Code::Resolve
         | Code::OperationTimedOut
         | Code::RequestTimedOut
+        | Code::MessageTimedOut
         | Code::NetworkException
         | Code::BrokerNotAvailable => "kafka-unreachable",
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => "kafka-topic",
+        Code::MessageSizeTooLarge => "kafka-size",
         Code::AutoOffsetReset | Code::OffsetOutOfRange => "kafka-position",
         _ => "kafka-error",
     }

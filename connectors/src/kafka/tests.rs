@@ -21,6 +21,8 @@ use tidemill_dsl::ids::Time;
 use super::*;
 use crate::testing::{Board, Recorder, context, now, until};
 
+mod battery;
+
 /// A topic of two partitions on some broker, with a group of its own.
 struct Bench {
     servers: String,
@@ -126,6 +128,15 @@ impl Bench {
         assert_eq!(self.health.poison(), [""; 0]);
     }
 
+    /// Waits until two members have every record between them.
+    async fn until_distinct(&self, other: &Bench, count: usize) {
+        until(&format!("{count} events of two members"), || {
+            let ids = |bench: &Bench| bench.ingress.events().into_iter().map(|event| event.id);
+            ids(self).chain(ids(other)).collect::<std::collections::BTreeSet<_>>().len() >= count
+        })
+        .await;
+    }
+
     async fn until_count(&self, count: usize) {
         until(&format!("{count} events"), || self.ingress.count() >= count).await;
     }
@@ -152,169 +163,6 @@ impl Running {
 
     async fn fails(self) -> SourceError {
         tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("it ends").unwrap().unwrap_err()
-    }
-}
-
-/// What every broker must show.
-mod battery {
-    use super::*;
-
-    pub(super) async fn reads_all_and_tells_lag_and_group(bench: Bench) {
-        bench.produce(0, 1000).await;
-        let run = bench.run(bench.spec(Start::Earliest));
-        bench.until_count(1000).await;
-        until("the lag is nought", || bench.health.lags().last() == Some(&0)).await;
-        run.stop().await;
-        bench.check_exactly(1000);
-        assert_eq!(bench.health.state(), "running");
-        assert!(
-            bench.ingress.batches().iter().all(|batch| !batch.dedupe && batch.events.len() <= BATCH_RECORDS)
-        );
-        // The group was told: a consumer of the same group without Tidemill's positions has nothing to read.
-        let group: BaseConsumer = config::client(&bench.spec(Start::Earliest)).unwrap().create().unwrap();
-        let told = tokio::task::spawn_blocking(move || {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_range(&bench.topic, 0, 1);
-            let told = group.committed_offsets(list, Duration::from_secs(10)).unwrap();
-            told.elements()
-                .iter()
-                .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset)
-                .collect::<Vec<_>>()
-        });
-        assert_eq!(told.await.unwrap(), [Offset::Offset(500), Offset::Offset(500)]);
-    }
-
-    pub(super) async fn resumes_exactly_after_a_drop_at_any_point(bench: Bench) {
-        bench.produce(0, 3000).await;
-        for accepted in [1, 700, 1500, 1501] {
-            let run = bench.run(bench.spec(Start::Earliest));
-            bench.until_count(accepted).await;
-            run.drop().await;
-        }
-        bench.produce(3000, 4000).await;
-        let run = bench.run(bench.spec(Start::Earliest));
-        bench.until_count(4000).await;
-        run.stop().await;
-        bench.check_exactly(4000);
-    }
-
-    pub(super) async fn begins_at_the_latest_and_remembers_it(bench: Bench) {
-        bench.produce(0, 10).await;
-        let run = bench.run(bench.spec(Start::Latest));
-        until("the position is saved", || bench.ingress.positions().len() == 2).await;
-        run.drop().await;
-        bench.produce(10, 20).await;
-        let run = bench.run(bench.spec(Start::Latest));
-        bench.until_count(10).await;
-        run.stop().await;
-        let values: Vec<_> = bench.ingress.events().iter().map(|event| format!("{:?}", event.data)).collect();
-        assert!(
-            values.contains(&"Json(10)".to_owned()) && !values.contains(&"Json(9)".to_owned()),
-            "{values:?}"
-        );
-        assert_eq!(bench.ingress.count(), 10);
-    }
-
-    pub(super) async fn is_held_without_losing_its_group(mut bench: Bench) {
-        bench.ingress = Recorder::closed();
-        bench.produce(0, 4000).await;
-        let spec = bench.spec(Start::Earliest);
-        bench.ingress.save(&format!("{}/0", bench.topic), "0");
-        bench.ingress.save(&format!("{}/1", bench.topic), "0");
-        let run = bench.run(spec);
-        // Held for longer than max.poll.interval.ms, told by the client's reports every two seconds.
-        until("five reports", || bench.health.lags().iter().filter(|lag| **lag > 0).count() >= 5).await;
-        assert_eq!(bench.ingress.count(), 0);
-        bench.ingress.open();
-        bench.until_count(4000).await;
-        run.stop().await;
-        bench.check_exactly(4000);
-        assert_eq!(bench.health.trouble(), [""; 0]);
-    }
-
-    pub(super) async fn sets_poison_aside(bench: Bench) {
-        bench.produce_with(0..4, None).await;
-        let header = |key, value| Header { key, value: Some(value) };
-        let good = OwnedHeaders::new()
-            .insert(header("ce_specversion", "1.0"))
-            .insert(header("ce_id", "7"))
-            .insert(header("ce_source", "/shop"))
-            .insert(header("ce_type", "order"));
-        bench.produce_with(4..6, Some(good)).await;
-        let mut spec = bench.spec(Start::Earliest);
-        spec.mapping.format = Format::CloudEvents;
-        let run = bench.run(spec);
-        bench.until_count(2).await;
-        until("positions are behind the poison", || {
-            (0..2).all(|n| bench.ingress.position(&format!("{}/{n}", bench.topic)).as_deref() == Some("3"))
-        })
-        .await;
-        run.stop().await;
-        assert_eq!(bench.health.poison().len(), 4);
-        assert!(
-            bench.health.poison()[0].contains(&format!("{}/", bench.topic)),
-            "{:?}",
-            bench.health.poison()
-        );
-        assert!(bench.ingress.events().iter().all(|event| &*event.kind == "order"));
-    }
-
-    pub(super) async fn keeps_its_place_through_rebalances(bench: Bench) {
-        bench.produce(0, 1000).await;
-        let run = bench.run(bench.spec(Start::Earliest));
-        bench.until_count(1000).await;
-        // Another member takes a partition without reading on, and leaves again.
-        let other: BaseConsumer = config::client(&bench.spec(Start::Earliest)).unwrap().create().unwrap();
-        other.subscribe(&[&bench.topic]).unwrap();
-        let holds = |other: &BaseConsumer| other.assignment().unwrap().count() == 1;
-        until("the other member has a partition", || {
-            let _ = other.poll(Duration::from_millis(50));
-            holds(&other)
-        })
-        .await;
-        bench.produce(1000, 1500).await;
-        tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
-        bench.until_count(1500).await;
-        bench.produce(1500, 2000).await;
-        bench.until_count(2000).await;
-        run.stop().await;
-        bench.check_exactly(2000);
-    }
-
-    pub(super) async fn goes_on_after_a_refusal(bench: Bench) {
-        bench.produce(0, 100).await;
-        bench.ingress.save(&format!("{}/0", bench.topic), "0");
-        bench.ingress.save(&format!("{}/1", bench.topic), "0");
-        bench.ingress.refuse(1);
-        let run = bench.run(bench.spec(Start::Earliest));
-        bench.until_count(100).await;
-        run.stop().await;
-        bench.check_exactly(100);
-        assert_eq!(bench.health.trouble(), ["source-held"]);
-        assert_eq!(bench.health.state(), "running");
-    }
-
-    pub(super) async fn begins_at_a_time(bench: Bench) {
-        bench.produce(0, 10).await;
-        let far = Time(now().0 + 3_600_000);
-        let run = bench.run(bench.spec(Start::Timestamp(far)));
-        until("the position is saved", || bench.ingress.positions().len() == 2).await;
-        run.stop().await;
-        assert_eq!(bench.ingress.position(&format!("{}/0", bench.topic)).as_deref(), Some("5"));
-        let early = Bench { ingress: Recorder::new(), ..bench };
-        let spec = Spec { group: "g-early".into(), ..early.spec(Start::Timestamp(Time(0))) };
-        let run = early.run(spec);
-        early.until_count(10).await;
-        run.stop().await;
-        early.check_exactly(10);
-    }
-
-    pub(super) async fn refuses_a_position_beyond_the_end(bench: Bench) {
-        bench.produce(0, 10).await;
-        bench.ingress.save(&format!("{}/0", bench.topic), "900");
-        let error = bench.run(bench.spec(Start::Earliest)).fails().await;
-        assert_eq!((&*error.code, error.permanent), ("kafka-position", true), "{error:?}");
-        assert_eq!(bench.ingress.count(), 0);
     }
 }
 
@@ -349,6 +197,7 @@ on_mock_and_real!(
     sets_poison_aside,
     goes_on_after_a_refusal,
     keeps_its_place_through_rebalances,
+    members_go_on_where_the_other_stored,
     refuses_a_position_beyond_the_end,
 );
 
@@ -476,6 +325,43 @@ async fn passwords_are_judged_by_the_broker() {
         assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
     }
     let run = bench.run(with("SCRAM-SHA-512", "scram", "scram-secret"));
+    bench.until_count(10).await;
+    run.stop().await;
+    bench.check_exactly(10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_spoken_with_and_without_a_login() {
+    let Some(mut bench) = Bench::real().await else { return };
+    let named = ["TIDEMILL_TEST_KAFKA_TLS", "TIDEMILL_TEST_KAFKA_SASL_TLS", "TIDEMILL_TEST_KAFKA_CA"];
+    let [Some(tls), Some(both), Some(ca)] = named.map(variable) else { return };
+    bench.produce(0, 10).await;
+    let with = |bench: &Bench, security: Security, trusted: bool| {
+        let mut spec = Spec { security, ..bench.spec(Start::Earliest) };
+        if trusted {
+            spec.options.push(("ssl.ca.location".into(), ca.as_str().into()));
+        }
+        spec
+    };
+    let ssl = || Security { protocol: "ssl".into(), ..Security::default() };
+    let login = |password: &str| Security {
+        protocol: "sasl_ssl".into(),
+        mechanism: Some("SCRAM-SHA-256".into()),
+        credentials: Some(("scram".into(), password.into())),
+    };
+    bench.servers = tls;
+    let error = bench.run(with(&bench, ssl(), false)).fails().await;
+    assert_eq!(&*error.code, "kafka-tls", "{error:?}");
+    let run = bench.run(with(&bench, ssl(), true));
+    bench.until_count(10).await;
+    run.stop().await;
+    bench.check_exactly(10);
+    bench.servers = both;
+    let error = bench.run(with(&bench, login("wrong"), true)).fails().await;
+    assert_eq!(&*error.code, "kafka-auth", "{error:?}");
+    bench.ingress = Recorder::new();
+    let spec = Spec { group: "g-login".into(), ..with(&bench, login("scram-secret"), true) };
+    let run = bench.run(spec);
     bench.until_count(10).await;
     run.stop().await;
     bench.check_exactly(10);

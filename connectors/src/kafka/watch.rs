@@ -1,7 +1,7 @@
 //! The consumer's side of a Kafka source: callbacks of the client, where partitions begin, and the end of a consumer.
 //!
-//! Owns the saved positions while a run lasts. Every partition is assigned with its own position, so neither the
-//! group's offsets nor a default of the client decides where reading begins.
+//! Owns the saved positions while a run lasts. Every partition is assigned with its own position, so no default of the
+//! client decides where reading begins. The group's offsets count for partitions that come from another member alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,8 @@ pub(super) type SourceConsumer = StreamConsumer<Watch>;
 
 /// How long one question to the brokers may take.
 const ASK: Duration = Duration::from_secs(5);
+/// How long the group may take to say where a partition that comes from another member is. It is asked in a callback.
+const ASK_TAKEN_OVER: Duration = Duration::from_secs(2);
 /// How long a run waits for its consumer to leave the group.
 const CLOSE: Duration = Duration::from_secs(10);
 /// The code of waiting for the group.
@@ -49,6 +51,8 @@ struct State {
     troubled: Option<&'static str>,
     /// Whether the group has let it in: it has been told its partitions, be they none.
     joined: bool,
+    /// Whether it was told its partitions before: those it gets later come from other members.
+    is_settled: bool,
     /// Whether it is well once it is let in.
     well_when_joined: bool,
 }
@@ -117,14 +121,16 @@ impl Watch {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Watch>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        let told = self.taken_over(consumer, list);
         {
             let mut state = self.state();
+            state.is_settled = true;
             for mut element in list.elements() {
                 let partition: Partition = (element.topic().into(), element.partition());
+                let next = state.positions.get(&partition).max(told.get(&partition)).copied();
                 // A partition without a position is newer than this run: all of it is new.
-                let offset =
-                    state.positions.get(&partition).map_or(Offset::Beginning, |next| Offset::Offset(*next));
-                element.set_offset(offset)?;
+                element.set_offset(next.map_or(Offset::Beginning, Offset::Offset))?;
+                state.positions.extend(next.map(|next| (partition.clone(), next)));
                 state.assigned.insert(partition);
             }
         }
@@ -145,6 +151,21 @@ impl Watch {
             self.health.running();
         }
         Ok(())
+    }
+
+    /// Where the group is with partitions that come from another member: it told the group only what it had stored, and
+    /// reading that again would start again what it has started. The first partitions of a run are its own: what is
+    /// saved here counts, so that a seek and a store from a backup are what they say.
+    fn taken_over(&self, consumer: &BaseConsumer<Watch>, list: &TopicPartitionList) -> Positions {
+        if !self.state().is_settled {
+            return Positions::new();
+        }
+        let partition = |(topic, partition): (String, i32)| (topic.into(), partition);
+        let partitions: Vec<Partition> = list.to_topic_map().into_keys().map(partition).collect();
+        committed(consumer, &partitions, ASK_TAKEN_OVER).unwrap_or_else(|error| {
+            tracing::warn!(target: "kafka", %error, "the group does not say where it is; what is saved here counts");
+            Positions::new()
+        })
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Watch>, list: &TopicPartitionList) -> KafkaResult<()> {
@@ -171,6 +192,7 @@ impl Watch {
     }
 
     fn lag(&self, statistics: &Statistics) {
+        self.health.alive();
         let mut lag = 0;
         {
             let state = self.state();
@@ -306,7 +328,7 @@ pub(super) fn begin(
     let low = offsets(consumer, &partitions, Offset::Beginning)?;
     let high = offsets(consumer, &partitions, Offset::End)?;
     let unsaved: Vec<Partition> = partitions.iter().filter(|at| !saved.contains_key(*at)).cloned().collect();
-    let committed = committed(consumer, &unsaved)?;
+    let committed = committed(consumer, &unsaved, ASK)?;
     let started = match start {
         Start::Earliest => low.clone(),
         Start::Latest => high.clone(),
@@ -394,7 +416,11 @@ fn offsets(consumer: &SourceConsumer, partitions: &[Partition], what: Offset) ->
 }
 
 /// The group's offsets; partitions without one are left out.
-fn committed(consumer: &SourceConsumer, partitions: &[Partition]) -> KafkaResult<Positions> {
+fn committed(
+    consumer: &impl Consumer<Watch>,
+    partitions: &[Partition],
+    patience: Duration,
+) -> KafkaResult<Positions> {
     if partitions.is_empty() {
         return Ok(Positions::new());
     }
@@ -402,7 +428,7 @@ fn committed(consumer: &SourceConsumer, partitions: &[Partition]) -> KafkaResult
     for (topic, partition) in partitions {
         list.add_partition(topic, *partition);
     }
-    positions(&consumer.committed_offsets(list, ASK)?)
+    positions(&consumer.committed_offsets(list, patience)?)
 }
 
 fn positions(list: &TopicPartitionList) -> KafkaResult<Positions> {

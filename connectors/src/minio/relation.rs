@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::client::{Client, S3Error, ahead};
 use super::document::{self, Entry, Seen};
+use super::ear;
 use super::sweep::{Position, give, sweep};
 use super::{Spec, WEBHOOK_SETTING};
 use crate::{Context, Reconciled, Relation, Rules, SourceError, SyncState};
@@ -32,6 +33,7 @@ pub(super) async fn run(
     let mut rules = context.rules.clone();
     let mut position = Position::saved(context);
     let mut was_open = position.is_some().then_some(true);
+    let mut gone = Box::pin(ear::until_gone(client));
     loop {
         let wanted = rules.borrow_and_update().clone();
         let asked = (context.clock)();
@@ -67,6 +69,10 @@ pub(super) async fn run(
             biased;
             () = context.stop.cancelled() => return Ok(()),
             changed = rules.changed() => if changed.is_err() { return Ok(()); },
+            () = &mut gone => {
+                place.doubt();
+                gone.set(ear::until_gone(client));
+            }
             () = tokio::time::sleep(context.reconcile) => {}
         }
     }

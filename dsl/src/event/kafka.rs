@@ -1,6 +1,6 @@
 //! Events in Kafka records: binary and structured (Kafka protocol binding 1.0.2).
 //!
-//! Owns the mapping between records and events. It may not know a client, and does not wrap records that are no
+//! Owns the mapping between records and events, both ways. It may not know a client, and does not wrap records that are no
 //! events: that is the source's business.
 
 use super::envelope::Draft;
@@ -52,6 +52,29 @@ fn binary(value: &[u8], headers: &[(String, Vec<u8>)], limits: Limits) -> Result
     draft.finish()
 }
 
+/// An event as a record in binary mode: `content-type` and one `ce_` header per attribute in UTF-8, and the value; an
+/// event without data has none. The key is the caller's: by default what [`key`] gives.
+pub fn write(event: &Event) -> (Vec<(String, String)>, Option<Vec<u8>>) {
+    let envelope = event.to_value();
+    let mut headers = Vec::new();
+    for (name, value) in envelope.as_object().into_iter().flatten() {
+        if !matches!(&**name, "data" | "data_base64" | "datacontenttype") {
+            headers.push((format!("ce_{name}"), super::attribute::text_of(value).into_owned()));
+        }
+    }
+    let stated = event.datacontenttype.as_deref();
+    let (value, implied) = event.data.write(stated);
+    if let Some(content_type) = stated.or(implied) {
+        headers.push(("content-type".into(), content_type.into()));
+    }
+    (headers, (event.data != Data::None).then_some(value))
+}
+
+/// The key of an event's record: its `partitionkey`.
+pub fn key(event: &Event) -> Option<String> {
+    event.extensions.get("partitionkey").map(|value| super::attribute::text_of(value).into_owned())
+}
+
 fn text<'a>(name: &str, value: &'a [u8]) -> Result<&'a str, EventError> {
     std::str::from_utf8(value).map_err(|_| EventError::invalid(format!("header `{name}` is no UTF-8")))
 }
@@ -100,6 +123,28 @@ mod tests {
         check(None, &[("content-type", "application/json")], Some("{}"), Ok(None));
         check(None, &[], None, Ok(None));
         check(None, &[("ce_id", "1")], None, Ok(None));
+    }
+
+    #[test]
+    fn records_written_are_read_as_they_were() {
+        for rest in [
+            "",
+            r#","subject":"a \"quoted\" 100% \u20ac","partitionkey":"k","data":{"a":[1]}"#,
+            r#","datacontenttype":"text/plain","data":"hello""#,
+            r#","datacontenttype":"application/json","data":"hello""#,
+            r#","datacontenttype":"image/png","data_base64":"iVBORw==""#,
+            r#","datacontenttype":"application/json","data":null"#,
+        ] {
+            let whole = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{rest}}}"#);
+            let sent = Event::parse(whole.as_bytes()).unwrap();
+            let (headers, value) = write(&sent);
+            let headers: Vec<_> = headers.into_iter().map(|(n, v)| (n, v.into_bytes())).collect();
+            let key = key(&sent);
+            let read = read(key.as_deref().map(str::as_bytes), value.as_deref(), &headers, Limits::default());
+            let read = read.unwrap().unwrap();
+            let expected = Event { datacontenttype: read.datacontenttype.clone(), ..sent };
+            assert_eq!(read, expected, "{rest}");
+        }
     }
 
     #[test]

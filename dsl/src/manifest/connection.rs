@@ -62,6 +62,18 @@ pub struct KafkaConnection {
     pub options: Vec<(Arc<str>, Arc<str>)>,
 }
 
+impl KafkaConnection {
+    /// As settings of librdkafka: all but the credentials.
+    pub fn settings(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let mechanism = self.security.mechanism.map(|m| ("sasl.mechanism".into(), m.as_str().into()));
+        let own = [
+            ("bootstrap.servers".into(), self.brokers.join(",").into()),
+            ("security.protocol".into(), self.security.protocol.as_str().into()),
+        ];
+        self.options.iter().cloned().chain(own).chain(mechanism).collect()
+    }
+}
+
 /// `security`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KafkaSecurity {

@@ -1,13 +1,15 @@
-//! A function as a trigger's target: the workflow that it stands for.
+//! A function or sink as a trigger's target: the workflow that it stands for.
 //!
-//! Owns its text. A trigger's function target is run as a workflow with one call whose retries follow the policy
-//! (manifests.md, Trigger), so that deliveries have one path. Equal arguments give equal text.
+//! Owns its text. Such a target is run as a workflow with one call whose retries follow the policy (manifests.md,
+//! Trigger), so that deliveries have one path. Equal arguments give equal text.
 
 use std::time::Duration;
 
 use sha2::Digest as _;
 
 use super::retry::{Backoff, ErrorClass, RetryPolicy};
+use super::trigger::SinkTarget;
+use crate::order::SINK;
 use crate::value::Value;
 
 /// Longest name of a workflow.
@@ -35,6 +37,18 @@ pub fn function_workflow(
 ) -> String {
     let call = format!("{function}:{}@default", version.unwrap_or("latest"));
     let call = Value::object([("call", Value::text(call))]);
+    workflow(namespace, function_workflow_name(function), call, retry)
+}
+
+/// The same for a sink: the execution's input is the event that is sent.
+pub fn sink_workflow(namespace: &str, sink: &SinkTarget, retry: &RetryPolicy) -> String {
+    let (name, catalog) = SINK;
+    let call = Value::text(format!("{name}:{}@{catalog}", sink.kind()));
+    let call = Value::object([("call", call), ("with", sink.with())]);
+    workflow(namespace, format!("sink-{}", sink.kind()), call, retry)
+}
+
+fn workflow(namespace: &str, name: String, call: Value, retry: &RetryPolicy) -> String {
     let tasks = match retry.retries() {
         0 => Value::array([task("call", call)]),
         retries => Value::array([task("deliver", attempts(call, retry, retries))]),
@@ -42,7 +56,7 @@ pub fn function_workflow(
     let document = Value::object([
         ("dsl", Value::text("1.0.3")),
         ("namespace", Value::text(namespace)),
-        ("name", Value::text(function_workflow_name(function))),
+        ("name", Value::text(name)),
         ("version", Value::text("1.0.0")),
     ]);
     Value::object([("document", document), ("do", tasks)]).to_string()
@@ -120,6 +134,7 @@ fn permanent() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{KafkaConnection, KafkaSecurity, Link};
     use super::*;
     use crate::expr::{Arguments, Template};
     use crate::program::{Kind, Program};
@@ -213,6 +228,40 @@ mod tests {
             let count = retry.count.as_ref().and_then(Template::constant).and_then(Value::as_i64);
             assert_eq!(count, Some(i64::from(policy.retries())));
         }
+    }
+
+    #[test]
+    fn a_sink_is_a_call_with_the_event() {
+        let check = |sink: SinkTarget, expected: &str| {
+            let text = sink_workflow("default", &sink, &RetryPolicy::preset("none").unwrap());
+            let (_, call) = text.split_once(r#"{"call":{"call":"#).unwrap();
+            assert_eq!(call, format!("{expected}}}}}}}]}}"), "{text}");
+            assert_eq!(crate::workflow::check(&text).diagnostics, [], "{text}");
+            crate::workflow::check(&sink_workflow("default", &sink, &RetryPolicy::day())).program.unwrap();
+        };
+        let url = Value::text("https://h/in");
+        check(
+            SinkTarget::Http { url, sign: Some("key".into()) },
+            r#""sink:http@tidemill","with":{"event":"${ . }","url":"https://h/in","sign":"key""#,
+        );
+        let connection = KafkaConnection {
+            brokers: vec!["a:1".into(), "b:2".into()],
+            security: KafkaSecurity::default(),
+            options: vec![("acks".into(), "all".into())],
+        };
+        let topic = Value::text("${ .type }");
+        check(
+            SinkTarget::Kafka { connection: Link::Inline(connection), topic: topic.clone(), key: None },
+            concat!(
+                r#""sink:kafka@tidemill","with":{"event":"${ . }","topic":"${ .type }","client":{"acks":"all","#,
+                r#""bootstrap.servers":"a:1,b:2","security.protocol":"plaintext"}"#
+            ),
+        );
+        let key = Some(Value::text("${ .subject }"));
+        check(
+            SinkTarget::Kafka { connection: Link::Named("bus".into()), topic, key },
+            r#""sink:kafka@tidemill","with":{"event":"${ . }","topic":"${ .type }","key":"${ .subject }","connection":"bus""#,
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use cron::{CatchUp, CronSource, Dialect};
 pub use http::{HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys, Respond};
+pub(super) use kafka::topic;
 pub use kafka::{Format, KafkaSource, Start};
 pub use minio::{MinioSource, MinioVia};
 pub use overrides::{EventOverrides, OverrideError};

@@ -185,7 +185,8 @@ fn bad_triggers_by_code_and_line() {
     check("  retry: {backoff: {linear: {initial: 1s}}}", "E0202:5");
     check("  retry: {backoff: {exponential: {initial: 10s, max: 1s}}}", "E1019:5");
     check("  retry: {preset: day, jitter: 2}", "E1018:5");
-    check("  deadLetter: {sink: {kafka: {topic: t}}}", "E1104:5");
+    check("  deadLetter: {sink: {nats: {subject: t}}}", "E1104:5");
+    check("  deadLetter: {sink: {kafka: {topic: t}}}", "E0202:5");
     check("  deadLetter: {queue: q}", "E1105:5");
     check("  deadLetter: {none: {}, workflow: w}", "E1003:5");
     let target = |target: &str, expected: &str| {
@@ -201,7 +202,18 @@ fn bad_triggers_by_code_and_line() {
     target("{workflow: w, function: f}", "E1003:4");
     target("{function: 'f:'}", "E1020:4");
     target("{function: f, version: '3'}", "E1020:4");
-    target("{sink: {http: {url: 'http://h'}}}", "E1104:4");
+    target("{sink: {http: {url: 'http://h'}}}", "");
+    target("{sink: {http: {url: '${ .data.url }', sign: {secret: s}}}}", "");
+    target("{sink: {kafka: {brokers: ['b:1'], topic: t, key: '${ .subject }'}}}", "");
+    target("{sink: {kafka: {topic: '${ .type }'}, connection: bus}}", "");
+    target("{sink: {mysql: {statement: s}}}", "E1104:4");
+    target("{sink: {}}", "E1003:4");
+    target("{sink: {http: {url: h}}}", "E1014:4");
+    target("{sink: {http: {url: '${ . | }'}}}", "E0401:4");
+    target("{sink: {http: {url: 'http://h'}, connection: c}}", "E1109:4");
+    target("{sink: {kafka: {brokers: ['b:1'], topic: 'a b'}}}", "E0208:4");
+    target("{sink: {kafka: {brokers: ['b:1'], topic: t}, connection: bus}}", "E0205:4");
+    target("{sink: {kafka: {connection: bus, topic: t}, connection: bus}}", "E0205:4");
     assert_eq!(mistakes(&whole("Trigger", "  enabled: true")), "E0202:4");
 }
 
@@ -369,6 +381,10 @@ fn triggers() {
     let expected = [("Source", "uploads", 5), ("Function", "charge", 10), ("Workflow", "repair", 16)];
     assert_eq!(names, expected.map(|(kind, name, line)| (kind, name.to_owned(), line)));
     assert_eq!(trigger("  target: {function: f}").retry_policy(), RetryPolicy::preset("day"));
+    let sink = trigger("  target: {sink: {kafka: {topic: t}, connection: bus}}");
+    assert_eq!(sink.retry_policy(), RetryPolicy::preset("day"));
+    let named = Manifest::Trigger(Box::new(sink)).references().remove(0);
+    assert_eq!((named.kind, &*named.name, &*named.pointer), ("Connection", "bus", "/spec/target/sink"));
     let scheduled =
         trigger("  target: {workflow: w}\n  retry: {backoff: {schedule: [5s, 5m]}}").retry.unwrap();
     assert_eq!(scheduled.attempts, Some(3));

@@ -3,11 +3,13 @@
 //! Owns the fields and what can be judged without the source and the target themselves.
 
 mod buffer;
+mod sink;
 mod target;
 
 use std::sync::Arc;
 
 pub use buffer::{Buffer, WhenFull};
+pub use sink::{SinkTarget, sent};
 pub use target::{DeadLetter, Target};
 
 pub(super) use buffer::read_buffer;
@@ -45,7 +47,7 @@ pub struct Trigger {
     pub overlap: Overlap,
     /// Peak shaving; none: started in the accepting commit.
     pub buffer: Option<Buffer>,
-    /// As stated; none: `day` for a function, no second execution for a workflow.
+    /// As stated; none: `day` for a function or sink, no second execution for a workflow.
     pub retry: Option<RetryPolicy>,
     /// What becomes of dead letters besides being stored.
     pub dead_letter: DeadLetter,
@@ -215,12 +217,12 @@ impl Trigger {
         source.map(|source| source.kind.integration()).or(self.integration).unwrap_or(Integration::OneWay)
     }
 
-    /// The policy by which failed deliveries are tried again: as stated, else `day` for functions. A workflow is not
-    /// started again unless the trigger states `retry`.
+    /// The policy by which failed deliveries are tried again: as stated, else `day` for functions and sinks. A workflow
+    /// is not started again unless the trigger states `retry`.
     pub fn retry_policy(&self) -> Option<RetryPolicy> {
         match (&self.retry, &self.target) {
             (Some(policy), _) => Some(policy.clone()),
-            (None, Target::Function { .. }) => Some(RetryPolicy::day()),
+            (None, Target::Function { .. } | Target::Sink(_)) => Some(RetryPolicy::day()),
             (None, Target::Workflow { .. }) => None,
         }
     }
@@ -256,12 +258,12 @@ impl Trigger {
             pointer: "/spec/source".into(),
         });
         let dead_letter = match &self.dead_letter {
-            DeadLetter::Target(target) => Some(target.reference(self.places.dead_letter, "/spec/deadLetter")),
+            DeadLetter::Target(target) => target.reference(self.places.dead_letter, "/spec/deadLetter"),
             DeadLetter::Store | DeadLetter::Drop => None,
         };
         source
             .into_iter()
-            .chain([self.target.reference(self.places.target, "/spec/target")])
+            .chain(self.target.reference(self.places.target, "/spec/target"))
             .chain(dead_letter)
             .collect()
     }

@@ -216,8 +216,22 @@ fn minio_source() -> Value {
 }
 
 fn target() -> Value {
-    let shape = keys([("workflow", label()), ("version", text()), ("function", text())]);
-    one_key(shape, &["workflow", "function"])
+    let shape = keys([("workflow", label()), ("version", text()), ("function", text()), ("sink", sink())]);
+    one_key(shape, &["workflow", "function", "sink"])
+}
+
+fn sink() -> Value {
+    let [(_, brokers), security, options] = kafka_address();
+    let kafka = keys([
+        ("connection", label()),
+        ("brokers", brokers),
+        security,
+        options,
+        ("!topic", expression()),
+        ("key", expression()),
+    ]);
+    let http = keys([("!url", expression()), ("sign", secret())]);
+    one_key(keys([("http", http), ("kafka", kafka), ("connection", label())]), &["http", "kafka"])
 }
 
 fn buffer() -> Value {
@@ -251,8 +265,13 @@ fn retry() -> Value {
 }
 
 fn trigger() -> Value {
-    let dead_letter =
-        keys([("workflow", label()), ("version", text()), ("function", text()), ("none", keys([]))]);
+    let dead_letter = keys([
+        ("workflow", label()),
+        ("version", text()),
+        ("function", text()),
+        ("sink", sink()),
+        ("none", keys([])),
+    ]);
     keys([
         ("enabled", flag()),
         ("source", said(label(), "Absent: every event of the namespace.")),
@@ -264,7 +283,7 @@ fn trigger() -> Value {
         ("overlap", choice(&["allow", "skip", "queue", "replace"])),
         ("buffer", buffer()),
         ("retry", retry()),
-        ("deadLetter", one_key(dead_letter, &["workflow", "function", "none"])),
+        ("deadLetter", one_key(dead_letter, &["workflow", "function", "sink", "none"])),
     ])
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::codes;
+use crate::order::{SINK, SINK_FUNCTION};
 use crate::program::{FetchedCall, FunctionCall, Kind, LocalCall};
 use crate::reader::{Place, Reader, with_guess};
 
@@ -82,6 +83,9 @@ impl<'a> Compiler<'a> {
             return Some((name.into(), version.into(), None));
         }
         let found = self.uses.catalog(catalog);
+        if found.is_none() && (name, catalog) == SINK {
+            return Some((SINK_FUNCTION.into(), version.into(), None));
+        }
         if found.is_none() {
             let d = place.error(
                 codes::UNKNOWN_CATALOG,

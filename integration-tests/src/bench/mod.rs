@@ -1,16 +1,19 @@
-//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, W9, I1, W12 in small, backlog, lists, start-up and size.
+//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, W9, I1, K1, W12 in small, backlog, lists, many
+//! sources, start-up and size.
 #![allow(clippy::print_stdout, reason = "the figures are this module's output")]
 
 mod backlog;
 mod fanout;
 mod figures;
 mod ingest;
+mod kafka;
 mod lists;
 mod load;
 mod player;
 mod replay;
 mod responder;
 mod seq10;
+mod sources;
 mod startup;
 mod workers;
 
@@ -19,6 +22,9 @@ use std::time::Duration;
 
 pub use player::play;
 
+/// Entries when nothing is said.
+const ENTRIES: u64 = 1_000_000;
+
 /// What to run and how long.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -26,7 +32,7 @@ pub struct Options {
     pub workloads: Vec<String>,
     /// Length of a measured round.
     pub seconds: u64,
-    /// Deliveries of the backlog workload, executions of the lists.
+    /// Deliveries of the backlog workload, executions of the lists, sources.
     pub entries: u64,
     /// Connections of W1(a), a round for each number.
     pub connections: Vec<usize>,
@@ -40,7 +46,7 @@ impl Options {
         let mut options = Options {
             workloads: Vec::new(),
             seconds: 10,
-            entries: 1_000_000,
+            entries: ENTRIES,
             connections: vec![1, 10, 100, 1000],
             dir: PathBuf::from("target/bench"),
         };
@@ -49,7 +55,7 @@ impl Options {
             match arg.as_str() {
                 "--seconds" => options.seconds = args.next().and_then(|n| n.parse().ok()).unwrap_or(10),
                 "--entries" => {
-                    options.entries = args.next().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+                    options.entries = args.next().and_then(|n| n.parse().ok()).unwrap_or(ENTRIES);
                 }
                 "--connections" => {
                     let list = args.next().unwrap_or_default();
@@ -100,6 +106,12 @@ pub async fn run(options: &Options) {
     }
     if options.wants("i1") {
         ingest::run(options).await;
+    }
+    if options.wants("k1") {
+        kafka::run(options).await;
+    }
+    if options.wants("sources") {
+        sources::run(options).await;
     }
     if options.wants("backlog") {
         backlog::run(options).await;

@@ -29,14 +29,19 @@ pub(crate) fn broker(test: &str) -> Option<String> {
 /// A topic of its own.
 pub(crate) async fn topic(broker: &str, name: &str) -> String {
     let topic = format!("e2e-{name}-{}-{}", std::process::id(), jiff::Timestamp::now().as_millisecond());
+    make_topic(broker, &topic).await;
+    topic
+}
+
+/// Makes a topic with [`PARTITIONS`] partitions.
+pub(crate) async fn make_topic(broker: &str, topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
-    let wanted = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
+    let wanted = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
     for made in admin.create_topics([&wanted], &options).await.unwrap() {
         made.unwrap();
     }
-    topic
 }
 
 /// Writes records `from..to`, each acknowledged by the broker.

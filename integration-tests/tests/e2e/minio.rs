@@ -233,8 +233,65 @@ async fn heavy_entries_follow_the_triggers() {
     minio.start().await;
     until("the trigger is gone", LIMIT, async || missing(&server, "/triggers/a").await).await;
     assert_eq!(entries(), [false, false, true]);
-    assert_eq!(delete(&server, "/sources/called").await, 204);
-    assert!(missing(&server, "/sources/called").await);
+
+    // By force it goes at once, and its entry is left to whoever has the server.
+    apply(&server, &trigger("b", "called", "")).await;
+    reaches(&server, "/triggers/b", "syncState", "inSync").await;
+    minio.kill();
+    reaches(&server, "/triggers/b", "syncState", "unreachable").await;
+    assert_eq!(delete(&server, "/triggers/b").await, 202);
+    assert_eq!(delete(&server, "/triggers/b?force=true").await, 204);
+    assert!(missing(&server, "/triggers/b").await);
+    assert_eq!(delete(&server, "/sources/called?force=true").await, 204);
+    server.kill();
+    server.restart().await;
+    assert!(missing(&server, "/triggers/b").await && missing(&server, "/sources/called").await);
+    minio.start().await;
+    assert_eq!(entries(), [false, true, true]);
+}
+
+/// A restart between two looks at the server: its end is heard, and what was lost is found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_a_short_restart_is_noticed_and_keys_keep_their_order() {
+    const WRITES: usize = 12;
+    let Some(minio) = Minio::new("a short restart is noticed") else { return };
+    let folder = folder();
+    let rarely = ("TIDEMILL_SOURCES__RECONCILE", "1h");
+    let server = Server::start(folder.path(), &[LOOPBACK, rarely]).await;
+    // The target leads nowhere: every event is one that the server lost.
+    let mut minio = minio.webhook("W", "http://127.0.0.1:9/");
+    minio.start().await;
+    let hand = minio.hand();
+    hand.bucket("photos");
+    let ordered = "  buffer: {concurrency: 10, orderBy: '${ .partitionkey }'}";
+    apply(&server, &(base() + &source(&minio, "called", WEBHOOK) + &trigger("a", "called", ordered))).await;
+    reaches(&server, "/triggers/a", "syncState", "inSync").await;
+    for n in 0..WRITES {
+        hand.must("PUT", &format!("photos/in/{}", n % 2), &n.to_string());
+    }
+    minio.kill();
+    minio.start().await;
+    until("all is found", LIMIT, async || {
+        tags(&server, "a", "object").await.len() == WRITES && open(&server).await == 0
+    })
+    .await;
+    // One after another for each key, in the order of the writes.
+    let versions = |key: &str| -> Vec<String> {
+        let newest_first = hand.versions("photos").into_iter().filter(|version| version.starts_with(key));
+        newest_first.rev().collect()
+    };
+    let mut executions = all(&server, "/executions", "&trigger=a").await;
+    executions.sort_by_key(|execution| execution["startedAt"].as_str().map(str::to_owned));
+    for key in ["in/0", "in/1"] {
+        let own: Vec<&Value> = executions.iter().filter(|e| e["tags"]["key"] == key).collect();
+        let objects: Vec<String> =
+            own.iter().map(|e| e["tags"]["object"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(objects, versions(&format!("{key}:")), "{key}");
+        for pair in own.windows(2) {
+            let (ended, next) = (pair[0]["endedAt"].as_str(), pair[1]["startedAt"].as_str());
+            assert!(ended <= next, "two of {key} ran at once: {pair:?}");
+        }
+    }
 }
 
 async fn delete(server: &Server, path: &str) -> u16 {

@@ -47,13 +47,35 @@ pub(crate) fn sim(seed: Option<u64>, executions: Option<u64>) -> Result<()> {
     }
 }
 
-/// Builds every binary of the workspace in release and runs one of them with the given arguments.
-pub(crate) fn release_binary(name: &str, args: &[String]) -> Result<()> {
+/// Benchmarks that need a server, and which.
+const BENCH_SERVICES: [(&str, &str); 2] = [("k1", "kafka"), ("sources", "kafka")];
+
+/// Builds in release, starts the servers that the named benchmarks need, and runs these.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    let named = |workload: &str| args.iter().any(|arg| arg.eq_ignore_ascii_case(workload));
+    let mut names: Vec<String> = BENCH_SERVICES
+        .iter()
+        .filter(|(workload, _)| named(workload))
+        .map(|(_, service)| (*service).to_owned())
+        .collect();
+    names.dedup();
+    let running = services::for_demo(&names)?;
+    release_binary("bench", args, &running.environment)
+}
+
+/// Builds every binary of the workspace in release and runs one of them with the given arguments and variables.
+pub(crate) fn release_binary(
+    name: &str,
+    args: &[String],
+    environment: &[(&'static str, String)],
+) -> Result<()> {
     setup::build_packages()?;
     process::run(cargo::cargo("build").args(["--release", "--workspace", "--bins", "--locked"]))?;
     let binary = places::target().join("release").join(name);
     let mut command = std::process::Command::new(binary);
-    match process::status(command.args(args).current_dir(places::workspace()))? {
+    match process::status(
+        command.args(args).envs(environment.iter().map(|(k, v)| (k, v))).current_dir(places::workspace()),
+    )? {
         0 => Ok(()),
         code => Err(ended(code)),
     }

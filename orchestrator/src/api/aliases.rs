@@ -101,6 +101,7 @@ pub async fn delete(call: Call) -> Result<Response, Problem> {
         version: &alias,
         matching: call.if_match(),
         dry_run: call.query.flag("dryRun")?,
+        force: false,
     };
     apply::delete(call.rooms(), &call.namespace, removal).await.map_err(|error| match error {
         crate::error::Error::NotFound { .. } => missing(&name, &alias),

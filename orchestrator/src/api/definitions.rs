@@ -135,8 +135,8 @@ pub async fn list(call: Call, kind: DefinitionKind) -> Result<Response, Problem>
 /// `DELETE /{kind}s/{name}`: 204, or 202 with the document while its entries at a source are still to go.
 pub async fn delete(call: Call, kind: DefinitionKind) -> Result<Response, Problem> {
     let name = call.name()?;
-    let (matching, dry_run) = (call.if_match(), call.query.flag("dryRun")?);
-    let removal = Removal { kind, name: &name, version: "", matching, dry_run };
+    let (matching, dry_run, force) = (call.if_match(), call.query.flag("dryRun")?, call.query.flag("force")?);
+    let removal = Removal { kind, name: &name, version: "", matching, dry_run, force };
     let mut changed = call.rooms().catalog.watch();
     if apply::delete(call.rooms(), &call.namespace, removal).await? == Removed::Now {
         return Ok(empty(204));

@@ -216,7 +216,7 @@ async fn offer(call: &Call, found: &Found, events: Vec<Event>) -> Result<Vec<Eve
     };
     if let Some(gauge) = &gauge {
         let duplicates = receipts.iter().filter(|r| r.duplicate).count();
-        gauge.counted(&Receipt { accepted: receipts.len() - duplicates, duplicates });
+        gauge.counted(&Receipt { accepted: receipts.len() - duplicates, duplicates }, None);
     }
     Ok(receipts)
 }

@@ -211,7 +211,8 @@ pub static ROUTES: &[Route] = &[
     documents_of("/v1/namespaces/{ns}/sources", "List sources", run!(definitions::list, Kind::Source)),
     document("/v1/namespaces/{ns}/sources/{name}", "Show a source", run!(definitions::get, Kind::Source)),
     write("/v1/namespaces/{ns}/sources/{name}", "Write a source", run!(definitions::put, Kind::Source)),
-    remove("/v1/namespaces/{ns}/sources/{name}", "Remove a source", run!(definitions::delete, Kind::Source)),
+    remove("/v1/namespaces/{ns}/sources/{name}", "Remove a source", run!(definitions::delete, Kind::Source))
+        .query(&["dryRun", "force"]),
     hold("/v1/namespaces/{ns}/sources/{name}/pause", "Hold a source", run!(definitions::pause, Kind::Source)),
     hold(
         "/v1/namespaces/{ns}/sources/{name}/resume",
@@ -242,7 +243,8 @@ pub static ROUTES: &[Route] = &[
         "/v1/namespaces/{ns}/triggers/{name}",
         "Remove a trigger",
         run!(definitions::delete, Kind::Trigger),
-    ),
+    )
+    .query(&["dryRun", "force"]),
     hold(
         "/v1/namespaces/{ns}/triggers/{name}/pause",
         "Hold a trigger",

@@ -42,6 +42,12 @@ pub struct Status {
     last_event_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_records: Option<u64>,
+    /// Source: age of the last accepted event while records wait behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_seconds: Option<u64>,
+    /// Source: over the last minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_per_second: Option<f64>,
     /// Source: saved positions by partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<BTreeMap<String, String>>,
@@ -163,6 +169,8 @@ async fn source(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Stat
         since: Some(live.since.rfc3339()),
         last_event_at: live.last_event_at.map(Time::rfc3339),
         lag_records: live.lag,
+        lag_seconds: live.lag_seconds,
+        events_per_second: Some(live.rate),
         position: Some(position),
         events_accepted: Some(live.accepted),
         duplicates: Some(live.duplicates),

@@ -229,7 +229,8 @@ pub async fn delete(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let version = call.query.get("version").unwrap_or("");
     let (matching, dry_run) = (call.if_match(), call.query.flag("dryRun")?);
-    let removal = Removal { kind: DefinitionKind::Workflow, name: &name, version, matching, dry_run };
+    let removal =
+        Removal { kind: DefinitionKind::Workflow, name: &name, version, matching, dry_run, force: false };
     apply::delete(call.rooms(), &call.namespace, removal).await.map_err(|error| match error {
         Error::NotFound { .. } => missing(&call, &name),
         other => other.into(),

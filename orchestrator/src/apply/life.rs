@@ -26,6 +26,8 @@ pub struct Removal<'a> {
     pub matching: Option<Match>,
     /// Only judge.
     pub dry_run: bool,
+    /// Do not wait for what it has at its source: that is left there.
+    pub force: bool,
 }
 
 /// The word for a kind in what is told of things not found.
@@ -64,12 +66,12 @@ pub enum Removed {
 }
 
 /// Removes a definition; a workflow's or function's triggers go with it, and a function's aliases. What has entries at
-/// a source fires no more from now on, and goes after them.
+/// a source fires no more from now on, and goes after them; by force it goes at once and leaves them.
 pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) -> Result<Removed, Error> {
     let _writing = rooms.catalog.writing.lock().await;
     let space = rooms.catalog.space(namespace);
     let mut draft = space.draft();
-    let Removal { kind, name, version, .. } = removal;
+    let Removal { kind, name, version, force, .. } = removal;
     let current = current(&space, &removal).ok_or_else(|| Error::not_found(what(kind), name))?;
     Match::check(removal.matching.as_ref(), Some(current))?;
     if removal.dry_run {
@@ -88,9 +90,15 @@ pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) 
         }
     }
     let (mut changes, mut marks) = (Vec::new(), Vec::new());
+    let mut removed = Removed::Now;
     for (kind, name, version) in gone {
         let held = space.manifest(kind, &name).filter(|_| relations::is_held(&space, kind, &name));
-        if let (Some(entry), Some(id)) = (held, relations::deletion_id(namespace, kind, &name)) {
+        let mark = relations::deletion_id(namespace, kind, &name);
+        if force && space.is_deleting(kind, &name) {
+            marks.extend(mark.clone().map(|id| OperatorChange::Work { id, body: None }));
+        }
+        if let (Some(entry), Some(id)) = (held.filter(|_| !force), mark) {
+            removed = Removed::Later;
             draft.put_manifest(entry.clone());
             draft.mark_deleting(kind, &name);
             marks.push(OperatorChange::Work { id, body: Some(b"{}".to_vec()) });
@@ -100,7 +108,6 @@ pub async fn delete(rooms: &Rooms, namespace: &Namespace, removal: Removal<'_>) 
             changes.push(DefinitionChange::Delete { kind, namespace, name, version });
         }
     }
-    let removed = if marks.is_empty() { Removed::Now } else { Removed::Later };
     let parts = vec![Part::Operator(marks), Part::Definitions(changes)];
     submit(rooms, Batch { class: Class::Running, parts }).await?;
     rooms.catalog.swap(namespace, Some(draft));

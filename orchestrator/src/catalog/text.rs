@@ -1,5 +1,5 @@
 //! From stored texts to what the catalog holds: definitions, settings of namespaces, and the one-task workflows that stand
-//! for function targets.
+//! for function and sink targets.
 //!
 //! Pure. What is read here was checked when it was written.
 
@@ -25,29 +25,29 @@ pub(super) fn settings(text: &str) -> Option<manifest::Namespace> {
 pub(super) fn lower(text: Option<String>) -> Option<Arc<Program>> {
     let checked = tidemill_dsl::workflow::check(&text?);
     if checked.program.is_none() {
-        tracing::error!(diagnostics = ?checked.diagnostics, "a function target does not compile");
+        tracing::error!(diagnostics = ?checked.diagnostics, "a target does not compile");
     }
     checked.program
 }
 
-/// The text of the one-task workflow of a trigger with a function target; none for a workflow target.
+/// The text of the one-task workflow of a trigger with a function or sink as target; none for a workflow target.
 pub(crate) fn lowered_text(namespace: &str, trigger: &manifest::Trigger) -> Option<String> {
-    match &trigger.target {
-        Target::Workflow { .. } => None,
-        Target::Function { name, version } => {
-            let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
-            Some(manifest::function_workflow(namespace, name, version.as_deref(), &retry))
-        }
-    }
+    let retry = trigger.retry_policy().unwrap_or_else(RetryPolicy::day);
+    lowered(namespace, &trigger.target, &retry)
 }
 
-/// The same for a function that takes the dead letters.
+/// The same for what takes the dead letters.
 pub(crate) fn lowered_repair(namespace: &str, trigger: &manifest::Trigger) -> Option<String> {
-    match trigger.dead_letter.target()? {
+    lowered(namespace, trigger.dead_letter.target()?, &RetryPolicy::day())
+}
+
+fn lowered(namespace: &str, target: &Target, retry: &RetryPolicy) -> Option<String> {
+    match target {
         Target::Workflow { .. } => None,
         Target::Function { name, version } => {
-            Some(manifest::function_workflow(namespace, name, version.as_deref(), &RetryPolicy::day()))
+            Some(manifest::function_workflow(namespace, name, version.as_deref(), retry))
         }
+        Target::Sink(sink) => Some(manifest::sink_workflow(namespace, sink, retry)),
     }
 }
 

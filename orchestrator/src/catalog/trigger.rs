@@ -21,7 +21,7 @@ pub struct TriggerEntry {
     pub paused: bool,
     /// When its definition was written.
     pub at: Time,
-    /// The one-task workflow a function target is lowered to.
+    /// The one-task workflow a function or sink is lowered to.
     pub lowered: Option<Arc<Program>>,
     /// The same for the target of its dead letters.
     pub lowered_repair: Option<Arc<Program>>,
@@ -48,11 +48,11 @@ impl TriggerEntry {
         matches!(self.spec.overlap, Overlap::Allow | Overlap::Queue)
     }
 
-    /// Retries of deliveries. A function target's retries are its lowered workflow's.
+    /// Retries of deliveries. Those of a function or sink are its lowered workflow's.
     pub fn retries(&self) -> Option<&RetryPolicy> {
         match self.spec.target {
             Target::Workflow { .. } => self.spec.retry.as_ref(),
-            Target::Function { .. } => None,
+            Target::Function { .. } | Target::Sink(_) => None,
         }
     }
 }

@@ -81,7 +81,8 @@ pub(super) async fn remove(rooms: &Rooms, names: &[Name]) -> Vec<String> {
     let all = [Kind::Trigger, Kind::Source, Kind::Workflow, Kind::Function, Kind::Connection, Kind::Queue];
     for kind in all {
         for (namespace, word, name) in names.iter().filter(|(_, word, _)| *word == apply::word(kind)) {
-            let removal = apply::Removal { kind, name, version: "", matching: None, dry_run: false };
+            let removal =
+                apply::Removal { kind, name, version: "", matching: None, dry_run: false, force: false };
             match apply::delete(rooms, namespace, removal).await {
                 Ok(_) => told.push(format!("deleted {word} {name}")),
                 // A trigger goes with its target.

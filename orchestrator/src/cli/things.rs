@@ -31,8 +31,10 @@ const SOURCES: &[Column] = &[
     ("NAME", "/metadata/name"),
     ("STATE", "/status/state"),
     ("SINCE", "/status/since"),
+    ("LAST EVENT", "/status/lastEventAt"),
+    ("PER SECOND", "/status/eventsPerSecond"),
+    ("LAG", "/status/lagRecords"),
     ("ACCEPTED", "/status/eventsAccepted"),
-    ("DUPLICATES", "/status/duplicates"),
     ("ERRORS", "/status/errors"),
     ("LAST ERROR", "/status/lastError/message"),
 ];
@@ -55,7 +57,9 @@ pub(super) async fn trigger(verb: TriggerVerb, shared: &Shared) -> Outcome {
         TriggerVerb::Show { name } => show(&client, shared, &["triggers", &name]).await,
         TriggerVerb::Pause { name } => turn(&client, ("triggers", &name), "pause").await,
         TriggerVerb::Resume { name } => turn(&client, ("triggers", &name), "resume").await,
-        TriggerVerb::Delete { name } => delete(&client, shared, ("triggers", "trigger", &name)).await,
+        TriggerVerb::Delete { name, force } => {
+            delete(&client, shared, ("triggers", "trigger", &name), force).await
+        }
         TriggerVerb::Test { name, event, file, since, until } => {
             let given = match &event {
                 Some(path) => input::json(Some(&input::read(path)?), Value::Null)?,
@@ -114,7 +118,9 @@ pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
         SourceVerb::Show { name } => show(&client, shared, &["sources", &name]).await,
         SourceVerb::Pause { name } => turn(&client, ("sources", &name), "pause").await,
         SourceVerb::Resume { name } => turn(&client, ("sources", &name), "resume").await,
-        SourceVerb::Delete { name } => delete(&client, shared, ("sources", "source", &name)).await,
+        SourceVerb::Delete { name, force } => {
+            delete(&client, shared, ("sources", "source", &name), force).await
+        }
         SourceVerb::Seek { name, position, partition } => {
             input::confirm(&format!("move source {name} to {position}"), shared.yes)?;
             let position = Value::text(position);
@@ -211,7 +217,7 @@ pub(super) async fn secret(verb: SecretVerb, shared: &Shared) -> Outcome {
         SecretVerb::List => {
             list(&client, shared, "secrets", &[("NAME", "/name"), ("UPDATED", "/updatedAt")]).await
         }
-        SecretVerb::Delete { name } => delete(&client, shared, ("secrets", "secret", &name)).await,
+        SecretVerb::Delete { name } => delete(&client, shared, ("secrets", "secret", &name), false).await,
         SecretVerb::Set { name, from } => {
             let value = input::secret(&input::read(&from)?);
             client.call(Method::PUT, &["secrets", &name], &[], Body::Json(value)).await?;
@@ -238,12 +244,18 @@ async fn turn(client: &Client, (kind, name): (&str, &str), verb: &str) -> Outcom
     Ok(OK)
 }
 
-async fn delete(client: &Client, shared: &Shared, (kind, word, name): (&str, &str, &str)) -> Outcome {
+async fn delete(
+    client: &Client,
+    shared: &Shared,
+    (kind, word, name): (&str, &str, &str),
+    force: bool,
+) -> Outcome {
     input::confirm(&format!("delete {word} {name}"), shared.yes)?;
-    let answer = client.call(Method::DELETE, &[kind, name], &[], Body::None).await?;
+    let query: &[(&str, &str)] = if force { &[("force", "true")] } else { &[] };
+    let answer = client.call(Method::DELETE, &[kind, name], query, Body::None).await?;
     if answer.status == 202 {
         output::note(&format!(
-            "{word} {name}: fires no more; it goes when its entry at the source is gone (`tidemill {word} show {name}`)"
+            "{word} {name}: fires no more; it goes when its entry at the source is gone (`tidemill {word} show {name}`); --force leaves the entry there"
         ));
     } else {
         output::note(&format!("{word} {name}: deleted"));

@@ -8,7 +8,7 @@ use tidemill_dsl::event::Event;
 use tidemill_dsl::expr::NoArguments;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
-use tidemill_dsl::manifest::Overlap;
+use tidemill_dsl::manifest::{self, Overlap, Target};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Birth, Cause};
 use tidemill_store::{Arrival, AttemptRecord, Create, DeadLetter, DeadState, Delivery, IngressPart};
@@ -189,6 +189,10 @@ pub fn start(
         None => Ok(envelope.clone()),
     };
     let input = render(&trigger.spec.input)?;
+    let input = match &trigger.spec.target {
+        Target::Sink(_) if trigger.spec.input.is_some() => manifest::sent(envelope, input),
+        _ => input,
+    };
     let mut tags = Vec::with_capacity(trigger.spec.tags.len());
     for (name, template) in &trigger.spec.tags {
         let value = template.eval(envelope, &NoArguments).map_err(|fault| ("input-error", fault))?;

@@ -69,7 +69,8 @@ impl Door {
                     let duplicates = receipts.iter().filter(|r| r.duplicate).count();
                     let piece = Receipt { accepted: receipts.len() - duplicates, duplicates };
                     if let Some(gauge) = gauge {
-                        gauge.counted(&piece);
+                        let last = receipts.len().checked_sub(1).and_then(|at| offer.events.get(at));
+                        gauge.counted(&piece, last.and_then(|event| event.time.as_deref()));
                     }
                     receipt.accepted += piece.accepted;
                     receipt.duplicates += piece.duplicates;

@@ -2,7 +2,9 @@
 //!
 //! Written by the source's own task and by the routes that accept for it; read by the status.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tidemill_connectors as connectors;
 use tidemill_connectors::{Receipt, Reconciled};
@@ -11,6 +13,7 @@ use tidemill_dsl::manifest::SourceLimits;
 use tokio::sync::Notify;
 
 use super::gate::Gate;
+use super::recent::Recent;
 
 /// How a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,10 @@ pub struct SourceStatus {
     pub last_event_at: Option<Time>,
     /// Records behind, when the kind can tell.
     pub lag: Option<u64>,
+    /// How old the last accepted event is while records wait behind it, seconds.
+    pub lag_seconds: Option<u64>,
+    /// Events accepted per second, over the last minute.
+    pub rate: f64,
     /// Events accepted since the process began.
     pub accepted: u64,
     /// Duplicates since the process began.
@@ -89,6 +96,8 @@ impl SourceStatus {
             since,
             last_event_at: None,
             lag: None,
+            lag_seconds: None,
+            rate: 0.0,
             accepted: 0,
             duplicates: 0,
             errors: 0,
@@ -99,12 +108,23 @@ impl SourceStatus {
     }
 }
 
+/// What came when.
+struct Pace {
+    recent: Recent,
+    /// The `time` of the last accepted event.
+    last: Option<Time>,
+}
+
 /// One source's counters and state, shared with its task.
 pub struct Gauge {
     /// What lets its events in.
     pub gate: Gate,
     clock: crate::clock::Clock,
     status: Mutex<SourceStatus>,
+    pace: Mutex<Pace>,
+    /// When it told something last, in milliseconds after `made`.
+    heard: AtomicU64,
+    made: Instant,
     /// It runs to clear up alone, and shows as paused.
     is_paused: bool,
     /// Told after each comparison.
@@ -119,10 +139,20 @@ impl Gauge {
     ) -> Gauge {
         let status = SourceStatus::new(state, clock());
         let gate = Gate::new(clock.clone(), limits);
-        Gauge { gate, clock, status: Mutex::new(status), is_paused: state == State::Paused, told }
+        Gauge {
+            gate,
+            clock,
+            status: Mutex::new(status),
+            pace: Mutex::new(Pace { recent: Recent::new(), last: None }),
+            heard: AtomicU64::new(0),
+            made: crate::clock::tick(),
+            is_paused: state == State::Paused,
+            told,
+        }
     }
 
     fn with(&self, change: impl FnOnce(&mut SourceStatus)) {
+        self.heard.store(self.age(), Ordering::Relaxed);
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -148,9 +178,26 @@ impl Gauge {
         });
     }
 
+    fn age(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long it has told nothing.
+    pub(super) fn silent_for(&self) -> Duration {
+        Duration::from_millis(self.age().saturating_sub(self.heard.load(Ordering::Relaxed)))
+    }
+
     /// Everything it tells.
     pub fn status(&self) -> SourceStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (now, pace) = ((self.clock)(), self.pace.lock().unwrap_or_else(PoisonError::into_inner));
+        let behind = |last: Time| u64::try_from((now.0 - last.0) / 1000).unwrap_or(0);
+        let lag_seconds = match status.lag {
+            Some(0) => Some(0),
+            Some(_) => pace.last.map(behind),
+            None => None,
+        };
+        SourceStatus { lag_seconds, rate: pace.recent.per_second(now), ..status }
     }
 
     /// Counts an event that no enabled rule wants, or a call that was turned away.
@@ -163,9 +210,14 @@ impl Gauge {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).state
     }
 
-    /// Counts accepted events.
-    pub fn counted(&self, receipt: &Receipt) {
+    /// Counts accepted events; `last` is the `time` of the last one.
+    pub fn counted(&self, receipt: &Receipt, last: Option<&str>) {
         let now = (self.clock)();
+        {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.recent.add(now, receipt.accepted as u64);
+            pace.last = last.and_then(Time::parse).or(pace.last);
+        }
         self.with(|s| {
             s.accepted += receipt.accepted as u64;
             s.duplicates += receipt.duplicates as u64;
@@ -179,6 +231,10 @@ impl Gauge {
 impl connectors::Health for Gauge {
     fn running(&self) {
         self.turn(State::Running);
+    }
+
+    fn alive(&self) {
+        self.heard.store(self.age(), Ordering::Relaxed);
     }
 
     fn degraded(&self, code: &str, message: &str, help: &str) {

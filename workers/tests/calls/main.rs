@@ -11,6 +11,7 @@ mod plain;
 mod pool;
 mod programs;
 mod resident;
+mod sink;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

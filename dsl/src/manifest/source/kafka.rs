@@ -78,7 +78,8 @@ pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<KafkaSo
     Some(KafkaSource { connection: connection?, topics: topics?, group: group?, start: start?, format })
 }
 
-fn topic(place: &Place, sink: &Sink) -> Option<Arc<str>> {
+/// The name of a topic; no pattern.
+pub(in super::super) fn topic(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     let text = place.text(sink)?;
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if (1..=249).contains(&text.len()) && text.bytes().all(good) && !matches!(&*text, "." | "..") {

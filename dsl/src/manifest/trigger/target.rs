@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::super::{Reference, codes, read};
+use super::sink::{SinkTarget, read_sink};
 use crate::diagnostic::Span;
 use crate::ids::is_label;
 use crate::reader::{Place, Reader, Sink};
@@ -26,6 +27,8 @@ pub enum Target {
         /// Version number or alias; none: the newest.
         version: Option<Arc<str>>,
     },
+    /// A sink: the event itself is sent.
+    Sink(SinkTarget),
 }
 
 /// What becomes of a dead letter. The store keeps the entry in every case but [`DeadLetter::Drop`].
@@ -96,19 +99,14 @@ fn target_of(reader: &mut Reader, dead_letter: bool) -> Option<DeadLetter> {
             },
         },
         "function" => function_target(&place, sink)?,
+        "sink" => Target::Sink(read_sink(place, sink)?),
         "none" => {
             Reader::open(place, sink, "none")?.finish();
             return Some(DeadLetter::Drop);
         }
-        later => {
-            let (code, what) = if later == "sink" {
-                (codes::LATER_SINK, "sinks")
-            } else {
-                (codes::LATER_QUEUE, "named queues")
-            };
-            sink.push(read::explained(
-                place.key_error(code, format!("{what} are not supported by this release")),
-            ));
+        _ => {
+            let message = "named queues are not supported by this release";
+            sink.push(read::explained(place.key_error(codes::LATER_QUEUE, message)));
             return None;
         }
     };
@@ -139,11 +137,12 @@ fn function_target(place: &Place, sink: &Sink) -> Option<Target> {
 }
 
 impl Target {
-    pub(super) fn reference(&self, span: Span, pointer: &str) -> Reference {
+    pub(super) fn reference(&self, span: Span, pointer: &str) -> Option<Reference> {
         let (kind, name, version) = match self {
             Target::Workflow { name, version } => ("Workflow", name, version),
             Target::Function { name, version } => ("Function", name, version),
+            Target::Sink(sink) => return sink.reference(span, pointer),
         };
-        Reference { kind, name: name.clone(), version: version.clone(), span, pointer: pointer.into() }
+        Some(Reference { kind, name: name.clone(), version: version.clone(), span, pointer: pointer.into() })
     }
 }

@@ -19,7 +19,7 @@ use crate::setup::{Package, Proof};
 pub(super) const SERVICE: Service = Service {
     name: "kafka",
     variable: "TIDEMILL_TEST_KAFKA",
-    preferred: None,
+    preferred: Some("127.0.0.1:9092"),
     packages: PACKAGES,
     fetch,
     init,
@@ -107,6 +107,7 @@ fn settings(places: &Places) -> Vec<(&'static str, String)> {
         settings.extend(ports.next().map(|address| (variable, address)));
     }
     settings.push(("TIDEMILL_TEST_KAFKA_CA", places.data.join("conf/ca.pem").display().to_string()));
+    settings.push(("TIDEMILL_TEST_KAFKA_JARS", places.cache.join(VERSION).display().to_string()));
     settings
 }
 

@@ -192,6 +192,9 @@ pub enum TriggerVerb {
     Delete {
         /// Name.
         name: String,
+        /// Do not wait until its entries at the source are gone; they are left there.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -251,6 +254,9 @@ pub enum SourceVerb {
     Delete {
         /// Name.
         name: String,
+        /// Do not wait until its entries at the source are gone; they are left there.
+        #[arg(long)]
+        force: bool,
     },
 }
 
