@@ -215,10 +215,12 @@ spec:
         let posted = service.event(id, kind, &data).await.is(202).json();
         let fired = posted["events"][0]["triggers"].as_array().unwrap().contains(&json!("ruled"));
         assert_eq!(fired, failing.is_none(), "{posted}");
-        let trace = service.get(&format!("/v1/namespaces/default/events/%2Ftest/{id}/trace")).await.is(200).json();
+        let trace =
+            service.get(&format!("/v1/namespaces/default/events/%2Ftest/{id}/trace")).await.is(200).json();
         let judged = trace["triggers"].as_array().unwrap();
         let judged = judged.iter().find(|one| one["name"] == "ruled").unwrap();
-        let failed: Vec<_> = judged["clauses"].as_array().unwrap().iter().filter(|c| c["verdict"] == "fail").collect();
+        let failed: Vec<_> =
+            judged["clauses"].as_array().unwrap().iter().filter(|c| c["verdict"] == "fail").collect();
         let paths: Vec<_> = failed.iter().map(|clause| clause["path"].as_str().unwrap()).collect();
         assert_eq!((&judged["matched"], paths.first().copied()), (&json!(fired), failing), "{judged}");
     };
