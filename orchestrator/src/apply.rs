@@ -119,7 +119,12 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
             results.push(applied("Secret", secret.meta.name.clone(), None, Change::Updated, [0; 32]));
             continue;
         }
-        results.push(place(rooms, &request, document, &mut draft, &mut changes)?);
+        match place(rooms, &request, document, &mut draft, &mut changes) {
+            Ok(placed) => results.push(placed),
+            // Its mistakes are told first, all of them.
+            Err(_) if diagnostics.iter().any(|d| d.severity == Severity::Error) => {}
+            Err(error) => return Err(error),
+        }
     }
     refer(&documents, &draft, &mut diagnostics);
     let (errors, warnings): (Vec<_>, Vec<_>) =

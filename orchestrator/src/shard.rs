@@ -24,6 +24,7 @@ use crate::lanes::{Command, Input, Start, Verb};
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
+mod command;
 mod release;
 mod snapshots;
 mod turn;
@@ -48,7 +49,7 @@ struct Slot {
     /// Its creation is durable.
     born: bool,
     snapshots: Snapshots,
-    /// Inputs that wait for its birth.
+    /// Inputs that wait for its birth, or until what it has decided is durable.
     deferred: Vec<Input>,
 }
 
@@ -219,46 +220,6 @@ impl Driver {
         self.step(due.execution, engine::Input::Timer(due), turn);
         if !turn.part.due[before..].contains(&DueChange::Clear(due)) {
             turn.part.due.push(DueChange::Clear(due));
-        }
-    }
-
-    fn command(&mut self, command: Command, turn: &mut Turn) {
-        let Command { execution: id, verb, reason, key, reply } = command;
-        // A repeated signal is answered once the first one is durable.
-        let early = |s: &Slot| !s.born || s.undurable > 0 && repeats(&verb, &s.execution);
-        if self.slots.get(&id).is_some_and(early) {
-            let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
-            if let Some(slot) = self.slots.get_mut(&id) {
-                slot.deferred.push(again);
-            }
-            return;
-        }
-        turn.part.inbox_done.extend(key);
-        let mut signal = false;
-        let input = match verb {
-            Verb::Cancel => engine::Input::Cancel { reason },
-            Verb::Suspend => engine::Input::Suspend { reason },
-            Verb::Resume => engine::Input::Resume { reason },
-            Verb::Retry { input, from } => engine::Input::Retry { input, from, reason },
-            Verb::Signal(event) => {
-                signal = true;
-                engine::Input::Signal(event)
-            }
-            Verb::Callback { visit, answer } => engine::Input::Callback { visit, answer },
-        };
-        let verdict = self.step(id, input, turn);
-        let Some(reply) = reply else { return };
-        match verdict {
-            Some(Verdict::Stale) if signal => {
-                let _ = reply.send(Err(Error::conflict(DUPLICATE, "the signal has arrived before")));
-            }
-            Some(Verdict::Applied | Verdict::Stale) => turn.released.replies.push(reply),
-            Some(Verdict::Refused(why)) => {
-                let _ = reply.send(Err(Error::conflict("state", &*why)));
-            }
-            None => {
-                let _ = reply.send(Err(Error::not_found("execution", id.to_string())));
-            }
         }
     }
 
@@ -473,10 +434,6 @@ impl Driver {
 
 /// Code of the conflict that a repeated signal is.
 pub(crate) const DUPLICATE: &str = "duplicate-signal";
-
-fn repeats(verb: &Verb, execution: &Execution) -> bool {
-    matches!(verb, Verb::Signal(event) if execution.has_signal(event))
-}
 
 struct Child {
     visit: Visit,

@@ -72,8 +72,9 @@ fn definitions() -> [(&'static str, Value); 1] {
         ("all", some(def("filter"))),
         ("any", some(def("filter"))),
         ("not", def("filter")),
+        ("sql", said(text(), "CESQL over the attributes: type = 'a' AND subject LIKE 'in/%'.")),
     ]);
-    [("filter", one_key(dialects, &["exact", "prefix", "suffix", "all", "any", "not"]))]
+    [("filter", one_key(dialects, &["exact", "prefix", "suffix", "all", "any", "not", "sql"]))]
 }
 
 fn duration() -> Value {
@@ -277,6 +278,10 @@ fn trigger() -> Value {
         ("source", said(label(), "Absent: every event of the namespace.")),
         ("integration", choice(&["oneWay", "twoWay", "proxy"])),
         ("filters", said(list(def("filter")), "All must hold.")),
+        (
+            "data",
+            said(map(anything()), "A content pattern in the shape of the payload: {order: {country: [de]}}."),
+        ),
         ("!target", target()),
         ("input", expression()),
         ("tags", map(expression())),

@@ -129,6 +129,8 @@ async fn what_only_a_server_can_tell_is_explained_and_told() {
     let checks = [
         ("E0110", "/v1/namespaces/other/workflows/order", workflow.to_owned()),
         ("E0111", "/v1/namespaces/default/workflows/other", workflow.to_owned()),
+        // That its version is taken with another text is told after its mistakes.
+        ("E0111", "/v1/namespaces/default/workflows/other", workflow.replace("PT1S", "PT2S")),
         ("E0112", "/v1/namespaces/default/sources/t", trigger("enabled: true")),
         ("E0510", "/v1/namespaces/default/triggers/t", trigger("source: nowhere")),
         ("E0512", "/v1/namespaces/default/sources/s", cron("0 8 30 2 *")),
