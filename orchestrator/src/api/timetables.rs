@@ -176,7 +176,7 @@ async fn fill(call: &Call, name: &Arc<str>, events: &[Event]) -> Result<Receipt,
         match offer(call, name, piece).await {
             Ok(receipt) => {
                 if let Some(gauge) = &gauge {
-                    gauge.counted(&receipt);
+                    gauge.counted(&receipt, None);
                 }
                 done.accepted += receipt.accepted;
                 done.duplicates += receipt.duplicates;
