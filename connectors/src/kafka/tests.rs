@@ -158,7 +158,7 @@ impl Running {
     async fn drop(self) {
         self.task.abort();
         let _ =
-            tokio::time::timeout(Duration::from_secs(5), self.task).await.expect("dropping does not wait");
+            tokio::time::timeout(Duration::from_secs(10), self.task).await.expect("dropping does not wait");
     }
 
     async fn fails(self) -> SourceError {
