@@ -63,6 +63,9 @@ pub const POSITION: &str = "fired";
 /// Position row: the schedule that instant belongs to. Another schedule starts anew, without catching up.
 pub const POSITION_SCHEDULE: &str = "schedule";
 
+/// Most instants of a past range that are filled at once (limit `backfill-instants`).
+pub const MAX_BACKFILL: usize = 10_000;
+
 /// The longest sleep: a wall clock that is set forward is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
@@ -113,8 +116,15 @@ pub fn to_event(spec: &Spec, source: &str, fire: Fire, fired: Time) -> Result<Ev
     spec.overrides.apply(&event, &Value::from(data))
 }
 
+/// The event of an instant of the past that somebody asks for: of the same id as the one that fired then, or did not.
+pub fn recovered(spec: &Spec, source: &str, at: Time, fired: Time) -> Result<Event, OverrideError> {
+    let mut event = to_event(spec, source, Fire { at, catch_up: true }, fired)?;
+    event.extensions.insert("recovered".into(), Value::from(true));
+    Ok(event)
+}
+
 /// An instant as id and subject: RFC 3339 in UTC, whole seconds.
-fn instant(at: Time) -> String {
+pub fn instant(at: Time) -> String {
     let text = at.rfc3339();
     text.strip_suffix(".000Z").map_or(text.clone(), |seconds| format!("{seconds}Z"))
 }

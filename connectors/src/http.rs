@@ -4,6 +4,7 @@
 //! limits on slow senders and the answer after the commit are the orchestrator's.
 
 pub mod auth;
+pub mod jwt;
 
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub struct HttpProblem {
     pub message: String,
     /// What to do.
     pub help: String,
+    /// What exactly is wrong, for the operator alone; empty where the message says it.
+    pub why: &'static str,
 }
 
 impl HttpProblem {
@@ -71,7 +74,7 @@ impl HttpProblem {
         message: impl Into<String>,
         help: &str,
     ) -> HttpProblem {
-        HttpProblem { status, code, message: message.into(), help: help.to_owned() }
+        HttpProblem { status, code, message: message.into(), help: help.to_owned(), why: "" }
     }
 }
 
@@ -109,7 +112,9 @@ pub fn to_events(
     if is_event {
         let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let limits = Limits { event: spec.max_body, ..Limits::default() };
-        return event::http::read(headers, request.body, limits).map_err(|error| refused(&error));
+        let events = event::http::read(headers, request.body, limits).map_err(|error| refused(&error))?;
+        covered(spec, request, &events)?;
+        return Ok(events);
     }
     Ok(vec![wrap(spec, namespace, request, fresh_id)?])
 }
@@ -131,9 +136,25 @@ fn refused(error: &EventError) -> HttpProblem {
     HttpProblem::new(status, code, message, help)
 }
 
+/// Attributes in header fields are not signed: under a scheme that signs an id, an event keeps to it. What was caught
+/// could otherwise be sent again as another event.
+fn covered(spec: &Spec, request: &Request<'_>, events: &[Event]) -> Result<(), HttpProblem> {
+    let in_head = request.headers.contains_key("ce-specversion")
+        && event::http::mode(header(request.headers, "content-type")) == Ok(event::http::Mode::Binary);
+    let signed = header(request.headers, "webhook-id");
+    if spec.auth.signs_id() && in_head && events.iter().any(|event| Some(&*event.id) != signed) {
+        let message = "the signature covers webhook-id and the body, not ce-id";
+        let help = "send the event in structured mode, or its id as webhook-id too";
+        return Err(HttpProblem::new(400, "unsigned-id", message, help));
+    }
+    Ok(())
+}
+
 /// Any request as one event of type `http.request` (manifests.md, Source `http`).
 fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> Result<Event, HttpProblem> {
-    let named = ["idempotency-key", "webhook-id"].into_iter().find_map(|name| header(request.headers, name));
+    // A signed id goes before one that is not.
+    let names = if spec.auth.signs_id() { &["webhook-id"][..] } else { &["idempotency-key", "webhook-id"] };
+    let named = names.iter().find_map(|name| header(request.headers, name));
     let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| !text.is_empty());
     let (data, content_type) = payload(sent_type, request.body);
     let event = Event {

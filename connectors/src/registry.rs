@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tidemill_dsl::event::Event;
 use tidemill_dsl::manifest::{
-    self, ConnectionKind, CronSource, HttpAuth, HttpSource, KafkaSource, Link, MinioConnection, MinioSource,
-    MinioVia, SourceKind,
+    self, ConnectionKind, CronSource, HttpAuth, HttpSource, JwtAuth, JwtKeys, KafkaSource, Link,
+    MinioConnection, MinioSource, MinioVia, SourceKind,
 };
 use tidemill_dsl::value::{Map, Value};
 
 use crate::cron::{self, Schedule, ScheduleError};
+use crate::http::jwt::{Jwt, KeySet, Keys};
 use crate::http::{self, Auth, auth};
 use crate::{Source, SourceError};
 use crate::{kafka, minio, sink};
@@ -24,11 +25,14 @@ pub struct Lookup<'a> {
     pub connection: &'a dyn Fn(&str) -> Option<ConnectionKind>,
 }
 
-/// Makes the source of a manifest. None for `http`, which is a route (see [`route`]), and for a `minio` source that
+/// Makes the source of a manifest. None for `http`, which is a route (see [`route`]) that could be made now, and for a `minio` source that
 /// another one carries (see [`mapping`]).
 pub fn build(source: &manifest::Source, lookup: &Lookup<'_>) -> Result<Option<Box<dyn Source>>, SourceError> {
     Ok(match &source.kind {
-        SourceKind::Http(_) => None,
+        SourceKind::Http(_) => {
+            route(source, lookup)?;
+            None
+        }
         SourceKind::Cron(cron) => Some(Box::new(cron::Cron(cron_spec(source, cron)?))),
         SourceKind::Kafka(kafka) => Some(Box::new(kafka::Kafka(kafka_spec(source, kafka, lookup)?))),
         SourceKind::Minio(minio) => {
@@ -259,6 +263,34 @@ fn http_auth(http: &HttpSource, lookup: &Lookup<'_>) -> Result<Auth, SourceError
             header: header.clone(),
             tolerance: *tolerance,
         }),
+        HttpAuth::Jwt(jwt) => Auth::Jwt(Jwt {
+            issuer: jwt.issuer.clone(),
+            audience: jwt.audience.clone(),
+            leeway: jwt.leeway,
+            keys: jwt_keys(jwt, lookup)?,
+        }),
+    })
+}
+
+fn jwt_keys(jwt: &JwtAuth, lookup: &Lookup<'_>) -> Result<Keys, SourceError> {
+    let (found, name) = match &jwt.keys {
+        JwtKeys::At(url) => return Ok(Keys::At(url.clone())),
+        JwtKeys::Set(set) => (KeySet::of_jwks(&set.to_json()), None),
+        JwtKeys::Secret(name) => {
+            let value = value(name, lookup)?;
+            let set = value.get("keys").map(|_| KeySet::of_jwks(&value.to_json()));
+            let found = match set {
+                Some(set) => set,
+                None => KeySet::of_secret(&text(name, lookup)?),
+            };
+            (found, Some(name))
+        }
+    };
+    found.map(|set| Keys::Known(Arc::new(set))).map_err(|error| match name {
+        Some(name) => {
+            refused("secret-shape", &format!("the secret `{name}` holds no keys: {error}"), "set it anew")
+        }
+        None => refused("http-jwks", &error.to_string(), "correct `jwks` of the source"),
     })
 }
 
@@ -324,6 +356,7 @@ mod tests {
             "wrapped" => Value::object([("token", Value::text("t"))]),
             "login" => Value::object([("username", Value::text("u")), ("password", Value::text("p"))]),
             "empty" => Value::text(""),
+            "shared" => Value::text("a text of thirty-two bytes or more"),
             _ => return None,
         })
     }
@@ -393,6 +426,17 @@ mod tests {
         check("http: {path: in, auth: {basic: {secret: login}}}", "route");
         check("http: {path: in, auth: {hmac: {scheme: github, secrets: [token]}}}", "route");
         check("http: {path: in, auth: {hmac: {scheme: github, secrets: [gone]}}}", "secret-absent");
+        let jwt =
+            |keys: &str| format!("http: {{path: in, auth: {{jwt: {{issuer: i, audience: a, {keys}}}}}}}");
+        check(&jwt("jwksUri: 'https://id.example.com/keys'"), "route");
+        check(&jwt("key: {secret: shared}"), "route");
+        check(&jwt("key: {secret: token}"), "secret-shape");
+        check(&jwt("key: {secret: gone}"), "secret-absent");
+        check(
+            &jwt("jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}"),
+            "route",
+        );
+        check(&jwt("jwks: {keys: [{kty: RSA}]}"), "http-jwks");
     }
 
     #[test]

@@ -107,7 +107,7 @@ codes! {
     EXPR_VARIABLE "E0402" "the variable does not exist here"
     "Which variables an expression may use depends on where it stands: workflow `input.from` has $workflow and $runtime; a task's `if` and `input.from` also $context and $task; the task's body and `output.as` also $input; `export.as` also $output. Loop and error variables exist inside their loop or catch."
     EXPR_SECRETS "E0403" "$secrets is not available here"
-    "$secrets may be read only in `with` of call and run, and in `authentication`. Everywhere else the value would end up in the history. Pass the secret to the call that needs it."
+    "$secrets may be read only in `with` of call and run, and in `authentication`. Everywhere else the value would end up in the history, also in the input of a child execution or of a function that consists of tasks. Read the secret in the call that sends it."
     EXPR_NEEDED "E0404" "an expression is expected"
     "The place takes a runtime expression, as text."
 
@@ -202,8 +202,6 @@ codes! {
     "`call: a2a` is part of the language but not run yet."
     LATER_MCP "E0906" "call mcp is not supported by this release"
     "`call: mcp` is part of the language but not run yet."
-    LATER_SCRIPT "E0907" "scripts from elsewhere are not supported by this release"
-    "`source` of a script is part of the language but not read yet. Put the text of the script under `code`."
     LATER_CONTAINER "E0909" "run container is not supported by this release"
     "`run.container` is part of the language but not run. Use `run.shell` or `run.script`, a function of kind process, or call a service that runs containers."
     LATER_LISTEN_ALL "E0910" "listening to all of several events is not supported by this release"

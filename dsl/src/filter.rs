@@ -9,17 +9,19 @@ mod attributes;
 mod exact;
 mod not;
 mod prefix;
+mod sql;
 mod suffix;
 
 use std::sync::Arc;
 
 pub use attributes::Attributes;
 
+use crate::cesql;
 use crate::event::Event;
 use crate::value::Value;
 
 /// The keys of the dialects that this release knows.
-pub const DIALECTS: [&str; 6] = ["exact", "prefix", "suffix", "all", "any", "not"];
+pub const DIALECTS: [&str; 7] = ["exact", "prefix", "suffix", "all", "any", "not", "sql"];
 
 /// One filter. An attribute that an event lacks passes no test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum Filter {
     Any(Vec<Filter>),
     /// The filter does not pass.
     Not(Box<Filter>),
+    /// The expression is true, without any error.
+    Sql(cesql::Expr),
 }
 
 /// What a clause came to.
@@ -59,7 +63,7 @@ impl Verdict {
         }
     }
 
-    fn of(holds: bool) -> Verdict {
+    pub(crate) fn of(holds: bool) -> Verdict {
         if holds { Verdict::Pass } else { Verdict::Fail }
     }
 }
@@ -98,6 +102,7 @@ impl Filter {
             Filter::All(filters) => all::holds(filters, event),
             Filter::Any(filters) => any::holds(filters, event),
             Filter::Not(filter) => not::holds(filter, event),
+            Filter::Sql(expr) => expr.holds(event),
         }
     }
 
@@ -123,6 +128,7 @@ impl Filter {
             Filter::All(filters) => all::explain(filters, &format!("{path}/all"), event, out),
             Filter::Any(filters) => any::explain(filters, &format!("{path}/any"), event, out),
             Filter::Not(filter) => not::explain(filter, &format!("{path}/not"), event, out),
+            Filter::Sql(expr) => sql::explain(expr, &format!("{path}/sql"), event, out),
         }
     }
 
@@ -139,6 +145,7 @@ impl Filter {
                 filters.iter().filter_map(|filter| filter.pins(attribute)).min_by_key(Vec::len)
             }
             Filter::Any(filters) => any::pins(filters, attribute),
+            Filter::Sql(expr) => expr.pins(attribute),
             Filter::Prefix(_) | Filter::Suffix(_) | Filter::Not(_) => None,
         }
     }
@@ -149,6 +156,9 @@ impl Filter {
             Filter::Exact(tests) => tests.get("type").is_some_and(|text| &**text == kind),
             Filter::All(filters) | Filter::Any(filters) => {
                 filters.iter().any(|filter| filter.states_type(kind))
+            }
+            Filter::Sql(expr) => {
+                expr.pins("type").is_some_and(|types| types.iter().any(|text| &**text == kind))
             }
             Filter::Prefix(_) | Filter::Suffix(_) | Filter::Not(_) => false,
         }

@@ -33,8 +33,8 @@ pub use retry::{Backoff, ErrorClass, MAX_AGE, RetryPolicy};
 pub use scope::{Namespace, Quotas, RoleBinding};
 pub use secret::{SecretManifest, SecretOrigin};
 pub use source::{
-    CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, KafkaSource,
-    MinioSource, MinioVia, OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
+    CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys,
+    KafkaSource, MinioSource, MinioVia, OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
 };
 pub use trigger::{Buffer, DeadLetter, Integration, Overlap, SinkTarget, Target, Trigger, WhenFull, sent};
 

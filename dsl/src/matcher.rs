@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::filter::{Clause, Filter, Verdict};
+use crate::pattern::Pattern;
 use crate::value::Value;
 use index::Branch;
 
@@ -21,6 +22,8 @@ pub struct MatchRule {
     pub source: Option<Arc<str>>,
     /// All must pass.
     pub filters: Vec<Filter>,
+    /// The payload matches it.
+    pub data: Option<Pattern>,
     /// A disabled rule matches nothing.
     pub enabled: bool,
 }
@@ -33,6 +36,7 @@ impl MatchRule {
             && self.source.as_deref().is_none_or(|source| source == binding)
             && self.filters.iter().all(|filter| filter.matches(event))
             && self.takes_lifecycle(event)
+            && self.data.as_ref().is_none_or(|pattern| pattern.matches(&event.data))
     }
 
     fn takes_lifecycle(&self, event: &Event) -> bool {
@@ -42,7 +46,6 @@ impl MatchRule {
     /// Every clause of the rule with what it comes to for the event. The rule matches if no clause at the top fails:
     /// [`MatchRule::matches`] says so.
     pub fn explain(&self, binding: &str, event: &Event) -> Vec<Clause> {
-        let of = |holds: bool| if holds { Verdict::Pass } else { Verdict::Fail };
         let mut clauses = Vec::new();
         if !self.enabled {
             clauses.push(Clause::new(
@@ -54,16 +57,22 @@ impl MatchRule {
         }
         if let Some(source) = &self.source {
             let test = format!("the event came through the source {}", Value::text(source.clone()));
-            clauses.push(Clause::new("/source", test, Some(Value::text(binding)), of(**source == *binding)));
+            clauses.push(Clause::new(
+                "/source",
+                test,
+                Some(Value::text(binding)),
+                Verdict::of(**source == *binding),
+            ));
         }
         if event.is_lifecycle() {
             let test = "a filter states the type of the lifecycle event";
             let actual = Some(Value::text(event.kind.clone()));
-            clauses.push(Clause::new("/filters", test, actual, of(self.takes_lifecycle(event))));
+            clauses.push(Clause::new("/filters", test, actual, Verdict::of(self.takes_lifecycle(event))));
         }
         for (index, filter) in self.filters.iter().enumerate() {
             clauses.extend(filter.explain(&format!("/filters/{index}"), event));
         }
+        clauses.extend(self.data.iter().flat_map(|pattern| pattern.explain("/data", &event.data)));
         clauses
     }
 }
@@ -98,6 +107,7 @@ impl Matcher {
             }
         });
         found.sort_unstable();
+        found.dedup();
         found
     }
 

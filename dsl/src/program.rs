@@ -12,7 +12,7 @@ use crate::value::Value;
 mod process;
 mod resource;
 
-pub use process::{Language, Returns, RunProcess, Runnable};
+pub use process::{Code, Language, Returns, RunProcess, Runnable};
 pub use resource::{Linked, MAX_RESOURCE, MAX_RESOURCES, Need, ResourceKind, SchemaRef};
 
 /// Index of a task in [`Program::tasks`].
@@ -156,7 +156,7 @@ pub struct Task {
     pub following: Next,
     /// The extensions for tasks of its kind, as indices in declaration order; none for the tasks of extensions.
     pub extensions: Vec<u32>,
-    /// What it needs from elsewhere before it begins: its function, its schemas.
+    /// What it needs from elsewhere before it begins: its function, its script, its schemas.
     pub needs: Vec<Need>,
     /// What it does.
     pub kind: Kind,

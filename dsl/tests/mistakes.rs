@@ -12,7 +12,7 @@ use tidemill_dsl::manifest::{self, Document};
 use tidemill_dsl::{workflow, yaml};
 
 /// What only a server can tell, which knows the request and the other definitions; the service's tests provoke them.
-const SET: [&str; 6] = ["E0110", "E0111", "E0112", "E0510", "E0512", "E1029"];
+const SET: [&str; 7] = ["E0110", "E0111", "E0112", "E0510", "E0512", "E0520", "E1029"];
 
 fn all() -> impl Iterator<Item = &'static Code> {
     CODES.iter().chain(manifest::codes::CODES)

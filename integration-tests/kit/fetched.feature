@@ -101,6 +101,53 @@ Feature: Fetched definitions
     """
     And the call to '/functions/one.yaml' should have come 1 times
 
+  Scenario: The text of a script from elsewhere is kept over a kill
+    Given a workflow with definition:
+    """yaml
+    do:
+      - a: {run: {script: {language: python, source: {endpoint: {uri: 'http://api.example.com/scripts/one.py'}}, arguments: ['${ .n }']}}}
+      - c: {call: http, with: {method: get, endpoint: 'http://api.example.com/gate/c'}}
+      - b: {run: {script: {language: python, source: {endpoint: 'http://api.example.com/scripts/one.py'}, arguments: [two]}}}
+    """
+    And the address '/scripts/one.py' serves:
+    """yaml
+    import sys
+    print(sys.argv[1], '${ .n }', end='')
+    """
+    And the workflow input is:
+    """yaml
+    n: one
+    """
+    When the workflow is started
+    And the call to '/gate/c' has come
+    And the server is killed and started again
+    And the address '/scripts/one.py' serves:
+    """yaml
+    print('another')
+    """
+    And the call to '/gate/c' is answered
+    Then the workflow should complete with output:
+    """yaml
+    'two ${ .n }'
+    """
+    And the call to '/scripts/one.py' should have come 1 times
+    And the history should be:
+    """
+    workflow started, a started, a completed, c started, c completed, b started, b completed, workflow completed
+    """
+
+  Scenario: A script that cannot be fetched is an error of the task
+    Given a workflow with definition:
+    """yaml
+    do:
+      - a: {run: {script: {language: js, source: {endpoint: 'http://api.example.com/scripts/absent.js'}}}}
+    """
+    When the workflow is executed
+    Then the workflow should fault with error:
+    """yaml
+    {status: 404, instance: /do/0/a}
+    """
+
   Scenario: In mode loose every text is tried as an expression and stays text where it is none
     Given a workflow with definition:
     """yaml

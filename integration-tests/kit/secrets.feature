@@ -93,3 +93,8 @@ Feature: Secrets
       | set: {v: 1}, export: {as: $secrets.key} |
       | emit: {event: {with: {type: t, source: /s, data: '${ $secrets.key }'}}} |
       | raise: {error: {type: 'https://e.com/e', status: 1, detail: '${ $secrets.key }'}} |
+      | set: {v: 1}, input: {from: $secrets.key} |
+      | wait: '${ $secrets.key }' |
+      | listen: {to: {one: {with: {type: t, subject: '${ $secrets.key }'}}}} |
+      | run: {workflow: {namespace: default, name: w, version: latest, input: {v: '${ $secrets.key }'}}} |
+      | call: 'http://api.example.com/f.yaml', with: {v: '${ $secrets.key }'} |

@@ -8,6 +8,8 @@
 mod buffer;
 #[path = "e2e/contract.rs"]
 mod contract;
+#[path = "e2e/cron.rs"]
+mod cron;
 #[path = "e2e/desk.rs"]
 mod desk;
 #[path = "e2e/disk.rs"]
@@ -18,18 +20,24 @@ mod elsewhere;
 mod examples;
 #[path = "e2e/functions.rs"]
 mod functions;
+#[path = "e2e/hooks.rs"]
+mod hooks;
 #[path = "e2e/kafka.rs"]
 mod kafka;
 #[path = "e2e/kafka_group.rs"]
 mod kafka_group;
 #[path = "e2e/kafka_server.rs"]
 mod kafka_server;
+#[path = "e2e/kill.rs"]
+mod kill;
 #[path = "e2e/minio.rs"]
 mod minio;
 #[path = "e2e/minio_server.rs"]
 mod minio_server;
 #[path = "e2e/order.rs"]
 mod order;
+#[path = "e2e/pages.rs"]
+mod pages;
 #[path = "e2e/rate.rs"]
 mod rate;
 #[path = "e2e/removal.rs"]

@@ -30,6 +30,7 @@ pub mod server;
 pub mod signals;
 pub mod status;
 pub mod stream;
+pub mod timetables;
 pub mod trace;
 pub mod trials;
 pub mod why;

@@ -119,7 +119,12 @@ pub async fn apply(rooms: &Rooms, request: Request<'_>) -> Result<Outcome, Error
             results.push(applied("Secret", secret.meta.name.clone(), None, Change::Updated, [0; 32]));
             continue;
         }
-        results.push(place(rooms, &request, document, &mut draft, &mut changes)?);
+        match place(rooms, &request, document, &mut draft, &mut changes) {
+            Ok(placed) => results.push(placed),
+            // Its mistakes are told first, all of them.
+            Err(_) if diagnostics.iter().any(|d| d.severity == Severity::Error) => {}
+            Err(error) => return Err(error),
+        }
     }
     refer(&documents, &draft, &mut diagnostics);
     let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -272,6 +277,9 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
         {
             diagnostics.extend(source.check_carrier(carrier));
         }
+        if let Manifest::Source(source) = &**manifest {
+            diagnostics.extend(taken_path(source, draft));
+        }
         if let Manifest::Trigger(trigger) = &**manifest {
             let source =
                 trigger.source.as_ref().and_then(|name| draft.manifest(DefinitionKind::Source, name));
@@ -282,4 +290,20 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             diagnostics.extend(trigger.check_integration(source));
         }
     }
+}
+
+/// A path leads to one source.
+fn taken_path(source: &manifest::Source, draft: &Space) -> Option<Diagnostic> {
+    let (path, span, pointer) = source.hook()?;
+    let other =
+        draft.manifests(DefinitionKind::Source).into_iter().find_map(|entry| match &*entry.manifest {
+            Manifest::Source(other) if other.meta.name != source.meta.name => {
+                (other.hook()?.0 == path).then(|| other.meta.name.clone())
+            }
+            _ => None,
+        })?;
+    let text = format!("the path `{path}` leads to the source `{other}` already");
+    Some(
+        Diagnostic::error(codes::TAKEN_PATH, span, text).at(pointer).help("give one of the two another path"),
+    )
 }

@@ -20,6 +20,7 @@ mod input;
 mod lint;
 mod local;
 mod output;
+mod progress;
 mod report;
 mod run;
 mod serve;

@@ -30,6 +30,8 @@ pub const MIN_RETAIN_EVENTS: Duration = Duration::from_hours(24);
 pub const RETAIN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// Shortest and longest time between two comparisons of a twoWay source's entries (limit `sources-reconcile`).
 pub const RECONCILE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+/// Most emitted events that may be let lead to one another (setting `limits.hop_count`).
+pub const MAX_HOPS: usize = 255;
 /// Most lanes (limit `lanes`): there are 256 shards.
 pub const MAX_LANES: usize = 256;
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub retain_every: Duration,
     /// How often a twoWay source compares its entries with the rules.
     pub reconcile: Duration,
+    /// Emitted events that may lead to one another (limit `hop-count`).
+    pub hops: usize,
     /// Networks (CIDR) and hosts that calls may reach beside public ones.
     pub egress_allow: Vec<String>,
     /// Whether calls may reach loopback (`dev`).
@@ -120,6 +124,7 @@ impl Config {
             retain_events: 7 * day,
             retain_every: Duration::from_mins(1),
             reconcile: Duration::from_secs(30),
+            hops: tidemill_engine::MAX_HOPS,
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),

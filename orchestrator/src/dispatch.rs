@@ -13,7 +13,7 @@ use tidemill_dsl::order::{Call, Order};
 use tidemill_dsl::value::Value;
 use tidemill_workers::egress::{Allow, Policy};
 use tidemill_workers::pool::{Answer, CALLS_IN_FLIGHT, Pool};
-use tidemill_workers::process::Programs;
+use tidemill_workers::process::{Groups, Programs};
 use tidemill_workers::registry::{FunctionKind, FunctionSpec, Registry};
 use tidemill_workers::secret::SecretSource;
 
@@ -44,6 +44,7 @@ pub struct Dispatch {
     secrets: Arc<dyn SecretSource>,
     process_dir: Option<PathBuf>,
     path: String,
+    groups: Groups,
     /// What the registry has.
     published: Mutex<Published>,
     /// What each namespace may call besides, as set.
@@ -60,18 +61,23 @@ impl SecretSource for Door {
 }
 
 impl Dispatch {
-    /// Must be called on the runtime that performs the calls.
-    pub fn new(config: &Config, lanes: Lanes, secrets: Arc<Secrets>) -> Result<Dispatch, Error> {
+    /// Must be called on the runtime that performs the calls. Process groups are written down in `groups`.
+    pub fn new(
+        config: &Config,
+        lanes: Lanes,
+        secrets: Arc<Secrets>,
+        groups: Groups,
+    ) -> Result<Dispatch, Error> {
         let clock = tidemill_workers::Clock::system();
         let secrets: Arc<dyn SecretSource> = Arc::new(Door(secrets));
         let registry = Arc::new(Registry::new(policy(config)?, secrets.clone(), clock));
-        registry.set_programs(programs(config));
+        registry.set_programs(programs(config).noted_in(groups.clone()));
         let answers = lanes.clone();
         let reply = Arc::new(move |list: Vec<Answer>| hand_over(&answers, list));
         let pool = Pool::new(registry.clone(), tokio::runtime::Handle::current(), CALLS_IN_FLIGHT, reply);
         let (process_dir, path) = (config.process_dir.clone(), config.process_path.clone());
         let (published, egress) = (Mutex::default(), Mutex::default());
-        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, published, egress })
+        Ok(Dispatch { registry, pool, lanes, secrets, process_dir, path, groups, published, egress })
     }
 
     /// Performs durable orders; answers come back to their lanes as outcomes.
@@ -197,6 +203,7 @@ impl Dispatch {
                 (Some(dir), Some(base)) => Some(base.join(dir)),
                 (dir, base) => dir.or_else(|| base.clone()),
             };
+            process.groups = self.groups.clone();
         }
         Some(spec)
     }

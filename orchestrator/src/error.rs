@@ -41,7 +41,7 @@ pub enum Error {
         detail: String,
     },
     /// A definition is refused (422), with every mistake at its place in the text as sent.
-    #[error("accept the definition: {} mistakes", .0.len())]
+    #[error("accept the definition: {}", counted(.0))]
     Refused(Vec<Diagnostic>),
     /// An input does not meet the workflow's schema (400, the language's validation error).
     #[error("{0}")]
@@ -142,4 +142,8 @@ impl From<ReadError> for Error {
     fn from(error: ReadError) -> Error {
         Error::Unavailable(error.to_string())
     }
+}
+
+fn counted(found: &[Diagnostic]) -> String {
+    if found.len() == 1 { "1 mistake".into() } else { format!("{} mistakes", found.len()) }
 }

@@ -11,7 +11,6 @@ use tidemill_dsl::event::{Event, LIFECYCLE};
 use tidemill_dsl::filter::Filter;
 use tidemill_dsl::ids::{Namespace, Time};
 use tidemill_dsl::value::Value;
-use tidemill_engine::MAX_HOPS;
 use tidemill_engine::record::Transition;
 use tidemill_store::{Batch, Class, OperatorChange, Part};
 
@@ -192,7 +191,7 @@ fn told(
     };
     let own = book.of(transition).iter().filter_map(|entry| lifecycle::event_of(&book.birth, entry, ""));
     for mut event in own.filter(|event| kinds.contains(&event.kind)) {
-        if book.birth.path.len() >= MAX_HOPS {
+        if book.birth.path.len() >= rooms.hops {
             tracing::warn!(execution = %book.birth.id, kind = %event.kind, "a lifecycle event is not offered (limit hop-count)");
             metrics::counter!("tidemill_limit_met_total", "limit" => "hop-count").increment(1);
             continue;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tidemill_engine::record::SubscriptionChange;
 use tidemill_store::Store;
+use tidemill_workers::process::Groups;
 
 use crate::bookmarks::Bookmarks;
 use crate::buffer::{self, Buffers};
@@ -20,6 +21,7 @@ use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::inbox::{self, Told};
 use crate::ingress::Ingress;
+use crate::keysets::KeySets;
 use crate::lanes::{ChildEnded, Command, Input, Lanes, Verb};
 use crate::listeners::{self, Listeners};
 use crate::retention::{self, Defaults};
@@ -55,7 +57,8 @@ impl Hall {
         let catalog = Catalog::load(store.clone(), config.mode)?;
         let secrets = Arc::new(Secrets::open(&secret_key(&config.data_dir)?, store.secrets()?)?);
         let lanes = Lanes::new(config.lanes);
-        let dispatch = Dispatch::new(config, lanes.clone(), secrets.clone())?;
+        let groups = groups(&config.data_dir).await?;
+        let dispatch = Dispatch::new(config, lanes.clone(), secrets.clone(), groups)?;
         let rooms = Arc::new(Rooms {
             clock,
             costs: Costs::default(),
@@ -70,7 +73,9 @@ impl Hall {
             listeners: Listeners::default(),
             waiters: Waiters::default(),
             secrets,
+            keysets: KeySets::default(),
             reconcile: config.reconcile,
+            hops: config.hops,
             bookmarks: Bookmarks::default(),
             stream: Stream::default(),
             broken: tokio_util::sync::CancellationToken::new(),
@@ -217,6 +222,21 @@ async fn follow(rooms: Arc<Rooms>, sources: Arc<Sources>, mut buffers: buffer::S
         sources.sync(&rooms);
         buffers.sync();
     }
+}
+
+/// Where running process groups are written down; those that a killed server left running are ended first.
+async fn groups(data_dir: &Path) -> Result<Groups, Error> {
+    let folder = data_dir.join("groups");
+    let ending = tokio::task::spawn_blocking(move || {
+        let groups = Groups::kept_in(folder)?;
+        let count = groups.end_left()?;
+        if count > 0 {
+            tracing::warn!(count, "ended process groups that an earlier server had left running");
+        }
+        Ok::<_, std::io::Error>(groups)
+    });
+    let ended = ending.await.map_err(|error| Error::Unavailable(error.to_string()))?;
+    ended.map_err(|error| Error::Unavailable(format!("end process groups left running: {error}")))
 }
 
 /// The key that seals secrets: a file of mode 0600 in the data folder, made on the first start.

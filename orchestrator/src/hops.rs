@@ -1,7 +1,7 @@
 //! The loop guard: how many emitted events have led to one another, and by which workflows.
 //!
 //! Owns the two extensions that carry it from an execution to its events and from an event to the executions it begins.
-//! The limit is the engine's; what comes from outside cannot set them.
+//! The engine keeps the limit, which a setting states; what comes from outside cannot set them.
 
 use std::sync::Arc;
 

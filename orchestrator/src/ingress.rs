@@ -3,31 +3,25 @@
 //! Matches, renders inputs, asks the buffers for room, hands one batch to the store and, once it is durable, tells the
 //! lanes, buffers and listens. Speaks no protocol.
 
+mod admit;
 mod plan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tidemill_dsl::event::{Event, StoredEvent};
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_engine::record::Birth;
 use tidemill_store::{Accepted, Batch, Checkpoint, Class, IngressPart, Part};
 
-use crate::buffer::{Full, Room};
 use crate::error::Error;
 use crate::hops;
 use crate::lanes::Input;
-use crate::quotas::Wish;
 use crate::rooms::Rooms;
+use admit::{Admitted, Asked, admit};
 pub use plan::{Unstartable, dead_letter, start};
-use plan::{bare, divert, plan};
-
-/// Shortest and longest rest of a source whose namespace has used up a quota.
-const QUOTA_REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// How long a full buffer with `whenFull: wait` holds an HTTP caller before 429.
-const HOLD: Duration = Duration::from_secs(1);
+use plan::{bare, plan};
 
 /// Acceptance of events; counts what it did.
 #[derive(Default)]
@@ -124,69 +118,21 @@ impl Offer {
 
 impl Ingress {
     /// Accepts events; returns after the commit. Of what can be cut it may take only the first, as many as the receipts
-    /// say: those that have room in their buffers.
-    pub async fn accept(&self, rooms: &Rooms, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
+    /// say: those that have room in their buffers. What was submitted is seen to its end also when nobody waits for it
+    /// any more.
+    pub async fn accept(&self, rooms: &Arc<Rooms>, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
         let cuttable = offer.is_cuttable();
         let Offer { namespace, binding, events, checkpoints, marks, dedupe, patient } = offer;
         rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-        let began = crate::clock::tick();
-        let mut count = events.len();
-        let (mut part, planned, _admission) = loop {
-            let left = if patient { None } else { Some(HOLD.saturating_sub(began.elapsed())) };
-            let space = rooms.catalog.space(&namespace);
-            let (part, planned) = plan(&space, &namespace, &binding, &events[..count], (rooms.clock)())?;
-            let admission = match rooms.quotas.admit(rooms, (&namespace, &space), wish(&planned)).await {
-                Ok(admission) => admission,
-                // A part of what may be cut may fit; a source waits for the rest.
-                Err(_) if cuttable && count > 1 => {
-                    count = count.div_ceil(2);
-                    continue;
-                }
-                Err(Error::Quota { after, .. }) if patient => {
-                    tokio::time::sleep(after.clamp(QUOTA_REST.0, QUOTA_REST.1)).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let full = match rooms.buffers.reserve(&space, &namespace, counts(&planned)) {
-                Room::Yes => break (part, planned, admission),
-                Room::Divert(full) => {
-                    let (part, planned) = divert(part, planned, &space, &full);
-                    break (part, planned, admission);
-                }
-                Room::Full(full) => full,
-            };
-            let fits = if cuttable { fitting(&planned, &full) } else { 0 };
-            if fits > 0 {
-                count = fits;
-            } else {
-                hold(full, cuttable, left).await?;
-            }
-        };
+        let asked = Asked { namespace, binding, events: &events, cuttable, patient };
+        let Admitted { mut part, planned, admission } = admit(rooms, &asked).await?;
+        let count = planned.events();
         let whole = count == events.len();
         part.seen = dedupe;
         part.checkpoints = if whole { checkpoints } else { behind(&marks[..count.min(marks.len())]) };
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        rooms.store.submit(
-            Batch { class: Class::New, parts: vec![Part::Ingress(part)] },
-            Box::new(move |result| {
-                let _ = tx.send(result);
-            }),
-        );
-        let result = rx.await.map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
-        match result {
-            Ok(committed) => {
-                let receipts = receipts(&planned, &committed.arrivals, &committed.skipped);
-                self.stored(rooms, planned, &committed.arrivals, &committed.skipped);
-                rooms.stream.committed(committed.pos);
-                Ok(receipts)
-            }
-            Err(refusal) => {
-                self.refused(rooms, &planned);
-                Err(refusal.into())
-            }
-        }
+        let committed = tokio::spawn(commit(rooms.clone(), Admitted { part, planned, admission }));
+        committed.await.map_err(|_| Error::Unavailable("accept events: the service is stopping".into()))?
     }
 
     /// An emitted event: planned for the batch of the execution that emits it. A full buffer takes it all the same:
@@ -272,11 +218,28 @@ impl Ingress {
     }
 }
 
-fn full_buffer(trigger: &str) -> Error {
-    Error::Busy {
-        code: "buffer-full",
-        detail: format!("accept events: the buffer of trigger `{trigger}` is full (limit buffer.capacity)"),
-        after: Duration::from_secs(1),
+/// Writes what was let in and tells everyone concerned.
+async fn commit(rooms: Arc<Rooms>, admitted: Admitted) -> Result<Vec<EventReceipt>, Error> {
+    let Admitted { part, planned, admission: _admission } = admitted;
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    rooms.store.submit(
+        Batch { class: Class::New, parts: vec![Part::Ingress(part)] },
+        Box::new(move |result| {
+            let _ = tx.send(result);
+        }),
+    );
+    let result = rx.await.map_err(|_| Error::Unavailable("accept events: the store is closed".into()))?;
+    match result {
+        Ok(committed) => {
+            let receipts = receipts(&planned, &committed.arrivals, &committed.skipped);
+            rooms.ingress.stored(&rooms, planned, &committed.arrivals, &committed.skipped);
+            rooms.stream.committed(committed.pos);
+            Ok(receipts)
+        }
+        Err(refusal) => {
+            rooms.ingress.refused(&rooms, &planned);
+            Err(refusal.into())
+        }
     }
 }
 
@@ -288,57 +251,10 @@ fn counts(planned: &Planned) -> BTreeMap<Arc<str>, u64> {
     counts
 }
 
-/// What the quotas of the namespace are asked for.
-fn wish(planned: &Planned) -> Wish {
-    let sum = |count: fn(&PlannedEvent) -> usize| planned.events.iter().map(count).sum::<usize>() as u64;
-    Wish { begins: sum(|event| event.begins.len()), waits: sum(|event| event.buffered.len()) }
-}
-
-/// How many events from the first on have room, as far as the full buffer goes.
-fn fitting(planned: &Planned, full: &Full) -> usize {
-    let mut free = full.free;
-    let fits = |event: &PlannedEvent| {
-        if event.buffered.iter().any(|(name, _)| *name == full.trigger) {
-            let fits = free > 0;
-            free = free.saturating_sub(1);
-            return fits;
-        }
-        true
-    };
-    planned.events.iter().map(fits).take_while(|fits| *fits).count()
-}
-
 /// The last position of each partition.
 fn behind(marks: &[Checkpoint]) -> Vec<Checkpoint> {
     let last: BTreeMap<&str, &Checkpoint> = marks.iter().map(|mark| (&*mark.partition, mark)).collect();
     last.into_values().cloned().collect()
-}
-
-/// Waits for room, or refuses: at once where the buffer refuses, where the events can never fit, or when no time is
-/// left to wait (none: as long as it takes).
-async fn hold(full: Full, cuttable: bool, left: Option<Duration>) -> Result<(), Error> {
-    if full.wanted > full.capacity && !cuttable {
-        let detail = format!(
-            "accept {} events for trigger `{}` at once: its buffer holds {} (limit buffer.capacity); send fewer at once",
-            full.wanted, full.trigger, full.capacity
-        );
-        return Err(Error::Unprocessable { code: "buffer-capacity", detail });
-    }
-    let Some(freed) = full.freed else { return Err(full_buffer(&full.trigger)) };
-    match left {
-        None => {
-            metrics::counter!("tidemill_source_holds_total", "trigger" => full.trigger.to_string())
-                .increment(1);
-            freed.await;
-            Ok(())
-        }
-        // Room looked free now and then is room that others took: the hold is one, however often it was looked.
-        Some(left) if left.is_zero() => Err(full_buffer(&full.trigger)),
-        Some(left) => match tokio::time::timeout(left, freed).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(full_buffer(&full.trigger)),
-        },
-    }
 }
 
 fn receipts(planned: &Planned, outcomes: &[Accepted], skipped: &[ExecutionId]) -> Vec<EventReceipt> {

@@ -25,6 +25,7 @@ pub mod hops;
 pub mod ids;
 pub mod inbox;
 pub mod ingress;
+pub mod keysets;
 pub mod lanes;
 pub mod lifecycle;
 pub mod lint;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_engine::entry::{Entry, Expander};
+use tidemill_engine::history::Record;
 use tidemill_engine::record::{Birth, Transition};
+use tidemill_store::{ReadResult, Store};
 
 use crate::error::Error;
 use crate::rooms::Rooms;
@@ -55,6 +57,27 @@ impl Book {
         let from = transition.first.saturating_sub(1) as usize;
         let to = from + transition.count as usize;
         self.entries.get(from..to.min(self.entries.len())).unwrap_or_default()
+    }
+}
+
+/// Shows every record of an execution's wanted transitions, oldest first, each with its place in its transition.
+pub fn records(
+    store: &dyn Store,
+    id: ExecutionId,
+    wanted: fn(&Transition) -> bool,
+    see: &mut dyn FnMut(&Transition, usize, Record),
+) -> ReadResult<()> {
+    let mut sequence = 0;
+    loop {
+        let page = store.transitions(id, sequence, PAGE)?;
+        for transition in page.iter().filter(|transition| wanted(transition)) {
+            let records = tidemill_engine::decode(&transition.body).unwrap_or_default();
+            records.into_iter().enumerate().for_each(|(at, record)| see(transition, at, record));
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => sequence = last.first + u64::from(last.count),
+            _ => return Ok(()),
+        }
     }
 }
 

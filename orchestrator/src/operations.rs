@@ -9,6 +9,7 @@ use tidemill_dsl::manifest::Manifest;
 use tidemill_dsl::program::{Program, SchemaRef};
 use tidemill_dsl::value::Value;
 use tidemill_engine::entry::Entry;
+use tidemill_engine::history::Record;
 use tidemill_engine::record::{Birth, Status};
 use tidemill_store::{ExecutionRow, StartKey};
 use tokio::sync::oneshot;
@@ -17,6 +18,7 @@ use crate::bookmarks::Bookmark;
 use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::lanes::{Command, Input, Start, Verb};
+use crate::logbook;
 use crate::quotas::Wish;
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
@@ -230,17 +232,50 @@ pub async fn callback(
     let callee =
         view.waiting_for.iter().find(|wait| wait.visit == visit).and_then(|wait| wait.callee.clone());
     let answer = match (callee, answer) {
-        (Some(callee), Ok(output)) => fitting(rooms, namespace, &callee, output),
+        (Some(callee), Ok(output)) => {
+            let called = called(rooms, id, visit, &callee).await?;
+            fitting(rooms, namespace, called, output)
+        }
         (_, answer) => answer,
     };
     command(rooms, namespace, id, Verb::Callback { visit, answer }, None).await
 }
 
-/// The output, or the fault that it does not fit the schema of the function `name:version`.
-fn fitting(rooms: &Rooms, namespace: &Namespace, callee: &str, output: Value) -> Result<Value, Fault> {
-    let space = rooms.catalog.space(namespace);
+/// The function `name:version` of an open call, with the version that an alias stood for when the call was made.
+async fn called<'c>(
+    rooms: &Rooms,
+    id: ExecutionId,
+    visit: Visit,
+    callee: &'c str,
+) -> Result<(&'c str, Option<u32>), Error> {
     let (name, version) = callee.split_once(':').unwrap_or((callee, ""));
-    let entry = space.function(name, version.parse().ok());
+    if let Ok(number) = version.parse() {
+        return Ok((name, Some(number)));
+    }
+    let store = rooms.store.clone();
+    let chosen = blocking(move || {
+        let mut chosen = None;
+        logbook::records(&*store, id, |_| true, &mut |_, _, record| {
+            if let Record::Chosen { visit: of, version } = record
+                && of == visit
+            {
+                chosen = Some(version);
+            }
+        })?;
+        Ok(chosen)
+    });
+    Ok((name, chosen.await?))
+}
+
+/// The output, or the fault that it does not fit the schema of the function's version.
+fn fitting(
+    rooms: &Rooms,
+    namespace: &Namespace,
+    (name, version): (&str, Option<u32>),
+    output: Value,
+) -> Result<Value, Fault> {
+    let space = rooms.catalog.space(namespace);
+    let entry = space.function(name, version);
     if let Some(Manifest::Function(function)) = entry.map(|entry| &*entry.manifest)
         && let Some(schema) = &function.output
     {

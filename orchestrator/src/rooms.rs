@@ -16,6 +16,7 @@ use crate::costs::Costs;
 use crate::dispatch::Dispatch;
 use crate::error::Error;
 use crate::ingress::Ingress;
+use crate::keysets::KeySets;
 use crate::lanes::Lanes;
 use crate::listeners::Listeners;
 use crate::quotas::Quotas;
@@ -52,8 +53,12 @@ pub struct Rooms {
     pub waiters: Waiters,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// Keys of signed tokens.
+    pub keysets: KeySets,
     /// How often a twoWay source compares its entries with the rules.
     pub reconcile: std::time::Duration,
+    /// Emitted events that may lead to one another (limit `hop-count`).
+    pub hops: usize,
     /// Where histories were read up to.
     pub bookmarks: Bookmarks,
     /// The post-commit stream.

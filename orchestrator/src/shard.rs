@@ -24,6 +24,7 @@ use crate::lanes::{Command, Input, Start, Verb};
 use crate::rooms::Rooms;
 use crate::view::ExecutionView;
 
+mod command;
 mod release;
 mod snapshots;
 mod turn;
@@ -48,7 +49,7 @@ struct Slot {
     /// Its creation is durable.
     born: bool,
     snapshots: Snapshots,
-    /// Inputs that wait for its birth.
+    /// Inputs that wait for its birth, or until what it has decided is durable.
     deferred: Vec<Input>,
 }
 
@@ -107,6 +108,10 @@ impl Driver {
         (self.rooms.clock)()
     }
 
+    fn around(&self, now: Time) -> engine::Around {
+        engine::Around { now, hops: self.rooms.hops }
+    }
+
     fn handle(&mut self, input: Input, turn: &mut Turn) {
         match input {
             Input::Start(start) => self.start(*start),
@@ -158,7 +163,7 @@ impl Driver {
         let now = self.now();
         self.lap(Work::Route);
         let mut execution = engine::create(&program, birth.clone());
-        let mut decision = engine::decide(&program, &mut execution, engine::Input::Begin, now);
+        let mut decision = engine::decide(&program, &mut execution, engine::Input::Begin, self.around(now));
         self.lap(Work::Decide);
         decision.summary = None; // the creation carries it
         let first = engine::transition(&execution, &decision);
@@ -218,54 +223,15 @@ impl Driver {
         }
     }
 
-    fn command(&mut self, command: Command, turn: &mut Turn) {
-        let Command { execution: id, verb, reason, key, reply } = command;
-        // A repeated signal is answered once the first one is durable.
-        let early = |s: &Slot| !s.born || s.undurable > 0 && repeats(&verb, &s.execution);
-        if self.slots.get(&id).is_some_and(early) {
-            let again = Input::Command(Box::new(Command { execution: id, verb, reason, key, reply }));
-            if let Some(slot) = self.slots.get_mut(&id) {
-                slot.deferred.push(again);
-            }
-            return;
-        }
-        turn.part.inbox_done.extend(key);
-        let mut signal = false;
-        let input = match verb {
-            Verb::Cancel => engine::Input::Cancel { reason },
-            Verb::Suspend => engine::Input::Suspend { reason },
-            Verb::Resume => engine::Input::Resume { reason },
-            Verb::Retry { input, from } => engine::Input::Retry { input, from, reason },
-            Verb::Signal(event) => {
-                signal = true;
-                engine::Input::Signal(event)
-            }
-            Verb::Callback { visit, answer } => engine::Input::Callback { visit, answer },
-        };
-        let verdict = self.step(id, input, turn);
-        let Some(reply) = reply else { return };
-        match verdict {
-            Some(Verdict::Stale) if signal => {
-                let _ = reply.send(Err(Error::conflict(DUPLICATE, "the signal has arrived before")));
-            }
-            Some(Verdict::Applied | Verdict::Stale) => turn.released.replies.push(reply),
-            Some(Verdict::Refused(why)) => {
-                let _ = reply.send(Err(Error::conflict("state", &*why)));
-            }
-            None => {
-                let _ = reply.send(Err(Error::not_found("execution", id.to_string())));
-            }
-        }
-    }
-
     /// One decision; none if the execution does not exist.
     fn step(&mut self, id: ExecutionId, input: engine::Input, turn: &mut Turn) -> Option<Verdict> {
         let now = self.now();
         self.load(id, turn)?;
         self.deciding = Some(id);
         self.meter.lap(&self.rooms.costs, Work::Route);
+        let around = self.around(now);
         let slot = self.slots.get_mut(&id)?;
-        let mut decision = engine::decide(&slot.program, &mut slot.execution, input, now);
+        let mut decision = engine::decide(&slot.program, &mut slot.execution, input, around);
         self.meter.lap(&self.rooms.costs, Work::Decide);
         let verdict = std::mem::replace(&mut decision.verdict, Verdict::Stale);
         if !decision.records.is_empty() {
@@ -468,10 +434,6 @@ impl Driver {
 
 /// Code of the conflict that a repeated signal is.
 pub(crate) const DUPLICATE: &str = "duplicate-signal";
-
-fn repeats(verb: &Verb, execution: &Execution) -> bool {
-    matches!(verb, Verb::Signal(event) if execution.has_signal(event))
-}
 
 struct Child {
     visit: Visit,

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidemill::apply;
 use tidemill::clock::Clock;
 use tidemill::config::Config;
@@ -19,7 +20,8 @@ use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Time;
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Ended, Status};
-use tidemill_store::{DeadQuery, ExecutionQuery, MemoryStore, Read, Store};
+use tidemill_store::sqlite::Options;
+use tidemill_store::{DeadQuery, ExecutionQuery, MemoryStore, Read, SqliteStore, Store};
 
 const SET: &str = r"
 kind: Function
@@ -135,6 +137,48 @@ fn event(id: u32, kind: &str) -> Event {
     Event::parse(text.as_bytes()).unwrap()
 }
 
+fn offer(events: Vec<Event>) -> Offer {
+    Offer {
+        namespace: "default".into(),
+        binding: "".into(),
+        events,
+        checkpoints: vec![],
+        marks: vec![],
+        dedupe: true,
+        patient: true,
+    }
+}
+
+/// Executions that have completed.
+fn completed(store: &dyn Store) -> usize {
+    let query = ExecutionQuery {
+        namespace: "default".into(),
+        status: vec![Status::Completed],
+        limit: 1000,
+        ..ExecutionQuery::default()
+    };
+    store.executions(&query).unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_offered_begins_although_nobody_waits_for_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&dir.path().join("t.db"), Options::default()).unwrap());
+    let hall = prepared(store.clone(), dir.path()).await;
+    for n in 0..40 {
+        // Asked once and dropped, as the request of a caller is who hangs up.
+        let events = vec![event(n, if n % 2 == 0 { "direct" } else { "shaved" })];
+        let _ = hall.rooms.ingress.accept(&hall.rooms, offer(events)).now_or_never();
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while completed(&*store) != 40 {
+        assert!(tokio::time::Instant::now() < deadline, "{}", completed(&*store));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    hall.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_start_executions_with_and_without_a_buffer() {
     let dir = tempfile::tempdir().unwrap();
@@ -144,26 +188,11 @@ async fn events_start_executions_with_and_without_a_buffer() {
         (0..40).map(|n| event(n, if n % 2 == 0 { "direct" } else { "shaved" })).collect();
     events.push(event(0, "direct"));
     events.push(event(99, "bad"));
-    let offer = Offer {
-        namespace: "default".into(),
-        binding: "".into(),
-        events,
-        checkpoints: vec![],
-        marks: vec![],
-        dedupe: true,
-        patient: true,
-    };
-    let receipts = hall.rooms.ingress.accept(&hall.rooms, offer).await.unwrap();
+    let receipts = hall.rooms.ingress.accept(&hall.rooms, offer(events)).await.unwrap();
     assert_eq!(receipts.iter().filter(|r| r.duplicate).count(), 1);
     let reached = || {
-        let query = ExecutionQuery {
-            namespace: "default".into(),
-            status: vec![Status::Completed],
-            limit: 1000,
-            ..ExecutionQuery::default()
-        };
         let dead = DeadQuery { namespace: "default".into(), limit: 10, ..DeadQuery::default() };
-        (store.executions(&query).unwrap().len(), store.dead_letters(&dead).unwrap().len())
+        (completed(&*store), store.dead_letters(&dead).unwrap().len())
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while reached() != (40, 1) {

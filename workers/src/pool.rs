@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -203,8 +204,8 @@ impl Shared {
 
     async fn call(self: Arc<Shared>, order: Order, stop: CancellationToken) {
         let blank = answer(&order, Outcome::Done(Value::Null));
-        let call = AssertUnwindSafe(self.costs.metered(self.registry.call(order, stop)));
-        let outcome = call.catch_unwind().await;
+        let call = pin!(self.registry.call(order, stop));
+        let outcome = AssertUnwindSafe(self.costs.metered(call)).catch_unwind().await;
         let outcome =
             outcome.unwrap_or_else(|_| Outcome::Failed(Fault::runtime("the call broke inside the worker")));
         let key = (blank.execution, blank.visit);

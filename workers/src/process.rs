@@ -6,6 +6,7 @@
 mod capture;
 mod fleet;
 mod group;
+mod groups;
 mod instance;
 mod one_shot;
 mod program;
@@ -19,12 +20,14 @@ use std::time::Duration;
 use tidemill_dsl::fault::Fault;
 use tokio::process::Command;
 
+pub use groups::Groups;
 pub use instance::{InstanceState, InstanceStatus};
 pub use one_shot::OneShot;
 pub use program::{Programs, RUN_DETACHED, RUN_PROGRAMS, RUN_TIME};
 pub use resident::Resident;
 
 use crate::secret::{SecretSource, Text};
+use group::Group;
 
 /// The PATH of a program when the settings name none.
 pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -56,6 +59,8 @@ pub struct ProcessConfig {
     pub queue: usize,
     /// Resident: the first pause after a crash; doubles with each crash in a row, up to [`MAX_PAUSE`].
     pub first_pause: Duration,
+    /// Where its process groups are written down.
+    pub groups: Groups,
     /// Where secrets of the environment are read from.
     pub secrets: Arc<dyn SecretSource>,
 }
@@ -81,8 +86,14 @@ impl ProcessConfig {
             start_timeout: Duration::from_secs(10),
             queue: DEFAULT_QUEUE,
             first_pause: Duration::from_secs(1),
+            groups: Groups::default(),
             secrets,
         }
+    }
+
+    /// Starts a command that was made of it.
+    fn start(&self, command: &mut Command) -> Result<Group, Fault> {
+        Group::start(command, self.memory, self.name(), &self.groups)
     }
 
     /// The command with its environment, in a process group of its own; input and outputs are not set yet.

@@ -208,10 +208,11 @@ impl Registry {
     pub async fn call(&self, order: Order, stop: CancellationToken) -> Outcome {
         let masks = order.masks.clone();
         let outcome = match &order.what {
-            Call::Http(request) => self.request(&order, request, stop).await,
-            Call::Process(run) => self.program(&order, run, stop).await,
+            // The large ones on the heap: the future of every call would be as large, and it is moved at its spawn.
+            Call::Http(request) => Box::pin(self.request(&order, request, stop)).await,
+            Call::Process(run) => Box::pin(self.program(&order, run, stop)).await,
             Call::Function { name, version, .. } if **name == *SINK_FUNCTION => {
-                self.send(&order, version, stop).await
+                Box::pin(self.send(&order, version, stop)).await
             }
             Call::Function { name, version, .. } => {
                 match self.find(&order.namespace, name, version, order.execution) {

@@ -91,6 +91,12 @@ impl Schedule {
         Some(Time(next.as_millisecond()))
     }
 
+    /// An instant as the clocks of the time zone show it, with offset and zone.
+    pub fn local(&self, at: Time) -> String {
+        Timestamp::from_millisecond(at.0)
+            .map_or_else(|_| at.rfc3339(), |at| at.to_zoned(self.zone.clone()).to_string())
+    }
+
     /// The instants after `after` up to and with `until`, at most `max`.
     pub fn between(&self, after: Time, until: Time, max: usize) -> Vec<Time> {
         let later = std::iter::successors(self.next(after), |at| self.next(*at));
@@ -438,6 +444,8 @@ mod tests {
         );
         assert_eq!(schedule.latest(noon, three, 100).len(), 3);
         assert_eq!(schedule.latest(three, three, 100), []);
+        let berlin = read("0 * * * *", Posix, "Europe/Berlin");
+        assert_eq!(berlin.local(noon), "2026-11-23T13:00:00+01:00[Europe/Berlin]");
         assert_eq!(schedule.next(Time(noon.0 + 1)), Some(at("2026-11-23T13:00:00Z")));
         assert_eq!(schedule.next(Time(noon.0 - 1)), Some(noon));
     }

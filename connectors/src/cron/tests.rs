@@ -90,6 +90,16 @@ fn a_fire_becomes_an_event() {
 }
 
 #[test]
+fn an_instant_of_the_past_has_the_id_of_the_one_that_fired() {
+    let spec = spec("0 * * * *", CatchUp::Once, 1);
+    let (noon, now) = (at("12:00:00"), at("15:00:00"));
+    let fired = to_event(&spec, "/s", Fire { at: noon, catch_up: false }, noon).unwrap();
+    let filled = recovered(&spec, "/s", noon, now).unwrap();
+    assert_eq!((&fired.source, &fired.id), (&filled.source, &filled.id));
+    insta::assert_snapshot!(filled.to_value(), @r#"{"specversion":"1.0","id":"2026-11-24T12:00:00Z","source":"/s","type":"cron.fired","subject":"2026-11-24T12:00:00Z","time":"2026-11-24T12:00:00Z","datacontenttype":"application/json","recovered":true,"data":{"scheduledAt":"2026-11-24T12:00:00Z","firedAt":"2026-11-24T15:00:00.000Z","catchUp":true}}"#);
+}
+
+#[test]
 fn the_position_of_another_schedule_is_not_resumed() {
     let hourly = spec("0  *  * * *", CatchUp::Once, 1);
     let saved = |schedule: &str| -> Vec<(Arc<str>, Arc<str>)> {

@@ -1,7 +1,7 @@
-//! Who may send to an HTTP source: bearer, basic and signed bodies.
+//! Who may send to an HTTP source: bearer, basic, signed bodies and signed tokens.
 //!
 //! Owns the schemes and their tolerance. Every comparison of something secret takes equal time; messages never
-//! hold what was sent or what was expected.
+//! hold what was sent or what was expected. Why a caller is refused is told to the operator alone.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use tidemill_dsl::manifest::HmacScheme as Scheme;
 
+use super::jwt::{self, Jwt};
 use super::{HttpProblem, Request, header};
 
 /// How senders prove who they are.
@@ -31,6 +32,8 @@ pub enum Auth {
     },
     /// A signature over the body, HMAC with SHA-256.
     Hmac(Hmac),
+    /// `Authorization: Bearer TOKEN`, signed by an issuer.
+    Jwt(Jwt),
 }
 
 /// Text that is never shown.
@@ -50,6 +53,7 @@ impl fmt::Debug for Auth {
             Auth::Bearer(_) => "bearer",
             Auth::Basic { .. } => "basic",
             Auth::Hmac(_) => "hmac",
+            Auth::Jwt(_) => "jwt",
         })
     }
 }
@@ -60,14 +64,35 @@ pub struct Hmac {
     /// How the signature is made and sent. Standard Webhooks: `webhook-signature: v1,BASE64 ...` over
     /// `id.timestamp.body`, secrets in base64 after `whsec_` or as they are without it; GitHub:
     /// `x-hub-signature-256: sha256=HEX` over the body; generic: hex or base64, with or without `sha256=`, over the
-    /// body.
+    /// body, or `t=SECONDS,v1=HEX` over `SECONDS.body`.
     pub scheme: Scheme,
     /// Any of these; several while a secret is being replaced.
     pub secrets: Vec<Secret>,
     /// The header field with the signature; the scheme's own when absent. Unused by Standard Webhooks.
     pub header: Option<Arc<str>>,
-    /// How far the signed time may lie from now, both ways (Standard Webhooks).
+    /// How far a signed time may lie from now, both ways.
     pub tolerance: Duration,
+}
+
+impl Auth {
+    /// Whether the head of a request alone tells who sends it: nothing of the body is then read before.
+    pub fn is_by_head(&self) -> bool {
+        !matches!(self, Auth::Hmac(_))
+    }
+
+    /// What `WWW-Authenticate` says.
+    pub fn challenge(&self) -> &'static str {
+        match self {
+            Auth::Basic { .. } => r#"Basic realm="tidemill", charset="UTF-8""#,
+            Auth::Hmac(_) => "Signature",
+            Auth::None | Auth::Bearer(_) | Auth::Jwt(_) => "Bearer",
+        }
+    }
+
+    /// Whether its signature covers `webhook-id`.
+    pub(super) fn signs_id(&self) -> bool {
+        matches!(self, Auth::Hmac(hmac) if hmac.scheme == Scheme::StandardWebhooks)
+    }
 }
 
 /// Judges who sends a request.
@@ -81,11 +106,16 @@ pub fn verify(auth: &Auth, request: &Request<'_>) -> Result<(), HttpProblem> {
         }
         Auth::Basic { username, password } => {
             let sent = credentials(request, "basic").ok_or_else(|| missing("Authorization: Basic"))?;
-            let sent = STANDARD.decode(sent).map_err(|_| wrong())?;
+            let sent = STANDARD.decode(sent).map_err(|_| wrong("the credentials are no base64"))?;
             equal(&sent, format!("{username}:{}", password.0).as_bytes())
         }
         Auth::Hmac(hmac) if hmac.scheme == Scheme::StandardWebhooks => standard_webhooks(hmac, request),
         Auth::Hmac(hmac) => over_body(hmac, request),
+        Auth::Jwt(jwt) => {
+            let token =
+                credentials(request, "bearer").ok_or_else(|| missing("Authorization: Bearer TOKEN"))?;
+            jwt::verify(jwt, token, request.received).map_err(wrong)
+        }
     }
 }
 
@@ -98,10 +128,10 @@ fn credentials<'a>(request: &Request<'a>, scheme: &str) -> Option<&'a str> {
 fn equal(sent: &[u8], expected: &[u8]) -> Result<(), HttpProblem> {
     let digest = |bytes| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     if expected.is_empty() {
-        return Err(wrong());
+        return Err(wrong("the secret is empty"));
     }
     constant_time::verify_slices_are_equal(digest(sent).as_ref(), digest(expected).as_ref())
-        .map_err(|_| wrong())
+        .map_err(|_| wrong("the credentials are not those of the secret"))
 }
 
 fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
@@ -111,13 +141,7 @@ fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProbl
     else {
         return Err(missing("webhook-id, webhook-timestamp and webhook-signature"));
     };
-    let seconds: i64 = timestamp.parse().map_err(|_| wrong())?;
-    let apart = request.received.0.abs_diff(seconds.saturating_mul(1000));
-    if u128::from(apart) > hmac.tolerance.as_millis() {
-        let message = format!("webhook-timestamp is more than {} s from now", hmac.tolerance.as_secs());
-        let help = "set the sender's clock, or send what is left over signed anew";
-        return Err(HttpProblem::new(401, "signature-stale", message, help));
-    }
+    in_time(hmac, timestamp, request)?;
     let mut signed = format!("{id}.{timestamp}.").into_bytes();
     signed.extend_from_slice(request.body);
     let sent: Vec<Vec<u8>> = signatures
@@ -131,12 +155,39 @@ fn standard_webhooks(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProbl
     any_signs(keys, &signed, &sent)
 }
 
+/// A signed time lies within the tolerance of now: what was caught cannot be sent again later.
+fn in_time(hmac: &Hmac, seconds: &str, request: &Request<'_>) -> Result<(), HttpProblem> {
+    let seconds: i64 = seconds.parse().map_err(|_| wrong("the signed time is no number of seconds"))?;
+    let apart = request.received.0.abs_diff(seconds.saturating_mul(1000));
+    if u128::from(apart) > hmac.tolerance.as_millis() {
+        let message = format!("the signed time is more than {} s from now", hmac.tolerance.as_secs());
+        let help = "set the sender's clock, or send what is left over signed anew";
+        return Err(HttpProblem::new(401, "signature-stale", message, help));
+    }
+    Ok(())
+}
+
+/// `t=SECONDS,v1=HEX,...` over `SECONDS.body`; none if the text has another form.
+fn timed(hmac: &Hmac, text: &str, request: &Request<'_>) -> Option<Result<(), HttpProblem>> {
+    let mut parts = text.split(',').map(str::trim);
+    let seconds = parts.next()?.strip_prefix("t=")?;
+    let sent: Vec<Vec<u8>> = parts.filter_map(|part| unhex(part.strip_prefix("v1=")?)).collect();
+    let signed = [seconds.as_bytes(), &b"."[..], &request.body[..]].concat();
+    let keys = hmac.secrets.iter().map(|secret| secret.0.as_bytes().to_vec());
+    Some(in_time(hmac, seconds, request).and_then(|()| any_signs(keys, &signed, &sent)))
+}
+
 fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
     let default = if hmac.scheme == Scheme::GitHub { "x-hub-signature-256" } else { "x-signature-256" };
     let name = hmac.header.as_deref().unwrap_or(default);
     let text = header(request.headers, name).map(str::trim).ok_or_else(|| missing(name))?;
+    if hmac.scheme == Scheme::Generic
+        && let Some(judged) = timed(hmac, text, request)
+    {
+        return judged;
+    }
     let sent = match (hmac.scheme, text.strip_prefix("sha256=")) {
-        (Scheme::GitHub, None) => return Err(wrong()),
+        (Scheme::GitHub, None) => return Err(wrong(FORM)),
         (Scheme::GitHub, Some(hex)) => unhex(hex),
         (_, stripped) => {
             let text = stripped.unwrap_or(text);
@@ -144,7 +195,7 @@ fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
         }
     };
     let keys = hmac.secrets.iter().map(|secret| secret.0.as_bytes().to_vec());
-    any_signs(keys, request.body, &[sent.ok_or_else(wrong)?])
+    any_signs(keys, request.body, &[sent.ok_or_else(|| wrong(FORM))?])
 }
 
 /// Whether any key made any of the signatures. An empty key signs nothing.
@@ -160,7 +211,7 @@ fn any_signs(
             holds |= hmac::verify(&key, signed, signature).is_ok();
         }
     }
-    if holds { Ok(()) } else { Err(wrong()) }
+    if holds { Ok(()) } else { Err(wrong("no secret of the source made the signature over this body")) }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -172,12 +223,18 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 fn missing(what: &str) -> HttpProblem {
     let help = format!("send {what} as the source's auth asks");
-    HttpProblem::new(401, "unauthenticated", "credentials are missing", &help)
+    let problem = HttpProblem::new(401, "unauthenticated", "credentials are missing", &help);
+    HttpProblem { why: "the caller sent no credentials", ..problem }
 }
 
-fn wrong() -> HttpProblem {
+/// The form of a signature.
+const FORM: &str = "the signature has another form than the scheme's";
+
+/// The same to every caller, whatever is wrong; `why` is the operator's.
+fn wrong(why: &'static str) -> HttpProblem {
     let help = "compare the sender's secret with the one the source names";
-    HttpProblem::new(401, "unauthenticated", "credentials or signature do not hold", help)
+    let problem = HttpProblem::new(401, "unauthenticated", "credentials or signature do not hold", help);
+    HttpProblem { why, ..problem }
 }
 
 #[cfg(test)]
@@ -314,5 +371,34 @@ mod tests {
         check(&signed(Scheme::Generic, &["new"], None), &[("x-signature-256", &hex(&made))], "body", Ok(()));
         check(&signed(Scheme::Generic, &[""], None), &[("x-signature-256", &hex(&tag(b"x", "")))], "", NO);
         check(&signed(Scheme::Generic, &[], None), &[("x-signature-256", &hex(&made))], "body", NO);
+    }
+
+    #[test]
+    fn generic_signatures_may_sign_a_time() {
+        let auth = signed(Scheme::Generic, &["old", "new"], None);
+        let send = |form: &str, at: i64, key: &str, expected| {
+            let made = hex(&tag(key.as_bytes(), &format!("{at}.body")));
+            let text = form.replace("AT", &at.to_string()).replace("SIGN", &made);
+            check(&auth, &[("x-signature-256", &text)], "body", expected);
+        };
+        send("t=AT,v1=SIGN", NOW, "new", Ok(()));
+        send("t=AT, v0=00, v1=00, v1=SIGN", NOW - 299, "old", Ok(()));
+        send("t=AT,v1=SIGN", NOW, "other", NO);
+        send("t=AT,v1=SIGN", NOW - 301, "new", Err("signature-stale"));
+        send("t=AT,v1=SIGN", NOW + 301, "new", Err("signature-stale"));
+        send("t=AT", NOW, "new", NO);
+        send("t=,v1=SIGN", NOW, "new", NO);
+        send("SIGN", NOW, "new", NO);
+        let github = signed(Scheme::GitHub, &["new"], Some("x-signature-256"));
+        let made = format!("t={NOW},v1={}", hex(&tag(b"new", &format!("{NOW}.body"))));
+        check(&github, &[("x-signature-256", &made)], "body", NO);
+    }
+
+    #[test]
+    fn callers_learn_nothing_of_what_is_wrong() {
+        let told = |problem: &HttpProblem| (problem.message.clone(), problem.help.clone());
+        let (one, other) = (wrong(FORM), wrong("the secret is empty"));
+        assert_eq!(told(&one), told(&other));
+        assert!(one.why != other.why && !told(&one).1.contains(one.why));
     }
 }

@@ -155,3 +155,71 @@ fn expressions_see_the_raw_request() {
     };
     insta::assert_snapshot!(raw(&request, &Data::Json(Value::parse(&body).unwrap())), @r#"{"body":{"a":1},"headers":{"x-a":"1","x-b":"2"},"query":{"a":"1","b":["x y","z "],"c":"","d":"%zz"},"method":"POST","path":"/hooks/default/orders/in"}"#);
 }
+
+/// A request of the golden file; `\xHH` in its body is a byte.
+fn raw_request(text: &str) -> (String, String, HeaderMap, Bytes) {
+    let (head, body) = text.split_once("\n\n").unwrap();
+    let mut lines = head.lines();
+    let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
+    let field = |line: &str| {
+        let (name, value) = line.split_once(": ").unwrap();
+        (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+    };
+    let mut parts = body.trim_end_matches('\n').split("\\x");
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    (method.to_owned(), path.to_owned(), lines.map(field).collect(), bytes.into())
+}
+
+#[test]
+fn golden_requests_and_their_events() {
+    let wide = Spec { max_body: 1000, ..spec() };
+    let mut count = 0;
+    for section in include_str!("golden.txt").split("#### ").skip(1) {
+        let (name, text) = section.split_once('\n').unwrap();
+        if name == "becomes" {
+            continue;
+        }
+        let events = include_str!("golden.txt").split_once(section).unwrap().1;
+        let events = events.strip_prefix("#### becomes\n").unwrap().split("#### ").next().unwrap();
+        let (method, path, headers, body) = raw_request(text);
+        let (path, query) = path.split_once('?').map_or((&*path, None), |(path, query)| (path, Some(query)));
+        let received = Time(1_764_000_000_120);
+        let request = Request { method: &method, path, query, headers: &headers, body: &body, received };
+        let found = to_events(&wide, "default", &request, "fresh")
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let found: Vec<String> = found.iter().map(|event| event.to_value().to_string()).collect();
+        assert_eq!(found.join("\n"), events.trim_end(), "{name}");
+        count += 1;
+    }
+    assert_eq!(count, 8);
+}
+
+#[test]
+fn a_signed_id_goes_before_one_that_is_not() {
+    let hmac = auth::Hmac {
+        scheme: tidemill_dsl::manifest::HmacScheme::StandardWebhooks,
+        secrets: vec![auth::Secret("key".into())],
+        header: None,
+        tolerance: std::time::Duration::from_mins(5),
+    };
+    let signed = Spec { auth: Auth::Hmac(hmac), ..spec() };
+    let check = |more: &[(&str, &str)], expected: &str| {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"key");
+        let made =
+            format!("v1,{}", STANDARD.encode(aws_lc_rs::hmac::sign(&key, b"w.1764000000.{}").as_ref()));
+        let own = [("webhook-id", "w"), ("webhook-timestamp", "1764000000"), ("webhook-signature", &*made)];
+        let sent = send(&signed, "POST", &own.iter().chain(more).copied().collect::<Vec<_>>(), b"{}");
+        let shown = sent.map(|event| Value::parse(event.as_bytes()).unwrap().get("id").unwrap().to_string());
+        let shown = shown.unwrap_or_else(|error| error.split(':').next().unwrap().to_owned());
+        assert_eq!(shown, expected, "{more:?}");
+    };
+    check(&[], "\"w\"");
+    check(&[("idempotency-key", "k")], "\"w\"");
+    let event = |id| [("ce-specversion", "1.0"), ("ce-id", id), ("ce-source", "/s"), ("ce-type", "t")];
+    check(&event("w"), "\"w\"");
+    check(&event("x"), "400 unsigned-id");
+}

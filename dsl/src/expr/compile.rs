@@ -6,7 +6,7 @@ use jaq_core::load::{Arena, File, Lexer, Loader, Parser, lex, parse};
 
 use super::natives::{self, Data};
 use super::plan::Plan;
-use super::{ExprError, check, offset_in, prelude, scan};
+use super::{ExprError, check, offset_in, prelude, rewrite, scan};
 
 /// The most bytes of an expression.
 pub const MAX_TEXT: usize = 64 << 10;
@@ -45,6 +45,17 @@ const MAIN: &str = "_main";
 /// Compiles `text`; `short` allows the way around jaq.
 pub(super) fn compile(text: &str, known: &[&str], short: bool) -> Result<Program, ExprError> {
     measure(text)?;
+    let Some((written, kept)) = rewrite::known(text) else {
+        return read(text, known, short);
+    };
+    let program = measure(&written).and_then(|()| read(&written, known, short));
+    let program = program
+        .map_err(|error| ExprError { offset: error.offset.filter(|offset| *offset <= kept), ..error })?;
+    Ok(Program { text: text.into(), ..program })
+}
+
+/// Compiles text that jaq reads.
+fn read(text: &str, known: &[&str], short: bool) -> Result<Program, ExprError> {
     let lines = Arena::default();
     let tokens = Lexer::new(text).lex().map_err(|errors| lex_error(text, &errors))?;
     count_operators(&tokens, &mut (0, 0))?;

@@ -22,6 +22,7 @@ mod order;
 mod pattern;
 mod plan;
 mod prelude;
+mod rewrite;
 mod scan;
 mod show;
 mod syntax;

@@ -84,7 +84,7 @@ fn closing(jq: &str) -> Option<usize> {
 }
 
 /// The end of a comment: its line end, unless an odd number of backslashes stands before it.
-fn comment_end(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn comment_end(bytes: &[u8], mut at: usize) -> usize {
     let mut backslashes = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {

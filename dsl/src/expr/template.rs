@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::scan::{Piece, pieces, whole};
-use super::{Arguments, Expr, ExprError, accept};
+use super::{Arguments, Expr, ExprError, accept, offset_in};
 use crate::fault::Fault;
 use crate::value::{Map, Value};
 
@@ -13,7 +13,7 @@ use crate::value::{Map, Value};
 pub struct TemplateError {
     /// JSON Pointer of the string in the value.
     pub pointer: String,
-    /// What is wrong with its expression.
+    /// What is wrong with its expression; the offset is one in the string.
     pub error: ExprError,
 }
 
@@ -138,9 +138,11 @@ impl Node {
 
     fn of_text(text: &Arc<str>, known: &[&str], pointer: &str) -> Result<Node, TemplateError> {
         let compile = |jq: &str| {
-            Expr::compile(jq, known)
-                .map(Node::Whole)
-                .map_err(|error| TemplateError { pointer: pointer.to_owned(), error })
+            let lead = offset_in(text, jq).unwrap_or_default();
+            Expr::compile(jq, known).map(Node::Whole).map_err(|error| TemplateError {
+                pointer: pointer.to_owned(),
+                error: ExprError { offset: error.offset.map(|offset| offset + lead), ..error },
+            })
         };
         if let Some(jq) = whole(text) {
             return compile(jq);

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::{codes, read};
+use crate::cesql::Expr;
 use crate::codes as shared;
 use crate::event::is_attribute_name;
 use crate::filter::{Attributes, DIALECTS, Filter};
@@ -31,16 +32,32 @@ fn read_filter(place: &Place, sink: &Sink) -> Option<Filter> {
         "all" => read::list(inner, sink, read_filter).map(Filter::All),
         "any" => read::list(inner, sink, read_filter).map(Filter::Any),
         "not" => read_filter(inner, sink).map(|filter| Filter::Not(Box::new(filter))),
-        "sql" => {
-            let found = inner.key_error(codes::LATER_SQL, "the sql dialect is not supported by this release");
-            sink.push(read::explained(found));
-            None
-        }
+        "sql" => sql(inner, sink).map(Filter::Sql),
         other => {
             let found = inner.key_error(codes::DIALECT, format!("unknown dialect `{other}`"));
             sink.push(read::explained(with_guess(found, other, DIALECTS)));
             None
         }
+    }
+}
+
+fn sql(place: &Place, sink: &Sink) -> Option<Expr> {
+    let text = place.text(sink)?;
+    let refuse = |offset, message: String, help: Option<&str>| {
+        let found = place.error_at(sink, Some(offset), codes::SQL, message);
+        sink.push(match help {
+            Some(help) => found.help(help),
+            None => read::explained(found),
+        });
+        None
+    };
+    let expr = match Expr::parse(&text) {
+        Ok(expr) => expr,
+        Err(error) => return refuse(error.offset, error.message, error.help),
+    };
+    match expr.unknown_function() {
+        Some((offset, message)) => refuse(offset, message, None),
+        None => Some(expr),
     }
 }
 

@@ -11,7 +11,7 @@ mod overrides;
 use std::sync::Arc;
 
 pub use cron::{CatchUp, CronSource, Dialect};
-pub use http::{HmacScheme, HttpAuth, HttpSource, Respond};
+pub use http::{HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys, Respond};
 pub(super) use kafka::topic;
 pub use kafka::{Format, KafkaSource, Start};
 pub use minio::{MinioSource, MinioVia};
@@ -41,6 +41,7 @@ pub struct Source {
     pub raw: Raw,
     connection: Option<(Arc<str>, Span)>,
     carrier: Option<Span>,
+    path: Span,
 }
 
 /// How much a source may bring.
@@ -107,6 +108,8 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
     reader.finish();
     let (kind, place) = kind?;
     let connection = place.node.get("connection").map(|node| node.span).unwrap_or_default();
+    let path = ["/path", "/via/webhook/path"].iter().find_map(|at| place.node.pointer(at));
+    let path = path.unwrap_or(place.node).span;
     let mut carrier = None;
     let kind = match kind {
         "http" => http::read(place, sink, &head.meta).map(SourceKind::Http),
@@ -140,6 +143,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
         raw: head.raw,
         connection,
         carrier,
+        path,
     })
 }
 
@@ -149,6 +153,17 @@ impl Source {
         match &self.kind {
             SourceKind::Minio(MinioSource { via: MinioVia::Carried { bus, source }, .. }) => {
                 Some((bus, source))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where it is called, if it is: the path behind `/hooks/{namespace}/`, with its place and JSON pointer.
+    pub fn hook(&self) -> Option<(&Arc<str>, Span, &'static str)> {
+        match &self.kind {
+            SourceKind::Http(http) => Some((&http.path, self.path, "/spec/http/path")),
+            SourceKind::Minio(MinioSource { via: MinioVia::Webhook { path, .. }, .. }) => {
+                Some((path, self.path, "/spec/minio/via/webhook/path"))
             }
             _ => None,
         }

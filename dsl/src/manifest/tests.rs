@@ -92,7 +92,17 @@ fn bad_sources_by_code_and_line() {
     check("  http:\n    path: a//b\n    auth: {none: {}}", "E1009:5");
     check("  http:\n    path: ../b\n    auth: {none: {}}", "E1009:5");
     check("  http:\n    path: a", "E0202:5");
-    check("  http:\n    path: a\n    auth: {jwt: {issuer: x}}", "E1107:6");
+    check("  http:\n    path: a\n    auth: {mtls: {ca: {file: x}}}", "E1107:6");
+    let jwt = |fields: &str, expected: &str| {
+        check(&format!("  http:\n    path: a\n    auth:\n      jwt: {{{fields}}}"), expected);
+    };
+    jwt("issuer: x", "E0202:7 E1003:7");
+    jwt("issuer: x, audience: [], key: {secret: s}", "E0206:7");
+    jwt("issuer: x, audience: a, key: {secret: s}, jwksUri: 'https://h/k'", "E1003:7");
+    jwt("issuer: x, audience: a, jwksUri: 'ftp://h/k'", "E1014:7");
+    jwt("issuer: x, audience: a, key: {secret: s}, leeway: 6m", "E1015:7");
+    jwt("issuer: x, audience: a, jwks: {keys: [{kty: oct}]}", "E1043:7");
+    jwt("issuer: x, audience: a, jwks: {keys: []}", "E0206:7");
     check("  http:\n    path: a\n    auth: {bearer: {secret: ''}}", "E0208:6");
     check("  http:\n    path: a\n    auth: {bearer: {token: x}}", "E0202:6 E0201:6");
     check("  http:\n    path: a\n    auth:\n      hmac: {scheme: gitlab, secrets: []}", "E0204:7 E0206:7");
@@ -101,6 +111,7 @@ fn bad_sources_by_code_and_line() {
     check("  http:\n    path: a\n    auth: {none: {}}\n    maxBody: 1mb", "E1016:7");
     check("  http:\n    path: a\n    auth: {none: {}}\n    timeout: 30", "E0203:7");
     check("  http:\n    path: a\n    auth: {none: {}}\n    timeout: 30 parsecs", "E1015:7");
+    check("  http:\n    path: a\n    auth: {none: {}}\n    timeout: 61s", "E1015:7");
     check("  kafka:\n    topics: [a]", "E0202:5");
     check("  kafka:\n    brokers: ['localhost']\n    topics: [a]", "E1012:5");
     check("  kafka:\n    brokers: ['localhost:99999']\n    topics: ['a b']", "E1012:5 E0208:6");
@@ -144,7 +155,9 @@ fn bad_triggers_by_code_and_line() {
     check("  filters:\n  - exact: {type: a}\n    prefix: {type: b}", "E1004:6");
     check("  filters: [{}]", "E1004:5");
     check("  filters: [{exakt: {type: a}}]", "E1004:5");
-    check("  filters: [{sql: \"type = 'a'\"}]", "E1102:5");
+    check("  filters: [{sql: \"type = 'a' AND\"}]", "E1041:5");
+    check("  filters:\n  - sql: >-\n      type = 'a'\n      AND NOPE(subject)", "E1041:7");
+    check("  filters: [{sql: 1}]", "E0203:5");
     check("  filters: [{exact: {}}]", "E0206:5");
     check("  filters: [{exact: {type: ''}}]", "E0204:5");
     check("  filters: [{exact: {type: [a]}}]", "E0203:5");
@@ -155,7 +168,23 @@ fn bad_triggers_by_code_and_line() {
         "  filters:\n  - not:\n      all:\n      - exact: {type: a}\n      - sufix: {subject: b}",
         "E1004:9",
     );
-    check("  data: {a: [1]}", "E1103:5");
+    check("  data: {}", "E0206:5");
+    check("  data: {a: []}", "E0206:5");
+    check("  data: {a: 1}", "E1040:5");
+    check("  data: {a: [[1]]}", "E0203:5");
+    check("  data:\n    a:\n    - {prefix: x, suffix: y}\n    - {sufix: y}", "E1040:7 E1040:8");
+    check(
+        "  data: {a: [{numeric: ['>', 1, '<']}, {numeric: ['>', '1']}, {numeric: ['~', 1]}]}",
+        "E1040:5 E0203:5 E0204:5",
+    );
+    check("  data: {a: [{cidr: 10.0.0.0/33}, {wildcard: 'a**b'}, {exists: 1}]}", "E1040:5 E1040:5 E0203:5");
+    check(
+        "  data: {a: [{anything-but: []}, {anything-but: {cidr: x}}, {anything-but: [{a: b}]}]}",
+        "E0206:5 E1040:5 E0203:5",
+    );
+    check("  data: {$or: []}", "E0206:5");
+    check("  data:\n    $or:\n    - {a: [1]}\n    - {b: x}", "E1040:8");
+    check(&format!("  data: {{a: [{}]}}", "1, ".repeat(1001)), "E1040:5");
     check("  overlap: maybe", "E0204:5");
     check("  integration: twoWay", "E1008:5");
     check("  integration: bothWays", "E0204:5");

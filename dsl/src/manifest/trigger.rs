@@ -22,6 +22,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::Template;
 use crate::filter::Filter;
 use crate::matcher::MatchRule;
+use crate::pattern::{self, Pattern};
 use crate::reader::{Place, Sink};
 
 /// A trigger. Its templates see the event's envelope.
@@ -37,6 +38,8 @@ pub struct Trigger {
     pub integration: Option<Integration>,
     /// All must pass.
     pub filters: Vec<Filter>,
+    /// The payload matches it.
+    pub data: Option<Pattern>,
     /// What it starts.
     pub target: Target,
     /// The input; none: the whole envelope.
@@ -138,7 +141,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
     let integration = reader.take("integration");
     let filters =
         reader.take("filters").map_or(Some(Vec::new()), |place| filters::read_filters(&place, sink));
-    reader.refuse("data", codes::LATER_PATTERN, "content patterns are not supported by this release");
+    let data = optional(reader.take("data"), |place| pattern::read(&place, sink));
     let target = reader.need("target");
     let input = optional(reader.take("input"), |place| read::template(&place, sink));
     let tags = optional(reader.take("tags"), |place| read_tags(&place, sink));
@@ -164,6 +167,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Trigger> {
         source: source?,
         integration: integration?,
         filters: filters?,
+        data: data?,
         target: target?,
         input: input?,
         tags: tags?.unwrap_or_default(),
@@ -208,6 +212,7 @@ impl Trigger {
         MatchRule {
             source: self.source.clone(),
             filters: self.filters.clone(),
+            data: self.data.clone(),
             enabled: self.enabled && !paused,
         }
     }

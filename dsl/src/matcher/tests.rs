@@ -1,6 +1,8 @@
 //! The matcher against judging every rule by itself.
 
 use super::*;
+use crate::cesql::Expr;
+use crate::event::Data;
 use crate::filter::Attributes;
 
 /// A small generator of numbers with a fixed seed (splitmix64).
@@ -40,20 +42,63 @@ fn attributes(dice: &mut Dice) -> Attributes {
 
 fn filter(dice: &mut Dice, depth: usize) -> Filter {
     let list = |dice: &mut Dice| (0..=dice.roll(2)).map(|_| filter(dice, depth - 1)).collect();
-    match dice.roll(if depth == 0 { 5 } else { 9 }) {
+    match dice.roll(if depth == 0 { 5 } else { 10 }) {
         0..=2 => Filter::Exact(attributes(dice)),
         3 => Filter::Prefix(attributes(dice)),
         4 => Filter::Suffix(attributes(dice)),
         5 => Filter::All(list(dice)),
         6 | 7 => Filter::Any(list(dice)),
+        8 => Filter::Sql(expression(dice)),
         _ => Filter::Not(Box::new(filter(dice, depth - 1))),
     }
+}
+
+fn expression(dice: &mut Dice) -> Expr {
+    let mut text = String::new();
+    for at in 0..=dice.roll(2) {
+        text += if at == 0 { "" } else { dice.pick(&[" AND ", " OR "]) };
+        let (name, other) = (dice.pick(&NAMES), dice.pick(&NAMES));
+        let value = if name == "type" { dice.pick(&TYPES) } else { dice.pick(&TEXTS) };
+        text += &match dice.roll(4) {
+            0 => format!("{name} IN ('{value}', 'b')"),
+            1 => format!("{name} = {other}"),
+            2 => format!("{name} LIKE '{value}%'"),
+            _ => format!("{name} = '{value}'"),
+        };
+    }
+    Expr::parse(&text).unwrap()
+}
+
+const PATTERNS: [&str; 7] = [
+    "{a: [x]}",
+    "{a: [x, 1], b: {c: [1]}}",
+    "{b: {c: [1.0, null]}}",
+    "{b: {c: [1]}, $or: [{a: [x]}, {a: [y]}]}",
+    "{a: [{anything-but: x}]}",
+    "{l: {k: [v], n: [2]}}",
+    "{a: [{exists: false}]}",
+];
+const PAYLOADS: [&str; 7] = [
+    "{\"a\":\"x\"}",
+    "{\"a\":[\"x\",1],\"b\":{\"c\":1}}",
+    "{\"a\":\"y\",\"b\":{\"c\":1.0}}",
+    "{\"l\":[{\"k\":\"v\",\"n\":1},{\"k\":\"v\",\"n\":2}]}",
+    "{\"l\":[{\"k\":\"v\",\"n\":1},{\"k\":\"w\",\"n\":2}]}",
+    "[{\"a\":\"x\"},{\"a\":\"x\"}]",
+    "\"x\"",
+];
+
+fn pattern(text: &str) -> Pattern {
+    let node = crate::yaml::parse(text).unwrap();
+    let sink = crate::reader::Sink::new(text);
+    crate::pattern::read(&crate::reader::Place::root(&node), &sink).unwrap()
 }
 
 fn rule(dice: &mut Dice) -> MatchRule {
     MatchRule {
         source: (dice.roll(3) == 0).then(|| dice.pick(&SOURCES[1..]).into()),
         filters: (0..dice.roll(3)).map(|_| filter(dice, 2)).collect(),
+        data: (dice.roll(4) == 0).then(|| pattern(dice.pick(&PATTERNS))),
         enabled: dice.roll(10) != 0,
     }
 }
@@ -64,6 +109,9 @@ fn event(dice: &mut Dice) -> Event {
     event.subject = (dice.roll(3) != 0).then(|| dice.pick(&TEXTS).into());
     if dice.roll(2) == 0 {
         event.extensions.insert("ext".into(), Value::text(dice.pick(&TEXTS)));
+    }
+    if dice.roll(8) != 0 {
+        event.data = Data::Json(Value::parse(dice.pick(&PAYLOADS).as_bytes()).unwrap());
     }
     event
 }
@@ -118,7 +166,8 @@ fn a_rule_explained_agrees_with_a_rule_judged() {
                 Some("all" | "any" | "not") => rest.split('/').count() == 2,
                 _ => true,
             },
-            None => true,
+            // The alternatives of a pattern stand below the clause that sums them up.
+            None => clause.path.split("/$or/").count() == 1,
         };
         let fails = clauses.iter().filter(top).any(|clause| clause.verdict == Verdict::Fail);
         assert_eq!(rule.matches(binding, &event), !fails, "{rule:?} {clauses:?}");
@@ -128,7 +177,7 @@ fn a_rule_explained_agrees_with_a_rule_judged() {
 #[test]
 fn rules_that_pin_other_values_cost_nothing() {
     let many = |of: &dyn Fn(usize) -> MatchRule| Matcher::new((0..10_000).map(|n| (n, of(n))).collect());
-    let with = |filters: Vec<Filter>| MatchRule { source: None, filters, enabled: true };
+    let with = |filters: Vec<Filter>| MatchRule { filters, enabled: true, ..MatchRule::default() };
     let check = |matcher: Matcher, binding: &str, event: &Event, expected: &[usize]| {
         assert_eq!(matcher.matches(binding, event), expected);
         assert_eq!(matcher.candidates(binding, event), expected.len());
@@ -152,13 +201,20 @@ fn rules_that_pin_other_values_cost_nothing() {
         with(vec![Filter::Suffix(Attributes::new(vec![("subject".into(), format!(".{n}").into())]))])
     };
     check(many(&suffixed), "", &upload, &[]);
+    let mut order = posted("order");
+    order.data = Data::Json(Value::parse(br#"{"customer":{"id":77},"tags":["t5","x"]}"#).unwrap());
+    let whose =
+        |n: usize| MatchRule { data: Some(pattern(&format!("{{customer: {{id: [{n}]}}}}"))), ..with(vec![]) };
+    check(many(&whose), "", &order, &[77]);
+    let tagged = |n: usize| MatchRule { data: Some(pattern(&format!("{{tags: [t{n}]}}"))), ..with(vec![]) };
+    check(many(&tagged), "", &order, &[5]);
 }
 
 #[test]
 fn lifecycle_events_need_their_type_stated() {
     let kind = "io.serverlessworkflow.workflow.completed.v1";
     let check = |filters: Vec<Filter>, expected: bool| {
-        let matcher = Matcher::new(vec![(4, MatchRule { source: None, filters, enabled: true })]);
+        let matcher = Matcher::new(vec![(4, MatchRule { filters, enabled: true, ..MatchRule::default() })]);
         let found = matcher.matches("", &posted(kind));
         assert_eq!(found, if expected { vec![4] } else { vec![] });
         assert_eq!(matcher.matches("", &posted("io.serverlessworkflows")).len(), usize::from(!expected));
@@ -170,4 +226,8 @@ fn lifecycle_events_need_their_type_stated() {
     let prefix = Attributes::new(vec![("type".into(), "io.serverlessworkflow".into())]);
     check(vec![Filter::Prefix(prefix)], false);
     check(vec![Filter::Not(Box::new(exact(&[("type", "x")])))], false);
+    let sql = |text: &str| vec![Filter::Sql(Expr::parse(text).unwrap())];
+    check(sql(&format!("type = '{kind}'")), true);
+    check(sql(&format!("type IN ('x', '{kind}')")), true);
+    check(sql("type LIKE 'io.serverlessworkflow%'"), false);
 }

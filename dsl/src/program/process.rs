@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::Need;
 use crate::expr::Template;
 
 /// `run.shell` or `run.script`, unevaluated. Evaluated into a [`crate::order::ProcessRun`] when the call is sent.
@@ -28,8 +29,17 @@ pub struct RunProcess {
 pub enum Runnable {
     /// A command of `/bin/sh`; evaluates to text.
     Shell(Template),
-    /// The text of a script, never evaluated.
-    Script(Language, Arc<str>),
+    /// A script, never evaluated.
+    Script(Language, Code),
+}
+
+/// The text of a script, here or elsewhere.
+#[derive(Debug)]
+pub enum Code {
+    /// `code`.
+    Here(Arc<str>),
+    /// `source`: fetched before the task begins.
+    Elsewhere(Need),
 }
 
 /// The languages of scripts.

@@ -1,4 +1,4 @@
-//! What a program has from elsewhere: functions and schemas that an execution fetches and keeps.
+//! What a program has from elsewhere: functions, schemas and scripts that an execution fetches and keeps.
 //!
 //! Owns the names of such resources, and the numbers of the tasks that fetched functions add. Fetches nothing.
 
@@ -25,6 +25,8 @@ pub enum ResourceKind {
     Function,
     /// A JSON Schema, YAML or JSON.
     Schema,
+    /// The text of a script.
+    Script,
 }
 
 /// A resource that a task, or the workflow, needs before it begins.
@@ -62,6 +64,8 @@ pub struct Linked {
     pub lists: Arc<[List]>,
     /// The schema.
     pub schema: Option<Schema>,
+    /// The text of a script.
+    pub script: Option<Arc<str>>,
 }
 
 impl TaskId {
@@ -101,8 +105,14 @@ impl Linked {
             let length = text.len();
             return Err(refuse(format!("it has {length} bytes (limit fetched-size: {MAX_RESOURCE})")));
         }
-        let mut linked =
-            Linked { kind, uri: uri.clone(), tasks: Arc::default(), lists: Arc::default(), schema: None };
+        let mut linked = Linked {
+            kind,
+            uri: uri.clone(),
+            tasks: Arc::default(),
+            lists: Arc::default(),
+            schema: None,
+            script: None,
+        };
         match kind {
             ResourceKind::Function => {
                 let (tasks, lists) = crate::workflow::function(text, number).map_err(refuse)?;
@@ -112,6 +122,7 @@ impl Linked {
                 let node = crate::yaml::parse(text).map_err(|found| refuse(crate::workflow::told(&found)))?;
                 linked.schema = Some(Schema::compile(&node.to_value()).map_err(refuse)?);
             }
+            ResourceKind::Script => linked.script = Some(text.into()),
         }
         Ok(linked)
     }
@@ -162,6 +173,12 @@ impl Program {
     /// The number of a fetched resource.
     pub fn find(&self, kind: ResourceKind, uri: &str) -> Option<usize> {
         self.linked.iter().position(|linked| *linked.uri == *uri && linked.kind == kind)
+    }
+
+    /// The text of a script that was fetched.
+    pub fn script(&self, uri: &str) -> Result<Arc<str>, Fault> {
+        let found = self.find(ResourceKind::Script, uri).and_then(|at| self.linked[at].script.clone());
+        found.ok_or_else(|| Fault::configuration(format!("the script {uri} was not fetched")))
     }
 
     /// Validates a value.

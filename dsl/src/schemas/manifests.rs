@@ -72,8 +72,9 @@ fn definitions() -> [(&'static str, Value); 1] {
         ("all", some(def("filter"))),
         ("any", some(def("filter"))),
         ("not", def("filter")),
+        ("sql", said(text(), "CESQL over the attributes: type = 'a' AND subject LIKE 'in/%'.")),
     ]);
-    [("filter", one_key(dialects, &["exact", "prefix", "suffix", "all", "any", "not"]))]
+    [("filter", one_key(dialects, &["exact", "prefix", "suffix", "all", "any", "not", "sql"]))]
 }
 
 fn duration() -> Value {
@@ -130,11 +131,21 @@ fn http_source() -> Value {
         ("header", text()),
         ("tolerance", duration()),
     ]);
-    let auth = keys([("none", keys([])), ("bearer", secret()), ("basic", secret()), ("hmac", hmac)]);
+    let jwt = keys([
+        ("!issuer", text()),
+        ("!audience", either([text(), some(text())])),
+        ("leeway", duration()),
+        ("jwksUri", said(text(), "Where the key set is.")),
+        ("jwks", either([keys([("!keys", some(object()))]), secret()])),
+        ("key", secret()),
+    ]);
+    let jwt = one_key(jwt, &["jwksUri", "jwks", "key"]);
+    let auth =
+        keys([("none", keys([])), ("bearer", secret()), ("basic", secret()), ("hmac", hmac), ("jwt", jwt)]);
     keys([
         ("!path", said(text(), "Under /hooks/{namespace}/.")),
         ("methods", some(text())),
-        ("!auth", said(one_key(auth, &["none", "bearer", "basic", "hmac"]), "Who may call.")),
+        ("!auth", said(one_key(auth, &["none", "bearer", "basic", "hmac", "jwt"]), "Who may call.")),
         ("respond", choice(&["accepted", "output"])),
         ("timeout", duration()),
         ("maxBody", size()),
@@ -267,6 +278,10 @@ fn trigger() -> Value {
         ("source", said(label(), "Absent: every event of the namespace.")),
         ("integration", choice(&["oneWay", "twoWay", "proxy"])),
         ("filters", said(list(def("filter")), "All must hold.")),
+        (
+            "data",
+            said(map(anything()), "A content pattern in the shape of the payload: {order: {country: [de]}}."),
+        ),
         ("!target", target()),
         ("input", expression()),
         ("tags", map(expression())),

@@ -36,22 +36,27 @@ impl<'a> Compiler<'a> {
             self.later(place, code, format!("`call: {name}` is not supported by this release"));
             return None;
         }
-        let with = with.map(|p| at.object(&p));
+        let with = |at: At| with.map(|p| at.object(&p));
+        let given = At { place: Where::Given, ..at };
         if let Some(number) = self.uses.function(&name) {
             if let Some(caller) = site.scope.function {
                 self.calls.push((caller, number, place.clone()));
             }
-            let with = super::given(with)?;
+            let with = super::given(with(given))?;
             return Some(Kind::Local(LocalCall { body: self.functions[number], with }));
         }
         if name.contains("://") {
-            let need = function_at(place, at)?;
-            return Some(Kind::Fetched(FetchedCall { need, with: super::given(with)? }));
+            let (need, with) = (function_at(place, at), super::given(with(given)));
+            return Some(Kind::Fetched(FetchedCall { need: need?, with: with? }));
         }
-        let (name, version, catalog) = self.published(&name, place)?;
-        let need = catalog.map(|catalog| self.function_of(&catalog, (&name, &version), at));
-        let with = super::given(with)?;
-        Some(match super::given(need)? {
+        let Some((name, version, catalog)) = self.published(&name, place) else {
+            with(at);
+            return None;
+        };
+        let with = super::given(with(if catalog.is_some() { given } else { at }));
+        let need = super::given(catalog.map(|catalog| self.function_of(&catalog, (&name, &version), at)));
+        let (with, need) = (with?, need?);
+        Some(match need {
             Some(need) => Kind::Fetched(FetchedCall { need, with }),
             None => Kind::Function(FunctionCall { name, version, with }),
         })

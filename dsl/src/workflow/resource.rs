@@ -1,4 +1,4 @@
-//! What a definition has from elsewhere: schemas, functions by URL, functions of catalogs.
+//! What a definition has from elsewhere: schemas, scripts, functions by URL, functions of catalogs.
 
 use std::sync::Arc;
 
@@ -62,16 +62,23 @@ impl Compiler<'_> {
         match (document, resource) {
             (Some(document), None) if !other => compiled(&document, at).map(SchemaRef::Here),
             (None, Some(resource)) => {
-                let mut reader = Reader::open(resource, sink, "a resource")?;
-                reader.text("name");
-                let endpoint = reader.need("endpoint");
-                reader.finish();
-                let (uri, auth, written) = self.endpoint_of(&endpoint?, at)?;
-                needs.push(Need { kind: ResourceKind::Schema, uri: uri.clone(), auth, written });
+                let need = self.external(&resource, ResourceKind::Schema, at)?;
+                let uri = need.uri.clone();
+                needs.push(need);
                 Some(SchemaRef::Elsewhere(uri))
             }
             _ => None,
         }
+    }
+
+    /// An external resource: a name, if any, and where it is.
+    pub(super) fn external(&self, place: &Place, kind: ResourceKind, at: At) -> Option<Need> {
+        let mut reader = Reader::open(place.clone(), at.sink, "a resource")?;
+        reader.text("name");
+        let endpoint = reader.need("endpoint");
+        reader.finish();
+        let (uri, auth, written) = self.endpoint_of(&endpoint?, at)?;
+        Some(Need { kind, uri, auth, written })
     }
 
     /// A literal endpoint with its authentication, and that as written.

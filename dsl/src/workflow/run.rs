@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use crate::codes;
-use crate::program::{Kind, Language, Returns, RunProcess, RunWorkflow, Runnable};
+use crate::program::{Code, Kind, Language, ResourceKind, Returns, RunProcess, RunWorkflow, Runnable};
 use crate::reader::{Place, Reader, Sink};
 use crate::value::Value;
 use crate::yaml::NodeKind;
 
 use super::document::{self, label};
+use super::scope::Where;
 use super::values::At;
-use super::{given, one_of};
+use super::{Compiler, given, one_of};
 
 /// What `return` may say.
 const RETURNS: [(&str, Returns); 5] = [
@@ -21,32 +22,44 @@ const RETURNS: [(&str, Returns); 5] = [
     ("none", Returns::None),
 ];
 
-pub(super) fn run(place: &Place, at: At) -> Option<Kind> {
-    let mut reader = Reader::open(place.clone(), at.sink, "`run`")?;
-    let before = at.sink.errors();
-    let wait = reader.flag("await", true);
-    let container = reader.refuse(
-        "container",
-        codes::LATER_CONTAINER,
-        "`run.container` is not supported by this release",
-    );
-    let stated = reader.take("return");
-    let returns = stated.as_ref().and_then(|p| p.choice(at.sink, &RETURNS)).unwrap_or_default();
-    let what = one_of(&mut reader, &["workflow", "shell", "script"], container);
-    reader.finish();
-    let (key, place) = what?;
-    let kind = match key {
-        "workflow" => {
-            if let Some(stated) = stated {
-                let d = stated.key_error(codes::EXCLUSIVE, "`return` does not apply to a workflow");
-                at.sink.push(d.help("a workflow gives its output; change it with `output.as`"));
+impl Compiler<'_> {
+    /// `run`.
+    pub(super) fn run_task(&self, place: &Place, at: At) -> Option<Kind> {
+        let mut reader = Reader::open(place.clone(), at.sink, "`run`")?;
+        let before = at.sink.errors();
+        let wait = reader.flag("await", true);
+        let container = reader.refuse(
+            "container",
+            codes::LATER_CONTAINER,
+            "`run.container` is not supported by this release",
+        );
+        let stated = reader.take("return");
+        let returns = stated.as_ref().and_then(|p| p.choice(at.sink, &RETURNS)).unwrap_or_default();
+        let what = one_of(&mut reader, &["workflow", "shell", "script"], container);
+        reader.finish();
+        let (key, place) = what?;
+        let kind = match key {
+            "workflow" => {
+                if let Some(stated) = stated {
+                    let d = stated.key_error(codes::EXCLUSIVE, "`return` does not apply to a workflow");
+                    at.sink.push(d.help("a workflow gives its output; change it with `output.as`"));
+                }
+                workflow(&place, at, wait)
             }
-            workflow(&place, at, wait)
-        }
-        "shell" => process(&place, at, (returns, wait), shell),
-        _ => process(&place, at, (returns, wait), script),
-    };
-    kind.filter(|_| at.sink.errors() == before)
+            "shell" => process(&place, at, (returns, wait), shell),
+            _ => process(&place, at, (returns, wait), |reader, at| self.script(reader, at)),
+        };
+        kind.filter(|_| at.sink.errors() == before)
+    }
+
+    fn script(&self, reader: &mut Reader, at: At) -> Option<Runnable> {
+        let language = reader.need("language").and_then(|p| language(&p, at.sink));
+        let code = match one_of(reader, &["code", "source"], false)? {
+            ("code", place) => place.text(at.sink).map(Code::Here),
+            (_, place) => self.external(&place, ResourceKind::Script, at).map(Code::Elsewhere),
+        };
+        Some(Runnable::Script(language?, code?))
+    }
 }
 
 fn workflow(place: &Place, at: At, wait: bool) -> Option<Kind> {
@@ -54,7 +67,8 @@ fn workflow(place: &Place, at: At, wait: bool) -> Option<Kind> {
     let namespace = reader.need("namespace").and_then(|p| label(&p, at.sink));
     let name = reader.need("name").and_then(|p| label(&p, at.sink));
     let version = reader.take("version").map_or(Some("latest".into()), |p| version(&p, at.sink));
-    let input = reader.take("input").map(|p| at.template(&p));
+    let kept = At { place: Where::Given, ..at };
+    let input = reader.take("input").map(|p| kept.template(&p));
     reader.finish();
     let input = given(input)?;
     Some(Kind::RunWorkflow(RunWorkflow {
@@ -78,7 +92,7 @@ fn process(
     place: &Place,
     at: At,
     (returns, wait): (Returns, bool),
-    program: fn(&mut Reader, At) -> Option<Runnable>,
+    program: impl FnOnce(&mut Reader, At) -> Option<Runnable>,
 ) -> Option<Kind> {
     let mut reader = Reader::open(place.clone(), at.sink, "the program to run")?;
     let program = program(&mut reader, at);
@@ -109,14 +123,6 @@ fn variable(command: &str) -> Option<(usize, &str)> {
         let capital = |c: char| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit();
         (!name.is_empty() && name.chars().all(capital)).then_some((at, name))
     })
-}
-
-fn script(reader: &mut Reader, at: At) -> Option<Runnable> {
-    let language = reader.need("language").and_then(|p| language(&p, at.sink));
-    let elsewhere =
-        reader.refuse("source", codes::LATER_SCRIPT, "`source` of a script is not supported by this release");
-    let code = one_of(reader, &["code"], elsewhere).and_then(|(_, p)| p.text(at.sink));
-    Some(Runnable::Script(language?, code?))
 }
 
 /// `js` or `python`; what people write in their place is named in the help.

@@ -19,6 +19,8 @@ pub(super) enum Where {
     Body,
     /// `with` of call and run, and `authentication`: the body and `$secrets`.
     Sent,
+    /// What another workflow, or a function that is tasks, is given: a body whose value the history keeps.
+    Given,
     /// `export.as` of a task.
     Export,
 }
@@ -29,7 +31,9 @@ impl Where {
             Where::WorkflowInput => &["workflow", "runtime"],
             Where::WorkflowOutput => &["context", "workflow", "runtime"],
             Where::Before => &["context", "task", "workflow", "runtime"],
-            Where::Body => &["context", "input", "task", "workflow", "runtime", "authorization"],
+            Where::Body | Where::Given => {
+                &["context", "input", "task", "workflow", "runtime", "authorization"]
+            }
             Where::Sent => &["context", "input", "task", "workflow", "runtime", "authorization", "secrets"],
             Where::Export => &["context", "input", "output", "task", "workflow", "runtime", "authorization"],
         }

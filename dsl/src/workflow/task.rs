@@ -1,7 +1,7 @@
 //! One task: what all kinds share, and which kind it is. Kinds of a few lines (do, set, raise, wait) are here.
 
 use crate::codes;
-use crate::program::{Kind, Task, TaskId};
+use crate::program::{Code, Kind, Need, Runnable, Task, TaskId};
 use crate::reader::{Place, Reader};
 use crate::yaml::NodeKind;
 
@@ -51,9 +51,7 @@ impl<'a> Compiler<'a> {
         let (Some(key), Some(kind), Some(then)) = (key, kind, then) else {
             return;
         };
-        if let Kind::Fetched(call) = &kind {
-            needs.push(call.need.clone());
-        }
+        needs.extend(fetched(&kind).cloned());
         let extensions = self.extending(key, scope);
         self.drafts[id.own()].task = Some(Task {
             name,
@@ -90,7 +88,7 @@ impl<'a> Compiler<'a> {
             "fork" => self.fork(&place, site),
             "listen" => super::listen::listen(&place, reader, body),
             "raise" => self.raise(&place, body),
-            "run" => super::run::run(&place, At::new(self.sink, site.scope, Where::Sent)),
+            "run" => self.run_task(&place, At::new(self.sink, site.scope, Where::Sent)),
             "set" => set(&place, body),
             "switch" => super::switch::switch(&place, site, body),
             "try" => self.try_catch(&place, reader, site),
@@ -103,6 +101,18 @@ impl<'a> Compiler<'a> {
         let error = reader.need("error").and_then(|p| self.uses.error(&p, at));
         reader.finish();
         error.map(Kind::Raise)
+    }
+}
+
+/// What a task of this kind is fetched from.
+fn fetched(kind: &Kind) -> Option<&Need> {
+    match kind {
+        Kind::Fetched(call) => Some(&call.need),
+        Kind::RunProcess(run) => match &run.program {
+            Runnable::Script(_, Code::Elsewhere(need)) => Some(need),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

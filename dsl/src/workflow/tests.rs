@@ -1,6 +1,7 @@
 //! Definitions that are refused, with code and place; definitions that are taken, with what they become.
 
 mod accepted;
+mod arguments;
 mod elsewhere;
 mod kit;
 mod refused;

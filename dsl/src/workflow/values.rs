@@ -77,11 +77,7 @@ impl<'s> At<'s> {
             let Err(e) = Template::compile(&value, &self.scope.known(self.place)) else {
                 return;
             };
-            let error = match whole(text) {
-                Some(_) => within(e.error, text),
-                None => ExprError { offset: None, ..e.error },
-            };
-            self.refuse(place, &error, &|known| Template::compile(&value, known).is_ok());
+            self.refuse(place, &e.error, &|known| Template::compile(&value, known).is_ok());
         });
     }
 
@@ -175,7 +171,11 @@ impl<'s> At<'s> {
         known.push("secrets");
         if self.place != Where::Sent && compiles(&known) {
             let d = d(codes::EXPR_SECRETS, "`$secrets` is not available here");
-            self.sink.push(d.help("read it in `with` of a call or run, or in `authentication`"));
+            self.sink.push(d.help(if self.place == Where::Given {
+                "what is given here is kept in the history: read the secret where it is sent, in a call or run of what is started"
+            } else {
+                "read it in `with` of a call or run, or in `authentication`"
+            }));
             return;
         }
         known.extend(ARGUMENTS);

@@ -34,6 +34,8 @@ pub struct Options {
     pub seconds: u64,
     /// Deliveries of the backlog workload, executions of the lists, sources.
     pub entries: u64,
+    /// Connections of W1(a), a round for each number.
+    pub connections: Vec<usize>,
     /// Where the data folders are made: a real disk.
     pub dir: PathBuf,
 }
@@ -45,6 +47,7 @@ impl Options {
             workloads: Vec::new(),
             seconds: 10,
             entries: ENTRIES,
+            connections: vec![1, 10, 100, 1000],
             dir: PathBuf::from("target/bench"),
         };
         let mut args = args.peekable();
@@ -53,6 +56,10 @@ impl Options {
                 "--seconds" => options.seconds = args.next().and_then(|n| n.parse().ok()).unwrap_or(10),
                 "--entries" => {
                     options.entries = args.next().and_then(|n| n.parse().ok()).unwrap_or(ENTRIES);
+                }
+                "--connections" => {
+                    let list = args.next().unwrap_or_default();
+                    options.connections = list.split(',').filter_map(|n| n.parse().ok()).collect();
                 }
                 "--dir" => options.dir = args.next().map_or(options.dir, PathBuf::from),
                 "--" => {}
@@ -81,7 +88,7 @@ pub async fn run(options: &Options) {
         startup::run(options).await;
     }
     if options.wants("w1a") {
-        for connections in [1, 10, 100, 1000] {
+        for &connections in &options.connections {
             seq10::builtin(options, connections).await;
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_dsl::order::{Call, Masks, Order, Outcome};
 use tidemill_dsl::value::Value;
-use tidemill_workers::process::{OneShot, ProcessConfig, Resident};
+use tidemill_workers::process::{Groups, OneShot, ProcessConfig, Resident};
 use tidemill_workers::{Clock, Function};
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +63,8 @@ async fn call(function: &impl Function, visit: u32, input: Value) {
 async fn one_shot(options: &Options, abreast: usize) {
     let mut config = config(vec!["/bin/true".into()]);
     config.concurrency = abreast;
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    config.groups = Groups::kept_in(folder.path().to_owned()).unwrap_or_else(|error| panic!("{error}"));
     let function = Arc::new(OneShot::new(config));
     let began = Instant::now();
     let end = began + options.round();

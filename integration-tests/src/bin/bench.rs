@@ -1,4 +1,4 @@
-//! `cargo xtask bench [WORKLOAD ...] [--seconds N] [--dir DIR]`: the workloads of the published figures.
+//! `cargo xtask bench [WORKLOAD ...] [--seconds N] [--connections N,..] [--entries N] [--dir DIR]`: the workloads of the published figures.
 //!
 //! Prints rates with fdatasync/s sampled around each round, CPU, bytes, rows and commits per step. Never a pass/fail.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]

@@ -77,6 +77,14 @@ async fn ended(client: &mut Client, event: Option<&Value>) -> Value {
     }
 }
 
+/// Lets it happen; gives what the caller of the hook was answered.
+fn happen(example: &Path, server: SocketAddr) -> Value {
+    let script = example.join("happening.sh");
+    let out = Command::new("sh").arg(script).env("SERVER", server.to_string()).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    serde_json::from_slice(&out.stderr).unwrap_or_else(|error| panic!("{error}: {out:?}"))
+}
+
 async fn check(name: &str) {
     let (work, source) = (folder(), examples().join(name));
     for entry in std::fs::read_dir(&source).unwrap().flatten() {
@@ -106,6 +114,14 @@ async fn check(name: &str) {
     }
     let (cases, told) = (cases(&source), blocks(&source));
     assert!(!cases.is_empty(), "{name} states no output");
+    if source.join("happening.sh").exists() {
+        let answer = happen(&source, address);
+        assert_eq!(
+            Some(&answer),
+            cases.first().map(|(_, expected)| expected),
+            "{name}: the answer of the hook"
+        );
+    }
     for (event, expected) in cases {
         if let Some(event) = &event {
             let headers = [("content-type", "application/cloudevents+json")];
@@ -139,4 +155,5 @@ examples! {
     order "02-order"
     cron_report "03-cron-report"
     callback_approval "04-callback-approval"
+    webhook_sync "13-webhook-sync"
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the run of one example: a copy of its folder under target/demo, the server over it, one event, the wait for
 //! the execution that event began. What an example shows is in its own files: event.json, or happening.sh, which makes
-//! something happen at a real server and prints the subject of the event; services, which names the servers it needs;
+//! something happen at a real server, or calls a hook, and prints the subject of the event; services, which names the servers it needs;
 //! and expected-output.json.
 
 use std::fs;
@@ -247,7 +247,7 @@ fn send(address: &str, event: &[u8]) -> Result<()> {
 /// Runs happening.sh against the servers; it prints the subject of its event.
 fn happen(dir: &Path, server: &Server, servers: &services::Running) -> Result<Mark> {
     let mut script = Command::new("sh");
-    script.arg(dir.join("happening.sh"));
+    script.arg(dir.join("happening.sh")).env("SERVER", &server.address);
     script.envs(
         servers
             .environment

@@ -207,7 +207,12 @@ pub(crate) fn get_next(r: &mut Reader<'_>) -> Read<Next> {
 }
 
 pub(crate) fn get_resource(r: &mut Reader<'_>) -> Read<Resource> {
-    let kind = if r.flag()? { ResourceKind::Schema } else { ResourceKind::Function };
+    let kind = match r.byte()? {
+        0 => ResourceKind::Function,
+        1 => ResourceKind::Schema,
+        2 => ResourceKind::Script,
+        _ => return Err(DecodeError("a resource is of an unknown kind")),
+    };
     Ok(Resource { kind, uri: r.text()?, text: r.text()? })
 }
 

@@ -271,7 +271,11 @@ pub(crate) fn put_next(w: &mut Writer, next: Next) {
 }
 
 pub(crate) fn put_resource(w: &mut Writer, resource: &Resource) {
-    w.byte(u8::from(resource.kind == ResourceKind::Schema));
+    w.byte(match resource.kind {
+        ResourceKind::Function => 0,
+        ResourceKind::Schema => 1,
+        ResourceKind::Script => 2,
+    });
     w.text(&resource.uri);
     w.text(&resource.text);
 }

@@ -233,14 +233,36 @@ pub fn create(_program: &Program, birth: Arc<Birth>) -> Execution {
     Execution::unborn(birth)
 }
 
+/// What holds around a decision, from outside of the execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// The time.
+    pub now: Time,
+    /// Emitted events that may lead to one another (limit `hop-count`).
+    pub hops: usize,
+}
+
+/// A time alone: the limits are those of this crate.
+impl From<Time> for Around {
+    fn from(now: Time) -> Around {
+        Around { now, hops: MAX_HOPS }
+    }
+}
+
 /// Decides what an input leads to, and folds it into the execution.
-pub fn decide(program: &Program, execution: &mut Execution, input: Input, now: Time) -> Decision {
+pub fn decide(
+    program: &Program,
+    execution: &mut Execution,
+    input: Input,
+    around: impl Into<Around>,
+) -> Decision {
+    let Around { now, hops } = around.into();
     let now = now.max(execution.time);
     let first = execution.sequence;
     let before = (execution.status(), execution.started, execution.ended);
     let (fetched, input) = fetch::absorb(program, execution, input, now);
     let whole = execution.link.0.clone();
-    let mut machine = Machine::new(whole.as_deref().unwrap_or(program), execution, now);
+    let mut machine = Machine::new(whole.as_deref().unwrap_or(program), execution, Around { now, hops });
     machine.records.extend(fetched);
     let verdict = take(&mut machine, input);
     let Machine { mut records, effects, due, subscriptions, .. } = machine;

@@ -21,8 +21,8 @@ pub const MAX_ITEMS: usize = 10_000;
 /// Signals that one execution takes in all (limit `signals`).
 pub const MAX_SIGNALS: usize = 10_000;
 
-/// Emitted events that may lead to one another, from emit over trigger and execution to the next emit (limit
-/// `hop-count`).
+/// Emitted events that may lead to one another, from emit over trigger and execution to the next emit, where
+/// [`Around`](crate::Around) says nothing else (limit `hop-count`).
 pub const MAX_HOPS: usize = 16;
 
 /// Public history entries after which an execution is suspended; each resume allows as many again (limit `history`).

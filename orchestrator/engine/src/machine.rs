@@ -17,13 +17,14 @@ use crate::limits::{MAX_BYTES, MAX_NESTING, MAX_VISITS, measure};
 use crate::output::{Shaped, same};
 use crate::record::{DueChange, SubscriptionChange};
 use crate::scope::{Place, Scope, Site};
-use crate::{Effect, step};
+use crate::{Around, Effect, step};
 
 /// One decision in the making.
 pub(crate) struct Machine<'a> {
     pub program: &'a Program,
     pub x: &'a mut Execution,
     pub now: Time,
+    pub hops: usize,
     pub records: Vec<Record>,
     pub effects: Vec<Effect>,
     pub due: Vec<DueChange>,
@@ -53,11 +54,12 @@ pub(crate) enum Begun {
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(program: &'a Program, x: &'a mut Execution, now: Time) -> Machine<'a> {
+    pub(crate) fn new(program: &'a Program, x: &'a mut Execution, around: Around) -> Machine<'a> {
         Machine {
             program,
             x,
-            now,
+            now: around.now,
+            hops: around.hops,
             records: Vec::new(),
             effects: Vec::new(),
             due: Vec::new(),

@@ -4,7 +4,8 @@
 
 use tidemill_dsl::expr::Arguments;
 use tidemill_dsl::ids::{Time, Visit};
-use tidemill_dsl::program::{Kind, Program, TaskId};
+use tidemill_dsl::order::MASK;
+use tidemill_dsl::program::{Auth, Kind, Program, TaskId};
 use tidemill_dsl::value::{Map, Value};
 
 use crate::execution::{Attempts, Execution, Frame, Phase, ROOT, State};
@@ -174,7 +175,9 @@ impl Arguments for Scope<'_> {
             "task" => self.site.map(|site| self.subject(site)),
             "input" if matches!(place, Body | Output | Export) => self.site.map(|site| site.input.clone()),
             "output" if place == Export => self.output.cloned(),
-            "authorization" if matches!(place, Body | Output | Export) => Some(Value::Null),
+            "authorization" if matches!(place, Body | Output | Export) => {
+                self.site.map(|site| authorization(&self.program.task(site.task).kind))
+            }
             "secrets" => self.secrets(),
             "input" | "output" | "authorization" => None,
             _ if matches!(place, Intake | Body | Output | Export) => self.variable(name),
@@ -212,6 +215,24 @@ fn instant(time: Time) -> Value {
         ("milliseconds", Value::from(time.0)),
     ]);
     Value::object([("iso8601", Value::from(time.rfc3339())), ("epoch", epoch)])
+}
+
+/// `$authorization`: the scheme that a call is sent with. Its parameter is a secret, and what an expression gives is kept.
+fn authorization(kind: &Kind) -> Value {
+    let Kind::Http(call) = kind else { return Value::Null };
+    let scheme = match &call.auth {
+        None => return Value::Null,
+        Some(Auth::Basic { .. }) => "Basic",
+        Some(Auth::Bearer { .. }) => "Bearer",
+        Some(Auth::Secret { scheme, .. }) => {
+            if &**scheme == "basic" {
+                "Basic"
+            } else {
+                "Bearer"
+            }
+        }
+    };
+    Value::object([("scheme", Value::text(scheme)), ("parameter", Value::text(MASK))])
 }
 
 /// `$runtime`.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::response::Response;
 use http::header;
 use serde::{Deserialize, Serialize};
+use tidemill_connectors::cron;
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{Manifest, SourceKind};
 use tidemill_store::{Batch, Checkpoint, Class, DefinitionKind, OperatorChange, Part};
 use tidemill_workers::process::{InstanceState, InstanceStatus};
 use utoipa::ToSchema;
@@ -171,12 +173,17 @@ async fn hold(call: Call, kind: DefinitionKind, paused: bool) -> Result<Response
 pub async fn seek(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let body: SeekBody = call.read()?;
+    let source = entry(&call, DefinitionKind::Source, &name)?;
     let mut wanted = body.positions;
-    wanted.extend(body.position.map(|position| (String::new(), Some(position))));
+    wanted.extend(body.position.map(|position| (only_partition(&source).to_owned(), Some(position))));
     if wanted.is_empty() {
         return Err(Problem::bad("bad-body", "a seek names `position`, or `positions` by partition"));
     }
-    let source = entry(&call, DefinitionKind::Source, &name)?;
+    let is_instant =
+        |position: &Option<String>| position.as_ref().is_none_or(|text| Time::parse(text).is_some());
+    if only_partition(&source) == cron::POSITION && !wanted.get(cron::POSITION).is_none_or(is_instant) {
+        return Err(Problem::bad("bad-position", "the position of a cron source is an RFC 3339 instant"));
+    }
     if call.query.flag("dryRun")? {
         return json(200, &resource(&call, source).await?);
     }
@@ -198,6 +205,14 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     written?;
     let resource = resource(&call, entry(&call, DefinitionKind::Source, &name)?).await?;
     json(200, &resource)
+}
+
+/// The partition of a source that has one position.
+fn only_partition(entry: &ManifestEntry) -> &'static str {
+    match &*entry.manifest {
+        Manifest::Source(source) if matches!(source.kind, SourceKind::Cron(_)) => cron::POSITION,
+        _ => "",
+    }
 }
 
 /// Pauses a source and waits until its task has ended, so that it saves no position any more.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use tidemill_connectors::http::{HttpProblem, Request, to_events};
+use tidemill_connectors::http::auth::verify;
+use tidemill_connectors::http::jwt::Keys;
+use tidemill_connectors::http::{Auth, HttpProblem, Request, Spec, to_events};
 use tidemill_connectors::{Health, Receipt, minio};
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
-use tidemill_dsl::manifest::{HttpSource, Manifest, MinioSource, MinioVia, Respond, Source, SourceKind};
+use tidemill_dsl::manifest::{HttpSource, Manifest, Respond, Source, SourceKind};
 use tidemill_engine::record::Ended;
 use tidemill_store::DefinitionKind;
 
@@ -24,7 +26,7 @@ use crate::ingress::{EventReceipt, Offer};
 use crate::operations;
 use crate::problem::{Mistake, Problem};
 use crate::relations;
-use crate::sources::{self, Closed};
+use crate::sources::{self, Closed, Gauge};
 
 /// Largest body of a notification: 1 MiB, as an event's.
 const NOTIFICATION: usize = 1024 * 1024;
@@ -54,18 +56,75 @@ pub async fn take(mut call: Call) -> Result<Response, Problem> {
         let refused = Problem::new(405, "method-not-allowed", detail);
         return Ok(with(refused.respond(call.uri.path(), &call.trace), ::http::header::ALLOW, &allow));
     }
-    read(&mut call, usize::try_from(http.max_body).unwrap_or(usize::MAX)).await?;
-    let receipts = accept(&call, &found, source).await?;
+    let route = route(&call, source).await?;
+    let now = (call.rooms().clock)();
+    if route.auth.is_by_head()
+        && let Err(problem) = verify(&route.auth, &request(&call, now))
+    {
+        return Ok(turned_away(&call, &found, &route.auth, &problem));
+    }
+    read(&mut call, route.max_body, "maxBody of the source").await?;
+    let now = (call.rooms().clock)();
+    let events = to_events(&route, &call.namespace, &request(&call, now), &crate::ids::fresh(now));
+    let events = match events {
+        Ok(events) => events,
+        Err(problem) if problem.status == 401 => {
+            return Ok(turned_away(&call, &found, &route.auth, &problem));
+        }
+        Err(problem) => return Err(refused(&problem)),
+    };
+    let receipts = offer(&call, &found, events).await?;
     match http.respond {
         Respond::Output => answer(&call, &found, http, &receipts).await,
         Respond::Accepted => json(202, &accepted(&receipts)),
     }
 }
 
-async fn read(call: &mut Call, limit: usize) -> Result<(), Problem> {
+async fn read(call: &mut Call, limit: usize, name: &str) -> Result<(), Problem> {
     let stream = call.unread.get_mut().ok().and_then(Option::take).unwrap_or_else(Body::empty);
-    call.body = body::read(&call.headers, stream, limit.min(body::MAX_BODY)).await?;
+    call.body = body::read(&call.headers, stream, limit.min(body::MAX_BODY)).await.map_err(|problem| {
+        if problem.status != 413 {
+            return problem;
+        }
+        metrics::counter!("tidemill_limit_met_total", "limit" => "source.maxBody").increment(1);
+        Problem { detail: format!("the body is larger than {limit} bytes (limit {name})"), ..problem }
+    })?;
     Ok(())
+}
+
+/// The route with its secrets, and with its keys where they are elsewhere.
+async fn route(call: &Call, source: &Source) -> Result<Spec, Problem> {
+    let unready = |detail: String| Problem::new(503, "source-failed", detail);
+    let route = sources::route(call.rooms(), &call.namespace, source).map_err(|e| unready(e.to_string()))?;
+    let mut route = route.ok_or_else(|| unready("the source has no route".into()))?;
+    if let Auth::Jwt(jwt) = &mut route.auth
+        && let Keys::At(url) = &jwt.keys
+    {
+        let rooms = call.rooms();
+        let outbound = || rooms.dispatch.registry.outbound(&call.namespace);
+        let found = rooms.keysets.get(outbound, &call.namespace, url).await;
+        jwt.keys = Keys::Known(found.map_err(|why| {
+            let gauge = gauge(call, &source.meta.name);
+            let help = "correct jwksUri, or egress.allow where the address is a private one";
+            gauge.inspect(|gauge| gauge.trouble("http-jwks", &format!("cannot {why}"), help));
+            unready("the keys of the source's tokens cannot be fetched".into())
+        })?);
+    }
+    Ok(route)
+}
+
+/// The answer to a caller without valid credentials: what exactly is wrong is told to the operator alone.
+fn turned_away(call: &Call, found: &Found, auth: &Auth, problem: &HttpProblem) -> Response {
+    let (source, code) = (found.name.to_string(), problem.code);
+    metrics::counter!("tidemill_hook_refused_total", "source" => source, "code" => code).increment(1);
+    let why = if problem.why.is_empty() { problem.message.as_str() } else { problem.why };
+    tracing::debug!(source = %found.name, code, why, trace = call.trace, "a caller of a hook was turned away");
+    if let Some(gauge) = gauge(call, &found.name) {
+        gauge.refused();
+        gauge.trouble(code, why, &problem.help);
+    }
+    let response = refused(problem).respond(call.uri.path(), &call.trace);
+    with(response, ::http::header::WWW_AUTHENTICATE, auth.challenge())
 }
 
 /// A notification of the other end of a twoWay source. Who calls is judged first; without an enabled rule the call is
@@ -76,13 +135,16 @@ async fn notified(mut call: Call, found: &Found, source: &Source) -> Result<Resp
             Problem::new(405, "method-not-allowed", format!("the source `{}` takes POST", found.name));
         return Ok(with(refused.respond(call.uri.path(), &call.trace), ::http::header::ALLOW, "POST"));
     }
-    read(&mut call, NOTIFICATION).await?;
     let hook = sources::hook(call.rooms(), &call.namespace, source);
     let hook = hook.map_err(|error| Problem::new(503, "source-failed", error.to_string()))?;
     let hook = hook.ok_or_else(|| Problem::not_found("hook", call.uri.path()))?;
+    if let Err(problem) = verify(&hook.auth, &request(&call, (call.rooms().clock)())) {
+        return Ok(turned_away(&call, found, &hook.auth, &problem));
+    }
+    read(&mut call, NOTIFICATION, "event").await?;
     let request = request(&call, (call.rooms().clock)());
     let (events, poison) = minio::called(&hook, &request).map_err(|problem| refused(&problem))?;
-    let gauge = call.state.hall.sources.gauge(&call.namespace, &found.name);
+    let gauge = gauge(&call, &found.name);
     let space = call.rooms().catalog.space(&call.namespace);
     if !relations::has_rule(&space, &found.name) || space.is_deleting(DefinitionKind::Source, &found.name) {
         metrics::counter!("tidemill_source_refused_total", "source" => found.name.to_string()).increment(1);
@@ -114,7 +176,7 @@ fn find(call: &Call) -> Option<Found> {
     let path = call.param("path").trim_start_matches('/');
     let space = call.rooms().catalog.existing(&call.namespace)?;
     space.manifests(DefinitionKind::Source).into_iter().find_map(|entry| match &*entry.manifest {
-        Manifest::Source(source) => (hook_path(&source.kind)? == path).then(|| Found {
+        Manifest::Source(source) => (**source.hook()?.0 == *path).then(|| Found {
             name: entry.definition.name.clone(),
             active: source.enabled && !entry.definition.paused,
             spec: entry.manifest.clone(),
@@ -123,28 +185,13 @@ fn find(call: &Call) -> Option<Found> {
     })
 }
 
-/// Where a kind of source is called, if it is.
-fn hook_path(kind: &SourceKind) -> Option<&str> {
-    match kind {
-        SourceKind::Http(http) => Some(&http.path),
-        SourceKind::Minio(MinioSource { via: MinioVia::Webhook { path, .. }, .. }) => Some(path),
-        _ => None,
-    }
-}
-
-async fn accept(call: &Call, found: &Found, source: &Source) -> Result<Vec<EventReceipt>, Problem> {
-    let unready = |detail: String| Problem::new(503, "source-failed", detail);
-    let route = sources::route(call.rooms(), &call.namespace, source).map_err(|e| unready(e.to_string()))?;
-    let route = route.ok_or_else(|| unready("the source has no route".into()))?;
-    let now = (call.rooms().clock)();
-    let request = request(call, now);
-    let events = to_events(&route, &call.namespace, &request, &crate::ids::fresh(now))
-        .map_err(|problem| refused(&problem))?;
-    offer(call, found, events).await
+/// The counters of a source, also when it was applied a moment ago.
+fn gauge(call: &Call, name: &str) -> Option<Arc<Gauge>> {
+    call.state.hall.sources.gauge_at_once(call.rooms(), &call.namespace, name)
 }
 
 async fn offer(call: &Call, found: &Found, events: Vec<Event>) -> Result<Vec<EventReceipt>, Problem> {
-    let gauge = call.state.hall.sources.gauge(&call.namespace, &found.name);
+    let gauge = gauge(call, &found.name);
     let permit = match &gauge {
         Some(gauge) => Some(gauge.gate.all(events.len()).map_err(|closed| held(&found.name, closed))?),
         None => None,

@@ -25,12 +25,13 @@ use super::rows::{
 use super::schemas::SchemaEntry;
 use super::secrets::SecretBody;
 use super::signals::FailBody;
+use super::timetables::{BackfillBody, Backfilled, Upcoming};
 use super::trace::Trace;
 use super::trials::{BackTest, TestBody, Verdict};
 use super::workflows::{Graph, Workflow, WorkflowEntryBody};
 use super::{
     aliases, batches, buffers, dead_letters, definitions, documents, door, events, executions, hooks,
-    namespaces, probes, schemas, secrets, signals, stream, trace, trials, workflows,
+    namespaces, probes, schemas, secrets, signals, stream, timetables, trace, trials, workflows,
 };
 use crate::redrive::State;
 
@@ -224,6 +225,17 @@ pub static ROUTES: &[Route] = &[
         run!(definitions::seek),
     )
     .takes(of::<SeekBody>),
+    shown!("/sources/{name}/next", "The coming instants of a cron source", timetables::next, Upcoming)
+        .query(&["times"]),
+    post(
+        "/v1/namespaces/{ns}/sources/{name}/backfill",
+        "Fire a cron source for a past range",
+        run!(timetables::backfill),
+    )
+    .query(DRY)
+    .body(DOCUMENT)
+    .takes(of::<BackfillBody>)
+    .gives(&[json(200, of::<Backfilled>)]),
     documents_of("/v1/namespaces/{ns}/triggers", "List triggers", run!(definitions::list, Kind::Trigger)),
     document("/v1/namespaces/{ns}/triggers/{name}", "Show a trigger", run!(definitions::get, Kind::Trigger)),
     write("/v1/namespaces/{ns}/triggers/{name}", "Write a trigger", run!(definitions::put, Kind::Trigger)),

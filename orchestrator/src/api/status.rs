@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tidemill_connectors::{Reconciled, Relation};
 use tidemill_dsl::ids::Time;
-use tidemill_dsl::manifest::Manifest;
+use tidemill_dsl::manifest::{Manifest, SourceKind};
 use tidemill_engine::record::Status as Phase;
 use tidemill_store::{DeadQuery, DeadState, DefinitionKind, ExecutionQuery, ReadResult, Store};
 use utoipa::ToSchema;
@@ -155,11 +155,13 @@ async fn source(call: &Call, entry: &ManifestEntry, base: Status) -> Result<Stat
     });
     let space = call.rooms().catalog.space(&call.namespace);
     let is_deleting = space.is_deleting(DefinitionKind::Source, &entry.definition.name);
+    let is_http =
+        matches!(&*entry.manifest, Manifest::Source(source) if matches!(source.kind, SourceKind::Http(_)));
     let two_way = relations::is_two_way(&space, &entry.definition.name);
     Ok(Status {
         paused: Some(entry.definition.paused),
         state: Some(if is_deleting { "deleting" } else { live.state.word() }),
-        refused: two_way.then_some(live.refused),
+        refused: (two_way || is_http).then_some(live.refused),
         relations: match live.reconciled {
             Some(Reconciled::Seen { relations, .. }) => Some(relations.iter().map(relation).collect()),
             _ => None,

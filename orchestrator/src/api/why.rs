@@ -8,19 +8,17 @@ use std::time::Duration;
 use serde::Serialize;
 use tidemill_dsl::ids::{ExecutionId, Time};
 use tidemill_engine::history::Record;
-use tidemill_engine::record::Status;
-use tidemill_engine::{Awaited, WaitingFor, decode};
+use tidemill_engine::record::{Status, Transition};
+use tidemill_engine::{Awaited, WaitingFor};
 use tidemill_store::{DeliveryState, ReadResult, Store, StoredDelivery};
 use utoipa::ToSchema;
 
 use super::buffers::iso;
 use super::call::Call;
 use crate::deliveries::blocking;
+use crate::logbook;
 use crate::problem::Problem;
 use crate::view::ExecutionView;
-
-/// Transitions read at once.
-const PAGE: usize = 1000;
 
 /// One thing an execution waits for.
 #[derive(Serialize, ToSchema, Default, Debug, PartialEq)]
@@ -64,7 +62,10 @@ pub struct Wait {
     /// How long that takes at the buffer's rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     forecast: Option<String>,
-    /// Why, as an operator or a limit has said.
+    /// Who suspended it: `operator` or `limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'static str>,
+    /// Why, as the operator or the limit has said.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// All of it in words.
@@ -122,7 +123,10 @@ impl Wait {
             "retry" => {
                 format!("waits{until} to try again after attempt {} failed", self.attempt.unwrap_or(1))
             }
-            "suspended" => return format!("it is suspended{since}{reason}"),
+            "suspended" => {
+                let by = self.by.map(|who| if who == "limit" { " by a limit" } else { " by an operator" });
+                return format!("it is suspended{since}{}{reason}", by.unwrap_or_default());
+            }
             "buffer" => return self.in_buffer(&until, &reason),
             _ => return "it is about to go on".into(),
         };
@@ -163,28 +167,22 @@ pub(super) async fn of(call: &Call, view: &ExecutionView) -> Result<Vec<Wait>, P
 async fn suspended(call: &Call, id: ExecutionId) -> Result<Wait, Problem> {
     let store = call.rooms().store.clone();
     let found = blocking(move || suspension(&*store, id)).await?;
-    let (since, reason) = found.unwrap_or_default();
-    Ok(Wait { what: "suspended", since, reason, ..Wait::default() }.in_words())
+    Ok(found.unwrap_or_else(|| Wait { what: "suspended", ..Wait::default() }).in_words())
 }
 
-/// When and why an execution was suspended last.
-fn suspension(store: &dyn Store, id: ExecutionId) -> ReadResult<Option<(Option<String>, Option<String>)>> {
-    let (mut found, mut sequence) = (None, 0);
-    loop {
-        let page = store.transitions(id, sequence, PAGE)?;
-        for transition in page.iter().filter(|transition| transition.lifecycle) {
-            for record in decode(&transition.body).unwrap_or_default() {
-                if let Record::Suspended { reason, .. } = record {
-                    let reason = reason.map(|text| text.to_string());
-                    found = Some((Some(transition.time.rfc3339()), reason));
-                }
-            }
+/// When, by whom and why an execution was suspended last.
+fn suspension(store: &dyn Store, id: ExecutionId) -> ReadResult<Option<Wait>> {
+    let mut found = None;
+    let told = |transition: &Transition| transition.lifecycle;
+    logbook::records(store, id, told, &mut |transition, at, record| {
+        if let Record::Suspended { reason, .. } = record {
+            // An operator's verb begins its transition; a limit is met amid one.
+            let by = Some(if at == 0 { "operator" } else { "limit" });
+            let (since, reason) = (Some(transition.time.rfc3339()), reason.map(|text| text.to_string()));
+            found = Some(Wait { what: "suspended", since, by, reason, ..Wait::default() });
         }
-        match page.last() {
-            Some(last) if page.len() == PAGE => sequence = last.first + u64::from(last.count),
-            _ => return Ok(found),
-        }
-    }
+    })?;
+    Ok(found)
 }
 
 async fn buffered(call: &Call, view: &ExecutionView) -> Result<Option<Wait>, Problem> {
@@ -269,8 +267,14 @@ mod tests {
             "task a (/do/0/a) waits until T to try again after attempt 2 failed",
         );
         check(
-            Wait { what: "suspended", since: text("T"), reason: text("look into it"), ..Wait::default() },
-            "it is suspended since T: look into it",
+            Wait {
+                what: "suspended",
+                since: text("T"),
+                by: Some("operator"),
+                reason: text("look into it"),
+                ..Wait::default()
+            },
+            "it is suspended since T by an operator: look into it",
         );
         check(
             Wait {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_dsl::manifest::Overlap;
+use tidemill_engine::record::Birth;
 use tidemill_store::{
     Batch, BufferChange, Class, DeliveryKey, DeliveryQuery, DeliveryState, Part, ShardPart, StoredDelivery,
 };
@@ -17,8 +18,9 @@ use tidemill_store::{
 use super::bucket::{Bucket, Pace};
 use super::{Buffer, begin, submit};
 use crate::catalog::TriggerEntry;
-use crate::deliveries;
+use crate::deliveries::{self, Verdict};
 use crate::error::Error;
+use crate::inbox::DeliveryEnded;
 use crate::lanes::{Command, Input, Verb};
 use crate::rooms::Rooms;
 
@@ -40,6 +42,43 @@ struct Owner {
     /// Executions that were told to make way for a later event.
     replaced: HashSet<ExecutionId>,
     running: HashMap<ExecutionId, StoredDelivery>,
+}
+
+/// What ends come to.
+#[derive(Default)]
+struct Settled {
+    parts: Vec<Part>,
+    changes: Vec<BufferChange>,
+    /// Repairs to begin.
+    repairs: Vec<Arc<Birth>>,
+    /// Deliveries no longer in flight, of them back in the backlog, and those that left the backlog.
+    gone: u64,
+    again: u64,
+    left: u64,
+}
+
+impl Settled {
+    fn take(&mut self, verdict: Verdict, key: DeliveryKey) {
+        self.gone += 1;
+        match verdict {
+            Verdict::Done => self.changes.push(BufferChange::Finish(key)),
+            Verdict::Again { create, not_before, attempt } => {
+                self.again += 1;
+                let execution = create.birth.id;
+                self.changes.push(BufferChange::Again { key, not_before, attempt, execution });
+                self.parts.push(Part::Create(create));
+            }
+            Verdict::Dead(letter, repair) => {
+                self.repairs.extend(repair.as_ref().map(|create| create.birth.clone()));
+                self.parts.extend(repair.map(Part::Create));
+                self.changes.push(match letter.parked {
+                    Some(_) => BufferChange::Park(key),
+                    None => BufferChange::Finish(key),
+                });
+                self.changes.push(BufferChange::Dead(letter));
+            }
+        }
+    }
 }
 
 /// One trigger's dequeueing, until stopped.
@@ -256,75 +295,51 @@ impl Owner {
         DeliveryKey { namespace: self.namespace.clone(), trigger: self.trigger.clone(), pos }
     }
 
-    /// Ends told since the last turn: done, tried again, or dead.
+    /// Ends told since the last turn: done, tried again, or dead. What cannot be written now is told again.
     async fn finish(&mut self) -> Result<(), Error> {
         let ends = std::mem::take(&mut *self.buffer.ended.lock().unwrap_or_else(PoisonError::into_inner));
         if ends.is_empty() {
             return Ok(());
         }
-        let mut parts = Vec::new();
-        let mut changes = Vec::new();
-        let mut repairs = Vec::new();
-        let (mut gone, mut again, mut left) = (0, 0, 0);
-        for end in &ends {
-            let Some(delivery) = self.running.get(&end.execution).cloned() else {
-                // Ended before it was let out (cancelled while pending): it leaves the backlog.
-                if let Some(pos) = self.backlog_of(end.execution).await? {
-                    changes.push(BufferChange::Finish(self.key(pos)));
-                    left += 1;
-                }
-                continue;
-            };
-            let outcome = deliveries::judge(&self.rooms, end, Some(&delivery)).await;
-            gone += 1;
-            match outcome {
-                Ok(deliveries::Verdict::Done) => changes.push(BufferChange::Finish(self.key(delivery.pos))),
-                Ok(deliveries::Verdict::Again { create, not_before, attempt }) => {
-                    again += 1;
-                    changes.push(BufferChange::Again {
-                        key: self.key(delivery.pos),
-                        not_before,
-                        attempt,
-                        execution: create.birth.id,
-                    });
-                    parts.push(Part::Create(create));
-                }
-                Ok(deliveries::Verdict::Dead(letter, repair)) => {
-                    repairs.extend(repair.as_ref().map(|create| create.birth.clone()));
-                    parts.extend(repair.map(Part::Create));
-                    changes.push(match letter.parked {
-                        Some(_) => BufferChange::Park(self.key(delivery.pos)),
-                        None => BufferChange::Finish(self.key(delivery.pos)),
-                    });
-                    changes.push(BufferChange::Dead(letter));
-                }
-                Err(error) => {
-                    self.buffer
-                        .ended
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .extend(ends.iter().cloned());
-                    return Err(error);
-                }
+        let settled = match self.settle(&ends).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                self.buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+                return Err(error);
             }
-        }
-        parts.push(Part::Buffer(changes));
-        let inbox_done = ends.iter().map(|e| e.key).collect();
-        parts.push(Part::Shard(ShardPart { inbox_done, ..ShardPart::default() }));
-        let result = submit(&self.rooms, Batch { class: Class::Running, parts }).await;
-        if let Err(error) = result {
-            self.buffer.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
-            return Err(error);
-        }
+        };
         for end in &ends {
             self.running.remove(&end.execution);
             self.replaced.remove(&end.execution);
         }
-        begin(&self.rooms, repairs);
-        self.buffer.in_flight.fetch_sub(gone, Ordering::Relaxed);
-        self.buffer.waiting.fetch_add(again, Ordering::Relaxed);
-        self.buffer.waiting.fetch_sub(left, Ordering::Relaxed);
+        begin(&self.rooms, settled.repairs);
+        self.buffer.in_flight.fetch_sub(settled.gone, Ordering::Relaxed);
+        self.buffer.waiting.fetch_add(settled.again, Ordering::Relaxed);
+        self.buffer.waiting.fetch_sub(settled.left, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Judges ends and writes what comes of them, in one commit.
+    async fn settle(&self, ends: &[DeliveryEnded]) -> Result<Settled, Error> {
+        let mut settled = Settled::default();
+        for end in ends {
+            let Some(delivery) = self.running.get(&end.execution) else {
+                // Ended before it was let out (cancelled while pending): it leaves the backlog.
+                if let Some(pos) = self.backlog_of(end.execution).await? {
+                    settled.changes.push(BufferChange::Finish(self.key(pos)));
+                    settled.left += 1;
+                }
+                continue;
+            };
+            let verdict = deliveries::judge(&self.rooms, end, Some(delivery)).await?;
+            settled.take(verdict, self.key(delivery.pos));
+        }
+        let inbox_done = ends.iter().map(|e| e.key).collect();
+        let mut parts = std::mem::take(&mut settled.parts);
+        parts.push(Part::Buffer(std::mem::take(&mut settled.changes)));
+        parts.push(Part::Shard(ShardPart { inbox_done, ..ShardPart::default() }));
+        submit(&self.rooms, Batch { class: Class::Running, parts }).await?;
+        Ok(settled)
     }
 
     /// The position of an execution's delivery that was not let out yet.

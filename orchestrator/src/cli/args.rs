@@ -313,33 +313,6 @@ pub struct SendArgs {
     pub extensions: Vec<String>,
 }
 
-/// `eval`.
-#[derive(Debug, Subcommand)]
-pub enum EvalVerb {
-    /// A jq expression, as workflows evaluate it.
-    Jq(EvalArgs),
-}
-
-/// `eval jq`.
-#[derive(Debug, Args)]
-pub struct EvalArgs {
-    /// The expression, bare or in ${ }.
-    #[arg(value_name = "EXPR")]
-    pub expression: Option<String>,
-    /// File that holds the input (with --jsonl: the requests); - is standard input [default: null].
-    #[arg(long, short, value_name = "FILE")]
-    pub input: Option<PathBuf>,
-    /// A named value that the expression may read as $NAME, as often as needed.
-    #[arg(long, value_name = "NAME=JSON")]
-    pub argument: Vec<String>,
-    /// Give every result, not exactly one.
-    #[arg(long)]
-    pub all: bool,
-    /// Read requests {"expression", "input", "arguments", "all"} a line each, and answer with a line each.
-    #[arg(long)]
-    pub jsonl: bool,
-}
-
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {

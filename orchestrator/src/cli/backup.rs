@@ -14,6 +14,7 @@ use tidemill_store::{FORMAT, SqliteStore};
 
 use super::args::{BackupVerb, Settings, Shared, StoreVerb};
 use super::exit::{CONFLICT, DIFFERENT, FAILURE, Failure, NOT_FOUND, OK, Outcome, UNAVAILABLE};
+use super::progress::{Bar, Counted, growing};
 use super::{input, output, settings};
 use crate::config::{Config, Purpose};
 
@@ -79,7 +80,8 @@ fn create(dir: &Path, config: &Config, shared: &Shared) -> Outcome {
     let size = std::fs::metadata(&config.database).map_or(0, |data| data.len());
     output::note(&format!("copying {} ({} MiB)", config.database.display(), size >> 20));
     let copied = dir.join(DATABASE);
-    backup::copy(&config.database, &copied).map_err(|error| of_store(&error))?;
+    let copy = || backup::copy(&config.database, &copied);
+    growing("copying", (&copied, size), copy).map_err(|error| of_store(&error))?;
     let key = config.data_dir.join(KEY);
     if key.exists() {
         let bytes = std::fs::read(&key).map_err(|error| io("read", &key, &error))?;
@@ -117,10 +119,17 @@ fn described(dir: &Path, name: &str) -> Result<Value, Failure> {
 
 fn digest(path: &Path) -> Result<(u64, String), Failure> {
     let mut hash = Sha256::new();
-    let copied =
-        std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut Hashing(&mut hash)));
+    let copied = std::fs::File::open(path).and_then(|mut file| {
+        std::io::copy(&mut file, &mut Counted::new(Hashing(&mut hash), bar("reading", path)))
+    });
     let bytes = copied.map_err(|error| io("read", path, &error))?;
     Ok((bytes, crate::api::body::hex(&hash.finalize())))
+}
+
+/// The line of work on a whole file.
+fn bar(what: &str, path: &Path) -> Bar {
+    let size = std::fs::metadata(path).map_or(0, |data| data.len());
+    Bar::new(format!("{what} {}", path.display()), size)
 }
 
 /// Writes into a hash.
@@ -139,6 +148,7 @@ impl std::io::Write for Hashing<'_> {
 
 /// Refuses a database that is broken.
 fn whole(path: &Path) -> Result<(), Failure> {
+    let _checking = Bar::new(format!("checking {}", path.display()), 0);
     let found = backup::damage(path).map_err(|error| of_store(&error))?;
     if found.is_empty() {
         return Ok(());
@@ -214,9 +224,9 @@ fn restore(dir: &Path, config: &Config, shared: &Shared) -> Outcome {
 fn place(from: &Path, to: &Path) -> Result<(), Failure> {
     let copied = || {
         let mut source = std::fs::File::open(from)?;
-        let mut target =
+        let target =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
-        std::io::copy(&mut source, &mut target)?;
+        std::io::copy(&mut source, &mut Counted::new(&target, bar("restoring", from)))?;
         target.sync_all()
     };
     copied().map_err(|error| io("write", to, &error))
@@ -254,8 +264,10 @@ pub(super) fn store_verb(verb: StoreVerb, shared: &Shared) -> Outcome {
         return Ok(DIFFERENT);
     }
     let options = Options { durability: Durability::Disk };
+    let migrating = Bar::new(format!("migrating {}", config.database.display()), 0);
     let store = SqliteStore::open(&config.database, options).map_err(|error| of_store(&error))?;
     tidemill_store::Store::close(&store);
+    drop(migrating);
     output::note(&format!("migrated from format {format} to {FORMAT}"));
     Ok(OK)
 }

@@ -11,6 +11,7 @@ use super::client::{Body, Client};
 use super::exit::{FAILURE, OK, Outcome};
 use super::input;
 use super::output::{self, Column};
+use super::progress::filled;
 
 const BATCHES: &[Column] = &[
     ("ID", "/id"),
@@ -143,10 +144,11 @@ async fn follow(client: &Client, shared: &Shared, id: &str) -> Outcome {
 
 /// One line on standard error, written over by the next.
 fn progress(batch: &Value, state: &str, ended: bool) {
-    let number = |name: &str| batch.get(name).and_then(Value::as_i64).unwrap_or_default();
+    let number = |name: &str| {
+        batch.get(name).and_then(Value::as_i64).and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
+    };
     let (handled, total) = (number("handled"), number("total").max(1));
-    let filled = usize::try_from(handled * 30 / total).unwrap_or_default().min(30);
-    let line = format!("{state} [{}{}] {handled}/{total}", "#".repeat(filled), " ".repeat(30 - filled));
+    let line = format!("{state} {} {handled}/{total}", filled(handled, total));
     let mut err = std::io::stderr().lock();
     let end = if ended { "\n" } else { "" };
     let _ = write!(err, "\r{line}{end}").and_then(|()| err.flush());

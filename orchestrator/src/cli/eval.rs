@@ -1,10 +1,13 @@
-//! `eval jq`: expressions as workflows evaluate them, tried without one. With `--jsonl` one request a line in, one
-//! answer a line out, in order.
+//! `eval`: expressions and patterns as workflows and triggers judge them, tried without one. With `--jsonl` one request
+//! a line in, one answer a line out, in order.
 //!
 //! Owns the forms of requests and answers. Evaluation is the language's.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::path::Path;
 
 use tidemill_dsl::expr::{Arguments, Expr};
 use tidemill_dsl::fault::Fault;
@@ -30,11 +33,13 @@ impl Arguments for Named {
 }
 
 pub(super) fn run(verb: EvalVerb, shared: &Shared) -> Outcome {
-    let EvalVerb::Jq(args) = verb;
     let form = shared.output;
-    let thread = std::thread::Builder::new()
-        .stack_size(STACK)
-        .spawn(move || if args.jsonl { lines(&args) } else { one(&args, form) });
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || match verb {
+        EvalVerb::Jq(args) if args.jsonl => lines(args.input.as_deref(), |line| answer(line, &args)),
+        EvalVerb::Jq(args) => one(&args, form),
+        EvalVerb::Cesql(args) => rules::cesql(&args, form),
+        EvalVerb::Pattern(args) => rules::pattern(&args, form),
+    });
     let thread = thread.map_err(|error| Failure::new(FAILURE, format!("start a thread: {error}")))?;
     thread.join().unwrap_or_else(|_| Err(Failure::new(FAILURE, "evaluate: the evaluator failed")))
 }
@@ -63,8 +68,8 @@ fn one(args: &EvalArgs, form: Option<Form>) -> Outcome {
     Ok(OK)
 }
 
-fn lines(args: &EvalArgs) -> Outcome {
-    let file = match args.input.as_deref().filter(|path| path.as_os_str() != "-") {
+fn lines(input: Option<&Path>, answer: impl Fn(&str) -> Value) -> Outcome {
+    let file = match input.filter(|path| path.as_os_str() != "-") {
         Some(path) => {
             let opened = std::fs::File::open(path);
             Some(opened.map_err(|error| Failure::new(USAGE, format!("read {}: {error}", path.display())))?)
@@ -78,7 +83,7 @@ fn lines(args: &EvalArgs) -> Outcome {
     for line in lines {
         let line = line.map_err(|error| Failure::new(USAGE, format!("read the requests: {error}")))?;
         if !line.trim().is_empty() {
-            output::line(&answer(&line, args).to_string());
+            output::line(&answer(&line).to_string());
         }
     }
     Ok(OK)

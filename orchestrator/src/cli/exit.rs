@@ -84,7 +84,9 @@ impl Failure {
             429 | 503 | 507 => "try again later; tidemill healthcheck tells how the server is",
             _ => "see tidemill help for what is expected",
         };
-        Failure::whole(code_of(status), shown).try_next(next)
+        // What was wrong is a word of the command line, not a definition.
+        let code = if text("code") == "bad-parameter" { USAGE } else { code_of(status) };
+        Failure::whole(code, shown).try_next(next)
     }
 }
 
@@ -175,6 +177,8 @@ mod tests {
         let problem = Value::parse(problem).unwrap();
         let failure = Failure::of_problem(404, &problem);
         assert_eq!(failure.code, NOT_FOUND);
+        let parameter = Value::parse(br#"{"detail": "the parameter `x`", "code": "bad-parameter"}"#).unwrap();
+        assert_eq!(Failure::of_problem(400, &parameter).code, USAGE);
         assert_eq!(
             failure.to_string(),
             "error: cannot find workflow `x` [not-found]\n  try: tidemill workflow list"

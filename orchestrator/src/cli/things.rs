@@ -3,9 +3,6 @@
 use std::path::Path;
 
 use reqwest::Method;
-use tidemill_connectors::cron::Dialect;
-use tidemill_connectors::cron::schedule::Schedule;
-use tidemill_dsl::ids::Time;
 use tidemill_dsl::manifest::{self, Manifest};
 use tidemill_dsl::value::Value;
 use tidemill_dsl::yaml::{self, Node};
@@ -14,7 +11,7 @@ use super::apply::refused;
 use super::args::{BufferVerb, FunctionVerb, SecretVerb, Shared, SourceVerb, TriggerVerb};
 use super::client::{Body, Client};
 use super::definitions::{Definitions, namespace_of};
-use super::exit::{CONFLICT, FAILURE, Failure, LINT, NOT_FOUND, OK, Outcome, USAGE};
+use super::exit::{Failure, LINT, NOT_FOUND, OK, Outcome, USAGE};
 use super::input;
 use super::output::{self, Column};
 
@@ -138,38 +135,22 @@ pub(super) async fn source(verb: SourceVerb, shared: &Shared) -> Outcome {
             Ok(OK)
         }
         SourceVerb::Next { name, count } => {
-            let source = client.get(&["sources", &name], &[]).await?;
-            let now = crate::clock::system()();
-            let times: Vec<Value> = next(&source, now, count)?
-                .into_iter()
-                .map(|time| Value::object([("time", Value::text(time.rfc3339()))]))
-                .collect();
-            output::list(shared.output, &times, &[("NEXT", "/time")]);
+            let count = count.to_string();
+            let told = client.get(&["sources", &name, "next"], &[("times", count.as_str())]).await?;
+            let times = told.get("times").and_then(Value::as_array).unwrap_or_default();
+            output::list(shared.output, times, &[("NEXT", "/time"), ("LOCAL", "/local")]);
+            Ok(OK)
+        }
+        SourceVerb::Backfill { name, since, until, dry_run } => {
+            let until = until.map(|until| ("until", Value::text(until)));
+            let range = Value::object([("since", Value::text(since))].into_iter().chain(until));
+            let query: &[(&str, &str)] = if dry_run { &[("dryRun", "true")] } else { &[] };
+            let path = ["sources", name.as_str(), "backfill"];
+            let told = client.call(Method::POST, &path, query, Body::Json(range)).await?.body;
+            output::object(shared.output, &told, if dry_run { "/instants" } else { "/accepted" });
             Ok(OK)
         }
     }
-}
-
-/// The next times of a cron source after an instant.
-fn next(source: &Value, now: Time, count: usize) -> Result<Vec<Time>, Failure> {
-    let text = |name: &str| source.pointer(&format!("/spec/cron/{name}")).and_then(Value::as_str);
-    let Some(expression) = text("schedule") else {
-        let failure =
-            Failure::new(CONFLICT, "tell when it fires next: only sources of kind cron have a schedule");
-        return Err(failure.try_next("tidemill source list"));
-    };
-    let dialect = if text("dialect") == Some("quartz") { Dialect::Quartz } else { Dialect::Posix };
-    let schedule = Schedule::parse(expression, dialect, text("timezone").unwrap_or("UTC"))
-        .map_err(|error| Failure::new(FAILURE, format!("read the schedule `{expression}`: {error}")))?;
-    let mut after = now;
-    let mut times = Vec::new();
-    while times.len() < count
-        && let Some(time) = schedule.next(after)
-    {
-        times.push(time);
-        after = time;
-    }
-    Ok(times)
 }
 
 pub(super) async fn function(verb: FunctionVerb, shared: &Shared) -> Outcome {
@@ -280,19 +261,4 @@ async fn delete(
         output::note(&format!("{word} {name}: deleted"));
     }
     Ok(OK)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn next_times_of_a_cron_source() {
-        let source =
-            Value::parse(br#"{"spec":{"cron":{"schedule":"*/5 * * * * *","timezone":"UTC"}}}"#).unwrap();
-        let times = next(&source, Time(1_000), 2).unwrap();
-        assert_eq!(times, [Time(5_000), Time(10_000)]);
-        let other = Value::parse(br#"{"spec":{"http":{"path":"a"}}}"#).unwrap();
-        assert_eq!(next(&other, Time(0), 1).err().map(|f| f.code), Some(CONFLICT));
-    }
 }

@@ -8,6 +8,7 @@ use super::args::{ExportArgs, Form, Shared, TailArgs};
 use super::client::Client;
 use super::executions::Frames;
 use super::exit::{FAILURE, Failure, OK, Outcome, UNAVAILABLE};
+use super::progress::Bar;
 use super::{output, yaml};
 
 /// Kinds of manifest, in the order in which an apply wants them: segment of the path.
@@ -57,7 +58,10 @@ pub(super) async fn export(args: &ExportArgs, shared: &Shared) -> Outcome {
     let client = Client::new(shared)?;
     let mut count = 0;
     for kind in KINDS {
-        for item in client.list(&[kind], &[], usize::MAX).await? {
+        let items = client.list(&[kind], &[], usize::MAX).await?;
+        let mut bar = at_terminal(args, &format!("exporting {kind}"), items.len());
+        for item in items {
+            bar.iter_mut().for_each(|bar| bar.add(1));
             let name = output::cell(item.pointer("/metadata/name"));
             let members =
                 ["kind", "metadata", "spec"].map(|name| (name, item.get(name).cloned().unwrap_or_default()));
@@ -66,7 +70,10 @@ pub(super) async fn export(args: &ExportArgs, shared: &Shared) -> Outcome {
             count += 1;
         }
     }
-    for item in client.list(&["workflows"], &[], usize::MAX).await? {
+    let items = client.list(&["workflows"], &[], usize::MAX).await?;
+    let mut bar = at_terminal(args, "exporting workflows", items.len());
+    for item in items {
+        bar.iter_mut().for_each(|bar| bar.add(1));
         let name = output::cell(item.get("name"));
         for version in item.get("versions").and_then(Value::as_array).unwrap_or_default() {
             let version = output::cell(Some(version));
@@ -76,6 +83,7 @@ pub(super) async fn export(args: &ExportArgs, shared: &Shared) -> Outcome {
             count += 1;
         }
     }
+    drop(bar);
     let secrets = client.list(&["secrets"], &[], usize::MAX).await?.len();
     output::note(&format!("{count} definitions of namespace {}", shared.namespace()));
     if secrets > 0 {
@@ -84,6 +92,11 @@ pub(super) async fn export(args: &ExportArgs, shared: &Shared) -> Outcome {
         ));
     }
     Ok(OK)
+}
+
+/// The line of an export into a folder; documents on standard output show how far it is themselves.
+fn at_terminal(args: &ExportArgs, what: &str, count: usize) -> Option<Bar> {
+    args.dir.as_ref().map(|_| Bar::new(what, count as u64))
 }
 
 /// Writes a document into a folder, or to standard output behind a separator.

@@ -14,7 +14,7 @@ use super::layers::{ConfigError, Layers, Mistake, Origin};
 use super::places::Places;
 use super::shown::human;
 use super::{
-    Config, Durability, LogFormat, MAX_DRAIN, MAX_LANES, MIN_RETAIN_EVENTS, RECONCILE, RETAIN_EVERY,
+    Config, Durability, LogFormat, MAX_DRAIN, MAX_HOPS, MAX_LANES, MIN_RETAIN_EVENTS, RECONCILE, RETAIN_EVERY,
 };
 use crate::catalog::Mode;
 
@@ -69,7 +69,7 @@ impl Reading<'_> {
                 .choice("durability", &[("power", Durability::Power), ("process", Durability::Process)])
                 .unwrap_or(base.durability),
             mode: if local { Mode::Dev } else { Mode::Serve },
-            lanes: self.lanes().unwrap_or(base.lanes),
+            lanes: self.count("lanes", MAX_LANES).unwrap_or(base.lanes),
             retain_executions: self
                 .duration("retention.executions", Duration::from_secs(1), Duration::MAX)
                 .unwrap_or(base.retain_executions),
@@ -80,6 +80,7 @@ impl Reading<'_> {
                 .duration("retention.every", RETAIN_EVERY.0, RETAIN_EVERY.1)
                 .unwrap_or(base.retain_every),
             reconcile: self.duration("sources.reconcile", RECONCILE.0, RECONCILE.1).unwrap_or(base.reconcile),
+            hops: self.count("limits.hop_count", MAX_HOPS).unwrap_or(base.hops),
             egress_allow: self.allow(),
             egress_loopback: local,
             process_dir: match purpose {
@@ -213,13 +214,15 @@ impl Reading<'_> {
         Some(text)
     }
 
-    fn lanes(&mut self) -> Option<usize> {
-        let lanes = self.value("lanes")?.as_u64()?;
-        if lanes == 0 || lanes > MAX_LANES as u64 {
-            self.wrong("lanes", format!("is {lanes}"), Some(format!("it is 1 to {MAX_LANES} (limit lanes)")));
+    /// A number from 1 on.
+    fn count(&mut self, path: &str, most: usize) -> Option<usize> {
+        let count = self.value(path)?.as_u64()?;
+        if count == 0 || count > most as u64 {
+            let limit = path.rsplit('.').next().unwrap_or(path).replace('_', "-");
+            self.wrong(path, format!("is {count}"), Some(format!("it is 1 to {most} (limit {limit})")));
             return None;
         }
-        Some(lanes as usize)
+        Some(count as usize)
     }
 
     fn duration(&mut self, path: &str, least: Duration, most: Duration) -> Option<Duration> {

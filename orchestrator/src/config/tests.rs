@@ -123,7 +123,11 @@ fn variables_of_others_are_left_alone() {
 fn every_mistake_is_told_at_once() {
     let file = "lanes = \"two\"\ndurability = \"maybe\"\n[retention]\nevents = \"1h\"\n";
     assert_eq!(mistakes(layers(file, [], &[])), ["/etc/t.toml:1: `lanes` takes a whole number"]);
-    let variables = [("TIDEMILL_LANES", "0"), ("TIDEMILL_EGRESS__ALLOW", r#"["10.0.0.0/99"]"#)];
+    let variables = [
+        ("TIDEMILL_LANES", "0"),
+        ("TIDEMILL_LIMITS__HOP_COUNT", "256"),
+        ("TIDEMILL_EGRESS__ALLOW", r#"["10.0.0.0/99"]"#),
+    ];
     let file = "durability = \"maybe\"\ndrain = \"1m\"\n[retention]\nevents = \"1h\"\n[server]\nlisten = \"nowhere\"\n";
     assert_eq!(
         mistakes(layers(file, variables, &[])),
@@ -132,6 +136,7 @@ fn every_mistake_is_told_at_once() {
             "file /etc/t.toml: `durability` is `maybe` | it is one of `power`, `process`",
             "env TIDEMILL_LANES: `lanes` is 0 | it is 1 to 256 (limit lanes)",
             "file /etc/t.toml: `retention.events` is `1h` | it is at least 1d (limit retention-events)",
+            "env TIDEMILL_LIMITS__HOP_COUNT: `limits.hop_count` is 256 | it is 1 to 255 (limit hop-count)",
             "env TIDEMILL_EGRESS__ALLOW: `egress.allow` has the entry `10.0.0.0/99` | an entry is a network such as 10.0.0.0/8, an address, or a host name",
             "file /etc/t.toml: `drain` is `1m` | it is at most 25s (limit drain)",
         ]

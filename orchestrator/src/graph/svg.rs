@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Group, Link, Node, Picture, colours, times};
+use super::{Group, Link, Picture, colours, times};
 
-/// Width of a character.
+/// Width of a character, of a label, and of the title.
 const CHARACTER: f64 = 7.3;
+const SMALL: f64 = 6.1;
+const LARGE: f64 = 9.2;
 /// Height of a task without others in it, and of the head of one with.
 const BOX: f64 = 44.0;
 /// Room between tasks.
@@ -15,6 +17,8 @@ const GAP: f64 = 28.0;
 const PAD: f64 = 14.0;
 /// Room that each jump takes at the right of its list.
 const LANE: f64 = 16.0;
+/// Room between the jumps that leave one task.
+const STEP: f64 = 14.0;
 
 /// A rectangle.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +67,8 @@ pub(super) fn draw(picture: &Picture) -> String {
         x += width + 40.0;
         height = height.max(tall);
     }
-    let (width, height) = (x, top + height + 2.0 * GAP + 30.0);
+    let titled = cells(&picture.title).mul_add(LARGE, 40.0);
+    let (width, height) = (x.max(titled), top + height + 2.0 * GAP + 30.0);
     let title = text(&picture.title);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"ui-monospace, monospace\" font-size=\"12\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto-start-reverse\"><path d=\"M0 0L8 4L0 8z\" fill=\"#3c4a5a\"/></marker></defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#fcfcfd\"/>\n<text x=\"20\" y=\"30\" font-size=\"15\" font-weight=\"600\" fill=\"#1d2733\">{title}</text>\n{}{}</svg>\n",
@@ -76,7 +81,12 @@ impl Sheet<'_> {
     fn measure(&mut self, list: &Group) -> (f64, f64) {
         let (mut width, mut height) = (0.0_f64, 0.0_f64);
         for at in &list.tasks {
-            let (wide, tall) = self.size(*at);
+            let (mut wide, mut tall) = self.size(*at);
+            // Every jump leaves its task at a height of its own; a label beside a straight arrow stays below its task.
+            tall = tall.max(self.leaving(list, *at).mul_add(STEP, 16.0));
+            wide = self
+                .straight(list, *at)
+                .map_or(wide, |label| wide.max(2.0 * cells(label).mul_add(SMALL, 10.0)));
             self.sizes[*at] = (wide, tall);
             if list.sideways {
                 width += wide + if width > 0.0 { GAP } else { 0.0 };
@@ -93,8 +103,8 @@ impl Sheet<'_> {
 
     fn size(&mut self, at: usize) -> (f64, f64) {
         let node = &self.picture.nodes[at];
-        let own = label_of(node).chars().count().max(node.kind.len() + 4);
-        let wide = (own as f64).mul_add(CHARACTER, 28.0).max(110.0);
+        let own = cells(&node.name).max(node.kind.len() as f64 + 4.0);
+        let wide = own.mul_add(CHARACTER, 28.0).max(110.0);
         if node.groups.is_empty() {
             return (wide, BOX);
         }
@@ -113,13 +123,31 @@ impl Sheet<'_> {
         Self: 'b,
     {
         let own = self.picture.links.iter().filter(|link| list.tasks.contains(&link.from) && !link.call);
-        own.filter(|link| !is_straight(list, link)).collect()
+        let mut jumps: Vec<_> = own.filter(|link| !is_straight(list, link)).collect();
+        jumps.sort_by_key(|link| link.from);
+        jumps
     }
 
     fn side(&self, list: &Group) -> f64 {
-        let jumps = self.jumps(list);
-        let label = jumps.iter().map(|link| link.label.chars().count()).max().unwrap_or(0) as f64;
-        if jumps.is_empty() { 0.0 } else { (jumps.len() as f64 + 1.0).mul_add(LANE, label * CHARACTER) }
+        let jumps = self.jumps(list).len() as f64;
+        if jumps > 0.0 { (jumps + 1.0).mul_add(LANE, self.labels(list)) } else { 0.0 }
+    }
+
+    /// Room for the labels of a list's jumps, between its tasks and its lanes.
+    fn labels(&self, list: &Group) -> f64 {
+        let widths = self.jumps(list).into_iter().map(|link| cells(&link.label));
+        widths.fold(0.0, f64::max).mul_add(SMALL, 8.0)
+    }
+
+    /// How many jumps leave a task.
+    fn leaving(&self, list: &Group, task: usize) -> f64 {
+        self.jumps(list).into_iter().filter(|link| link.from == task).count() as f64
+    }
+
+    /// The label of what leads from a task to the next one below.
+    fn straight(&self, list: &Group, task: usize) -> Option<&str> {
+        let own = self.picture.links.iter().filter(|link| link.from == task && !link.call);
+        own.filter(|link| is_straight(list, link)).map(|link| &*link.label).find(|label| !label.is_empty())
     }
 
     /// Width of a list without its jumps.
@@ -179,7 +207,7 @@ impl Sheet<'_> {
             self.boxes,
             "<text x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#1d2733\">{}</text><text x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\" fill=\"#5f6b7a\">{}{}</text></g>",
             y + 18.0,
-            text(&label_of(node)),
+            text(&node.name),
             y + 33.0,
             node.kind,
             times(node.mark)
@@ -201,19 +229,31 @@ impl Sheet<'_> {
             self.arrow(&format!("M{:.1} {:.1}L{:.1} {:.1}", from.middle(), from.bottom(), to.middle(), to.y));
             self.label(&link.label, (from.middle() + 6.0, from.bottom() + 17.0));
         }
-        let last = list.tasks.last().map_or(0.0, |last| self.places[*last].bottom());
+        let (edge, mut before) = (edge + self.labels(list), None);
+        let mut start = 0.0;
         let jumps: Vec<(usize, Option<usize>, String)> =
             self.jumps(list).into_iter().map(|link| (link.from, link.to, link.label.clone())).collect();
         for (lane, (from, to, label)) in jumps.into_iter().enumerate() {
             let out = (lane as f64 + 1.0).mul_add(LANE, edge);
-            let from = self.places[from];
-            let start = from.y + BOX / 2.0;
-            let (x, y) = match to {
-                Some(to) => (self.places[to].right(), self.places[to].y + 10.0),
-                None => (out, last + GAP / 2.0),
-            };
-            self.arrow(&format!("M{:.1} {start:.1}H{out:.1}V{y:.1}H{x:.1}", from.right()));
-            self.label(&label, (from.right() + 4.0, start - 4.0));
+            start = if before == Some(from) { start + STEP } else { self.places[from].y + 20.0 };
+            before = Some(from);
+            let from = self.places[from].right();
+            match to.map(|to| self.places[to]) {
+                Some(to) => {
+                    let (x, y) = (to.right(), to.y + 7.0);
+                    self.arrow(&format!("M{from:.1} {start:.1}H{out:.1}V{y:.1}H{x:.1}"));
+                }
+                // The end has a ring of its own here.
+                None => {
+                    self.arrow(&format!("M{from:.1} {start:.1}H{:.1}", out - 8.0));
+                    let _ = writeln!(
+                        self.lines,
+                        "<circle cx=\"{:.1}\" cy=\"{start:.1}\" r=\"4\" fill=\"none\" stroke=\"#3c4a5a\" stroke-width=\"2\"/>",
+                        out - 4.0
+                    );
+                }
+            }
+            self.label(&label, (from + 4.0, start - 3.0));
         }
     }
 
@@ -260,11 +300,12 @@ fn is_straight(list: &Group, link: &Link) -> bool {
     place.is_some_and(|place| list.tasks.get(place + 1).copied() == link.to)
 }
 
-fn label_of(node: &Node) -> String {
-    node.name.to_string()
+/// How many characters of usual width a text takes: those of East Asia, and pictures, take two.
+fn cells(text: &str) -> f64 {
+    text.chars().map(|c| if u32::from(c) < 0x1100 { 1.0 } else { 2.0 }).sum()
 }
 
-/// Text in XML; control characters are blanks there.
+/// Text in XML; what has no place there is a blank.
 fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -273,7 +314,7 @@ fn text(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
             c => out.push(c),
         }
     }

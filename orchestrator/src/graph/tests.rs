@@ -155,50 +155,96 @@ digraph "order 1.0.0" {
 "##);
 }
 
-/// Boxes lie on the sheet and do not cross one another but by nesting.
-#[test]
-fn svg() {
-    let svg = painted().draw(Form::Svg);
-    let numbers = |line: &str| -> Vec<f64> {
-        ["x=", "y=", "width=", "height="]
-            .iter()
-            .filter_map(|name| line.split(&format!(" {name}\"")).nth(1)?.split('"').next()?.parse().ok())
-            .collect()
+/// A rectangle: left, top, right, bottom.
+type Area = [f64; 4];
+
+fn number(node: roxmltree::Node, name: &str) -> f64 {
+    node.attribute(name).and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name}: {node:?}"))
+}
+
+fn apart(a: Area, b: Area) -> bool {
+    a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1]
+}
+
+fn within(a: Area, b: Area) -> bool {
+    a[0] >= b[0] && a[1] >= b[1] && a[2] <= b[2] + 0.2 && a[3] <= b[3] + 0.2
+}
+
+fn area(node: roxmltree::Node) -> Area {
+    let (x, y) = (number(node, "x"), number(node, "y"));
+    [x, y, x + number(node, "width"), y + number(node, "height")]
+}
+
+/// The room of a text in a monospaced font, whose characters are 0.602 em wide; wide ones take one em.
+fn written(node: roxmltree::Node) -> Area {
+    let size = node.attribute("font-size").map_or(12.0, |size| size.parse::<f64>().unwrap());
+    let text = node.text().unwrap_or_default();
+    let width: f64 = text.chars().map(|c| size * if c.is_ascii() { 0.602 } else { 1.0 }).sum();
+    let (x, y) = (number(node, "x"), number(node, "y"));
+    let left = if node.attribute("text-anchor").is_some() { x - width / 2.0 } else { x };
+    [left, y - size * 0.75, left + width, y + size * 0.1]
+}
+
+/// The image is XML; boxes nest or lie apart; names stand in their boxes, labels on nothing else; all on the sheet.
+fn check_svg(body: &str, boxes: usize, arrows: usize) -> String {
+    let checked = tidemill_dsl::workflow::check(body);
+    let picture = Picture::of(&checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics)));
+    let svg = picture.draw(Form::Svg);
+    let document = roxmltree::Document::parse(&svg).unwrap_or_else(|why| panic!("{why}\n{svg}"));
+    let root = document.root_element();
+    let sheet = [0.0, 0.0, number(root, "width"), number(root, "height")];
+    let tasks: Vec<_> = root.children().filter(|node| node.has_tag_name("g")).collect();
+    let of = |node: &roxmltree::Node, tag: &str| -> Vec<Area> {
+        let found = node.children().filter(|child| child.has_tag_name(tag));
+        found.map(if tag == "rect" { area } else { written }).collect()
     };
-    let boxes: Vec<Vec<f64>> = svg.lines().filter(|line| line.starts_with("<g>")).map(numbers).collect();
-    assert_eq!(boxes.len(), 9);
-    let size: Vec<f64> = svg
-        .split("viewBox=\"0 0 ")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .split(' ')
-        .map(|n| n.parse().unwrap())
-        .collect();
-    for own in &boxes {
-        assert!(
-            own[0] >= 0.0 && own[0] + own[2] <= size[0] && own[1] + own[3] <= size[1],
-            "{own:?} of {size:?}"
-        );
-        for other in &boxes {
-            let apart = own[0] + own[2] <= other[0]
-                || other[0] + other[2] <= own[0]
-                || own[1] + own[3] <= other[1]
-                || other[1] + other[3] <= own[1];
-            let within = |a: &[f64], b: &[f64]| {
-                a[0] >= b[0]
-                    && a[1] >= b[1]
-                    && a[0] + a[2] <= b[0] + b[2] + 0.2
-                    && a[1] + a[3] <= b[1] + b[3] + 0.2
-            };
-            assert!(own == other || apart || within(own, other) || within(other, own), "{own:?} {other:?}");
+    let places: Vec<Area> = tasks.iter().map(|task| of(task, "rect")[0]).collect();
+    assert_eq!((places.len(), svg.matches("marker-end").count()), (boxes, arrows), "{svg}");
+    for (task, own) in tasks.iter().zip(&places) {
+        assert!(within(*own, sheet), "{own:?} of {sheet:?}");
+        assert!(of(task, "text").iter().all(|text| within(*text, *own)), "{task:?}\n{svg}");
+        for other in &places {
+            assert!(
+                own == other || apart(*own, *other) || within(*own, *other) || within(*other, *own),
+                "{own:?} {other:?}"
+            );
         }
     }
-    assert_eq!(svg.matches("marker-end").count(), 7);
-    let odd = BODY.replace("charge: {", "'<b>&\"': {");
-    let drawn = Picture::of(&tidemill_dsl::workflow::check(&odd).program.expect("odd names are names"))
-        .draw(Form::Svg);
+    let labels = of(&root, "text");
+    let names: Vec<Area> = tasks.iter().flat_map(|task| of(task, "text")).collect();
+    for (at, label) in labels.iter().enumerate() {
+        let others = labels[at + 1..].iter().chain(&names);
+        assert!(within(*label, sheet), "{label:?} of {sheet:?}\n{svg}");
+        others.for_each(|other| assert!(apart(*label, *other), "{label:?} {other:?}\n{svg}"));
+    }
+    svg
+}
+
+#[test]
+fn svg() {
+    check_svg(BODY, 9, 7);
+    check_svg(WIDE, 9, 11);
+    let drawn = check_svg(&BODY.replace("charge: {", "'<b>&\"': {"), 9, 7);
     assert!(drawn.contains("&lt;b&gt;&amp;&quot;") && !drawn.contains("<b>"), "{drawn}");
 }
+
+/// Long names, many cases, jumps in both directions, ends within lists, wide characters, a long title.
+const WIDE: &str = r"
+document: {dsl: '1.0.3', namespace: default, name: a-name-that-is-much-longer-than-its-tasks-are-wide, version: '1.0.0-a.12'}
+do:
+  - check:
+      switch:
+        - a-very-long-name-of-a-case-that-is-cheap: {when: .a, then: pack}
+        - free: {when: .b, then: end}
+        - again: {when: .c, then: check}
+        - void: {when: .d, then: end}
+        - the-name-of-a-case-that-leads-straight-down: {then: both}
+  - both:
+      fork:
+        branches:
+          - left: {do: [{x: {set: {a: 1}, then: end}}, {y: {set: {a: 1}}}]}
+          - right: {wait: PT1S}
+      then: check
+  - 支付处理任务名称很长很长: {set: {a: 1}}
+  - pack: {try: [{one: {set: {a: 1}}}], catch: {then: both}}
+";

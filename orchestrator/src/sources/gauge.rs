@@ -82,7 +82,7 @@ pub struct SourceStatus {
     pub errors: u64,
     /// The last one.
     pub last_error: Option<Trouble>,
-    /// Events that came though no enabled rule wants them, since the process began.
+    /// Events that came though no enabled rule wants them, and calls without valid credentials, since the process began.
     pub refused: u64,
     /// What the last comparison of its entries with the rules found; none for kinds without entries.
     pub reconciled: Option<Reconciled>,
@@ -168,7 +168,8 @@ impl Gauge {
         });
     }
 
-    pub(super) fn trouble(&self, code: &str, message: &str, help: &str) {
+    /// Notes a trouble; the state stays.
+    pub fn trouble(&self, code: &str, message: &str, help: &str) {
         let at = (self.clock)();
         self.with(|s| {
             s.errors += 1;
@@ -199,7 +200,7 @@ impl Gauge {
         SourceStatus { lag_seconds, rate: pace.recent.per_second(now), ..status }
     }
 
-    /// Counts an event that no enabled rule wants.
+    /// Counts an event that no enabled rule wants, or a call that was turned away.
     pub fn refused(&self) {
         self.with(|s| s.refused += 1);
     }

@@ -26,7 +26,7 @@ pub use read::*;
 pub use sqlite::SqliteStore;
 
 /// Version of the stored form (D13). A store of a later one is not opened; an earlier one is migrated.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The day of an instant, counted from the epoch: event keys are kept by day (D8).
 pub(crate) fn day(at: Time) -> i64 {

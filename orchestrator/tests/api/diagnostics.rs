@@ -11,7 +11,7 @@ use tidemill_dsl::manifest;
 use crate::service::Service;
 
 /// Told only of a definition that is sent: the request and the set, which lint does not know.
-const SENT: [&str; 6] = ["E0110", "E0111", "E0112", "E0510", "E0512", "E1029"];
+const SENT: [&str; 7] = ["E0110", "E0111", "E0112", "E0510", "E0512", "E0520", "E1029"];
 
 /// Code, line and column of each mistake.
 type Told = Vec<(String, u64, u64)>;
@@ -129,6 +129,8 @@ async fn what_only_a_server_can_tell_is_explained_and_told() {
     let checks = [
         ("E0110", "/v1/namespaces/other/workflows/order", workflow.to_owned()),
         ("E0111", "/v1/namespaces/default/workflows/other", workflow.to_owned()),
+        // That its version is taken with another text is told after its mistakes.
+        ("E0111", "/v1/namespaces/default/workflows/other", workflow.replace("PT1S", "PT2S")),
         ("E0112", "/v1/namespaces/default/sources/t", trigger("enabled: true")),
         ("E0510", "/v1/namespaces/default/triggers/t", trigger("source: nowhere")),
         ("E0512", "/v1/namespaces/default/sources/s", cron("0 8 30 2 *")),

@@ -198,6 +198,43 @@ async fn triggers_are_tested_without_firing() {
     service.stop().await;
 }
 
+/// A rule over attributes and payload, judged where it fires, where it is traced and where it is tried.
+#[tokio::test]
+async fn expressions_and_patterns_decide_what_fires() {
+    let service = Service::new().await;
+    let trigger = r"
+kind: Trigger
+metadata: {name: ruled}
+spec:
+  filters: [{sql: 'type IN (''paid'', ''repaid'') AND NOT EXISTS recovered'}]
+  data: {order: {country: [de, fr], total: [{numeric: ['>=', 100]}]}}
+  target: {workflow: waits}
+";
+    service.post("/v1/namespaces/default/apply", trigger).await.is(200);
+    let check = async |id: &str, kind: &str, data: Value, failing: Option<&str>| {
+        let posted = service.event(id, kind, &data).await.is(202).json();
+        let fired = posted["events"][0]["triggers"].as_array().unwrap().contains(&json!("ruled"));
+        assert_eq!(fired, failing.is_none(), "{posted}");
+        let trace =
+            service.get(&format!("/v1/namespaces/default/events/%2Ftest/{id}/trace")).await.is(200).json();
+        let judged = trace["triggers"].as_array().unwrap();
+        let judged = judged.iter().find(|one| one["name"] == "ruled").unwrap();
+        let failed: Vec<_> =
+            judged["clauses"].as_array().unwrap().iter().filter(|c| c["verdict"] == "fail").collect();
+        let paths: Vec<_> = failed.iter().map(|clause| clause["path"].as_str().unwrap()).collect();
+        assert_eq!((&judged["matched"], paths.first().copied()), (&json!(fired), failing), "{judged}");
+    };
+    let order = |country: &str, total: i64| json!({"order": {"country": country, "total": total}});
+    check("r1", "paid", order("de", 100), None).await;
+    check("r2", "refunded", order("de", 100), Some("/filters/0/sql")).await;
+    check("r3", "repaid", order("uk", 100), Some("/data/order/country")).await;
+    check("r4", "repaid", order("fr", 99), Some("/data/order/total")).await;
+    let draft = json!({"trigger": "ruled", "since": "2020-01-01T00:00:00Z"});
+    let past = service.post("/v1/namespaces/default/trigger-tests", draft.to_string()).await.is(200).json();
+    assert_eq!((&past["examined"], &past["matched"]), (&json!(4), &json!(1)), "{past}");
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn hooks_are_the_routes_of_http_sources() {
     let service = Service::new().await;

@@ -296,10 +296,11 @@ spec: {builtin: sleep, timeout: 2h}
     check("again", "retry", "until", "T");
     let held = service.post(&format!("{path}/suspend"), r#"{"reason":"look"}"#).await.is(200).json();
     assert_eq!(
-        (&held["waitingFor"][0]["what"], &held["waitingFor"][0]["reason"]),
-        (&json!("suspended"), &json!("look"))
+        (&held["waitingFor"][0]["what"], &held["waitingFor"][0]["by"], &held["waitingFor"][0]["reason"]),
+        (&json!("suspended"), &json!("operator"), &json!("look"))
     );
-    assert!(held["why"].as_str().unwrap().starts_with("it is suspended since "), "{held}");
+    let why = held["why"].as_str().unwrap();
+    assert!(why.starts_with("it is suspended since ") && why.contains(" by an operator: look"), "{held}");
     let ended = service.post(&format!("{path}/cancel"), "").await.is(200).json();
     assert!(ended.get("why").is_none() && ended.get("waitingFor").is_none(), "{ended}");
     service.stop().await;

@@ -63,3 +63,45 @@ async fn only_what_waits_for_a_callback_takes_one() {
     service.post(&format!("{path}/1/fail"), r#"{"typ":"x"}"#).await.problem(400, "bad-body");
     service.stop().await;
 }
+
+/// A call that stays open until it is answered from outside, by the alias `prod`.
+const ALIASED: &str = r"
+kind: Function
+metadata: {name: slow}
+spec: {builtin: sleep, timeout: 1h, output: {schema: {type: integer}}}
+---
+document: {dsl: '1.0.3', namespace: default, name: aliased, version: '1.0.0'}
+do:
+  - c: {call: 'slow:prod@default', with: {duration: PT1H}}
+";
+
+#[tokio::test]
+async fn a_later_answer_is_judged_by_the_version_that_was_called() {
+    let service = Service::new().await;
+    service.post(&format!("{BASE}/apply"), ALIASED).await.is(200);
+    let alias = format!("{BASE}/functions/slow/aliases/prod");
+    service.put(&alias, r#"{"weights":{"1":100}}"#).await.is(201);
+    let start = async || {
+        let begun = service.post(&format!("{BASE}/workflows/aliased/executions"), "{}").await.is(202).json();
+        format!("{BASE}/executions/{}", begun["id"].as_str().unwrap())
+    };
+    let (one, two) = (start().await, start().await);
+    for execution in [&one, &two] {
+        service.until(execution, |body| body["waitingFor"][0]["what"] == "call").await;
+    }
+    // The newest version takes texts, and the alias leads there meanwhile.
+    service.post(&format!("{BASE}/apply"), ALIASED.replace("integer", "string")).await.is(200);
+    service.put(&alias, r#"{"weights":{"2":100}}"#).await.is(200);
+    let end = async |execution: &str, answer: &str| {
+        service.post(&format!("{execution}/tasks/1/complete"), answer).await.is(200);
+        service.get(&format!("{execution}?wait=20s")).await.is(200).json()
+    };
+    let (taken, refused) = (end(&one, "7").await, end(&two, "\"seven\"").await);
+    assert_eq!((&taken["status"], &taken["output"]), (&json!("completed"), &json!(7)), "{taken}");
+    assert_eq!(
+        (&refused["status"], &refused["error"]["status"]),
+        (&json!("faulted"), &json!(400)),
+        "{refused}"
+    );
+    service.stop().await;
+}

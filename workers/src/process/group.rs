@@ -9,6 +9,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit
 use tidemill_dsl::fault::Fault;
 use tokio::process::{Child, Command};
 
+use super::groups::{Groups, Noted};
+
 /// How long a group may take between the request to end and the kill.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -17,12 +19,18 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(crate) struct Group {
     pub(crate) child: Child,
     pid: Option<Pid>,
+    noted: Option<Noted>,
 }
 
 impl Group {
     /// Starts a command, which must ask for a process group of its own. Core dumps are off, and `memory` caps the
-    /// address space of each process.
-    pub(crate) fn start(command: &mut Command, memory: Option<u64>, name: &str) -> Result<Group, Fault> {
+    /// address space of each process. It is written down in `groups` as long as it may live.
+    pub(crate) fn start(
+        command: &mut Command,
+        memory: Option<u64>,
+        name: &str,
+        groups: &Groups,
+    ) -> Result<Group, Fault> {
         let child = command.spawn().map_err(|error| {
             Fault::configuration(format!(
                 "cannot start the process `{name}`: {}",
@@ -30,7 +38,8 @@ impl Group {
             ))
         })?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let group = Group { child, pid };
+        let noted = pid.and_then(|pid| groups.note(pid));
+        let group = Group { child, pid, noted };
         group.limit(Resource::Core, 0);
         if let Some(bytes) = memory {
             group.limit(Resource::As, bytes);
@@ -62,6 +71,7 @@ impl Group {
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.pid = None;
+        self.noted = None;
     }
 
     fn signal(&self, signal: Signal) {

@@ -102,7 +102,7 @@ impl Instance {
         let mut command = config.command(namespace)?;
         command.env("TIDEMILL_SOCKET", &socket);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut group = Group::start(&mut command, config.memory, config.name())?;
+        let mut group = config.start(&mut command)?;
         let words: Arc<Mutex<Captured>> = Arc::default();
         let child = &mut group.child;
         if let Some(from) = child.stdout.take() {

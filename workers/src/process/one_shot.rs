@@ -114,7 +114,7 @@ impl OneShot {
         command
             .fd_mappings(vec![FdMapping { parent_fd: write_end, child_fd: 3 }])
             .map_err(|error| Fault::runtime(format!("cannot hand over file descriptor 3: {error}")))?;
-        let group = Group::start(&mut command, self.config.memory, self.config.name())?;
+        let group = self.config.start(&mut command)?;
         Ok((group, receiver))
     }
 

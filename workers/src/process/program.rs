@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::DEFAULT_PATH;
 use super::capture::{Captured, LOG, capture};
 use super::group::{Group, ended_badly};
+use super::groups::Groups;
 use super::one_shot::{feed, watch};
 use crate::clock::Clock;
 use crate::origin;
@@ -40,6 +41,7 @@ pub struct Programs {
     script: bool,
     path: String,
     workdir: Option<PathBuf>,
+    groups: Groups,
     running: Arc<Semaphore>,
     detached: Arc<Semaphore>,
 }
@@ -75,9 +77,16 @@ impl Programs {
             script,
             path: path.to_owned(),
             workdir,
+            groups: Groups::default(),
             running: Arc::new(Semaphore::new(RUN_PROGRAMS)),
             detached: Arc::new(Semaphore::new(RUN_DETACHED)),
         }
+    }
+
+    /// Its process groups are written down there.
+    #[must_use]
+    pub fn noted_in(self, groups: Groups) -> Programs {
+        Programs { groups, ..self }
     }
 
     /// Runs a program to its end, or starts it when it is not waited for. The run ends with a timeout error (408) at
@@ -162,7 +171,7 @@ impl Programs {
             command.current_dir(folder);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let group = Group::start(&mut command, None, name)?;
+        let group = Group::start(&mut command, None, name, &self.groups)?;
         Ok(Started { group, name, _folder: folder })
     }
 }

@@ -32,6 +32,44 @@ fn functions_that_jaq_lacks_are_there() {
 }
 
 #[test]
+fn pairs_of_surrogates_are_one_character() {
+    check(r#""\ud83d\ude00" | length, utf8bytelength"#, "null", "1 4");
+    check(
+        r#""\ud83d", "\\ud83d", "\ude00\ud83d""#,
+        "null",
+        "\"\u{fffd}\" \"\\\\ud83d\" \"\u{fffd}\u{fffd}\"",
+    );
+    check(r#"{"\ud83d\ude00": 1} | ."\ud83d\ude00""#, "null", "1");
+}
+
+#[test]
+fn patterns_have_alternatives() {
+    let objects = r#"[{"a":1,"b":2,"c":{"d":3,"e":4}},{"a":1,"b":2,"c":[{"d":3,"e":4}]}]"#;
+    check(
+        ".[] as {$a, $b, c: {$d, $e}} ?// {$a, $b, c: [{$d, $e}]} | {$a, $b, $d, $e}",
+        objects,
+        r#"{"a":1,"b":2,"d":3,"e":4} {"a":1,"b":2,"d":3,"e":4}"#,
+    );
+    check(
+        ".[] as {$a, $b, c: {$d}} ?// {$a, $b, c: [{$e}]} | {$a, $b, $d, $e}",
+        objects,
+        r#"{"a":1,"b":2,"d":3,"e":null} {"a":1,"b":2,"d":null,"e":4}"#,
+    );
+    check(".[] as [$a] ?// $a | $a", "[[3], 4]", "3 4");
+    check(
+        r#".[] as [$a] ?// [$b] | if $a != null then error("err: \($a)") else {$a, $b} end"#,
+        "[[3]]",
+        r#"{"a":null,"b":3}"#,
+    );
+    check("[.[] as [$a] ?// $a | if ($a | type) == \"number\" then $a else error end], .", "[1]", "[1] [1]");
+    check("def f(a; b): a + b; f(. as [$x] ?// $x | $x; 1)", "[2]", "3");
+    check("if true then . as [$a] ?// $a | $a else 0 end", "5", "5");
+    check(". as [$a] ?// {a: $a} ?// $a | def f: $a; f", "7", "7");
+    check(". as [[$a]] ?// [$a] | ([$a] as [[$b]] ?// [$b] | $b + 1)", "[[1]]", "2");
+    check_fault(". as [$a] ?// $a | error(\"no\")", "1", "no");
+}
+
+#[test]
 fn functions_that_do_otherwise_in_jaq_do_as_in_jq() {
     check("join(\",\")", r#"["a",null,1,true]"#, "\"a,,1,true\"");
     check(".[1:], .[:2], .a, .[0]", "null", "null null null null");

@@ -160,6 +160,11 @@ fn flow_and_composition() {
     run("{script: {language: js}}", ("E0202", 8, 21, "`code`"));
     run("{script: {language: javascript, code: x}}", ("E0204", 8, 32, "javascript"));
     run("{script: {language: ruby, code: x}}", ("E0204", 8, 32, "ruby"));
+    run("{script: {language: js, code: x, source: {endpoint: 'http://h/x'}}}", ("E0205", 8, 45, "`source`"));
+    run("{script: {language: js, source: 'http://h/x'}}", ("E0203", 8, 44, "a map"));
+    run("{script: {language: js, source: {name: x}}}", ("E0202", 8, 44, "`endpoint`"));
+    run("{script: {language: js, source: {endpoint: 'file:///x.js'}}}", ("E0703", 8, 55, "file:///x.js"));
+    run("{script: {language: js, source: {endpoint: 'http://h/${ .x }'}}}", ("E0703", 8, 55, "literal"));
     refused(
         "do:\n  - a:\n      run: {workflow: {namespace: n, name: N, version: latest}}\n",
         ("E0208", 8, 44, "N"),
@@ -285,7 +290,6 @@ fn not_run_yet() {
     check("{call: asyncapi, with: {}}", "E0904");
     check("{call: a2a, with: {}}", "E0905");
     check("{call: mcp, with: {}}", "E0906");
-    check("{run: {script: {language: js, source: {endpoint: 'http://h/x.js'}}}}", "E0907");
     check("{run: {container: {image: x}}}", "E0909");
     check("{listen: {to: {all: [{with: {type: t}}]}}}", "E0910");
     check("{listen: {to: {any: [], until: .a}}}", "E0911");
@@ -323,7 +327,7 @@ fn expressions() {
     task("set: {b: '${ nope(.a) }'}", ("E0401", 8, 20, "nope"));
     task("set: {b: '${ env }'}", ("E0401", 8, 20, "env"));
     task("set: {b: '${ $item }'}", ("E0402", 8, 20, "$item"));
-    task("set: {b: 'x ${ $item }'}", ("E0402", 8, 16, "$item"));
+    task("set: {b: 'x ${ $item }'}", ("E0402", 8, 22, "$item"));
     task("set: {b: '${ $secrets.key }'}", ("E0403", 8, 20, "$secrets"));
     task("set: {b: '${ $output }'}", ("E0402", 8, 20, "$output"));
     task("{set: {b: 1}, if: $input.x}", ("E0402", 8, 25, "$input"));
@@ -346,6 +350,28 @@ fn expressions() {
     );
     refused("output:\n  as: $input\ndo:\n  - a: {set: {b: 1}}\n", ("E0402", 7, 7, "$input"));
     refused("input:\n  from: $context\ndo:\n  - a: {set: {b: 1}}\n", ("E0402", 7, 9, "$context"));
+    let kept = |body: &str| {
+        let text = format!(
+            "use: {{secrets: [t], functions: {{f: {{set: {{b: 1}}}}}}, catalogs: {{c: {{endpoint: 'https://h'}}}}}}\ndo:\n  - a: {body}\n"
+        );
+        let before = text.lines().last().unwrap().find("$secrets").unwrap();
+        refused(&text, ("E0403", 8, before as u32 + 1, "$secrets"));
+    };
+    kept("{run: {workflow: {namespace: n, name: m, input: {a: '${ $secrets.t }'}}}}");
+    kept("{call: f, with: {a: '${ $secrets.t }'}}");
+    kept("{call: 'f:1@c', with: {a: '${ $secrets.t }'}}");
+    kept("{call: 'https://h/f.yaml', with: {a: '${ $secrets.t }'}}");
+    kept("{wait: '${ $secrets.t }'}");
+    kept("{set: {b: 1}, input: {from: $secrets.t}}");
+    kept("{set: {b: 1}, export: {as: '{a: $secrets.t}'}}");
+    kept("{set: {b: 1}, timeout: {after: '${ $secrets.t }'}}");
+    kept("{set: {b: 1}, if: $secrets.t}");
+    kept("{emit: {event: {with: {type: t, source: s, data: '${ $secrets.t }'}}}}");
+    kept("{raise: {error: {type: t, status: 400, detail: 'x ${ $secrets.t }'}}}");
+    kept("{listen: {to: {one: {with: {type: t, subject: '${ $secrets.t }'}}}}}");
+    kept("{switch: [{x: {when: $secrets.t, then: end}}]}");
+    kept("{for: {in: '$secrets.t'}, do: [{b: {set: {c: 1}}}]}");
+    kept("{try: [{b: {set: {c: 1}}}], catch: {when: '$secrets.t'}}");
     refused("timeout: {after: '${ $secrets.t }'}\ndo:\n  - a: {set: {b: 1}}\n", ("E0403", 6, 22, "$secrets"));
     let schema = "input:\n  schema:\n    document:\n      properties: {a: {type: nothing}}\ndo:\n  - a: {set: {b: 1}}\n";
     refused(schema, ("E0702", 9, 30, "nothing"));

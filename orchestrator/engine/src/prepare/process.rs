@@ -6,7 +6,7 @@
 use tidemill_dsl::expr::Template;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::order::{ProcessRun, ProcessText};
-use tidemill_dsl::program::{Language, RunProcess, Runnable, Task};
+use tidemill_dsl::program::{Code, Language, RunProcess, Runnable, Task};
 use tidemill_dsl::value::Value;
 
 use super::{Scope, Site, text};
@@ -37,7 +37,10 @@ pub(super) fn prepare(run: &RunProcess, site: &Site, scope: &Scope<'_>) -> Resul
     };
     let program = match &run.program {
         Runnable::Shell(command) => ProcessText::Shell(text("command", &command.eval(&site.input, scope)?)?),
-        Runnable::Script(language, code) => ProcessText::Script(*language, code.clone()),
+        Runnable::Script(language, Code::Here(text)) => ProcessText::Script(*language, text.clone()),
+        Runnable::Script(language, Code::Elsewhere(need)) => {
+            ProcessText::Script(*language, scope.program.script(&need.uri)?)
+        }
     };
     let stdin = match eval(&run.stdin)? {
         None => String::new(),

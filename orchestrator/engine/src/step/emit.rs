@@ -11,7 +11,6 @@ use tidemill_dsl::value::{Map, Value};
 use super::listen::envelope;
 use crate::Effect;
 use crate::apply::attempt_within;
-use crate::limits::MAX_HOPS;
 use crate::machine::{Begun, Machine, Raw};
 use crate::record::Birth;
 use crate::scope::Site;
@@ -26,9 +25,9 @@ pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, template: &Template)
     };
     let event = event(machine, site, map)?;
     let birth = machine.x.birth.clone();
-    if birth.path.len() >= MAX_HOPS {
+    if birth.path.len() >= machine.hops {
         machine.effects.push(Effect::LimitMet("hop-count"));
-        return Err(too_far(&birth, &event.kind));
+        return Err(too_far(&birth, &event.kind, machine.hops));
     }
     let value = machine.weigh(envelope(&event))?;
     machine.effects.push(Effect::Emit(event));
@@ -36,13 +35,13 @@ pub(super) fn begin(machine: &mut Machine<'_>, site: &Site, template: &Template)
 }
 
 /// The refusal of an event that would go on for ever; names the cycle, or the way where it is none.
-fn too_far(birth: &Birth, kind: &str) -> Fault {
+fn too_far(birth: &Birth, kind: &str, most: usize) -> Fault {
     let came_by = birth.path.iter().rposition(|name| *name == birth.workflow);
     let mut names: Vec<&str> = birth.path[came_by.unwrap_or(0)..].iter().map(AsRef::as_ref).collect();
     names.push(&birth.workflow);
     let what = if came_by.is_some() { "the cycle" } else { "the way" };
     Fault::configuration(format!(
-        "cannot emit `{kind}`: {} emitted events have led to one another (limit hop-count: {MAX_HOPS}); {what} is {}",
+        "cannot emit `{kind}`: {} emitted events have led to one another (limit hop-count: {most}); {what} is {}",
         birth.path.len(),
         names.join(" -> ")
     ))

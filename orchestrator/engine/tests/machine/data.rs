@@ -135,3 +135,48 @@ fn history_shows_inputs_and_outputs() {
     assert_eq!(run.log.len(), 1);
     assert_eq!(run.x.birth().input, json(r#"{"x":3}"#));
 }
+
+#[test]
+fn what_a_call_is_authenticated_with_is_told_without_its_secret() {
+    let check = |auth: &str, expected: &str| {
+        let text = format!(
+            "use: {{secrets: [key]}}\ndo:\n- c: {{call: http, with: {{method: get, endpoint: {{uri: 'http://h'{auth}}}}}, output: {{as: $authorization}}, export: {{as: '{{a: $authorization}}'}}}}\n- z: {{set: {{a: '${{ $authorization }}', c: '${{ $context.a }}'}}}}\n"
+        );
+        let mut run = Run::start(&text, "{}");
+        run.done("c", "1");
+        assert_eq!(run.end(), format!("{{\"a\":null,\"c\":{expected}}}"), "{auth}");
+    };
+    check("", "null");
+    let of = |scheme: &str| format!("{{\"scheme\":\"{scheme}\",\"parameter\":\"***\"}}");
+    check(", authentication: {basic: {username: u, password: '${ $secrets.key }'}}", &of("Basic"));
+    check(", authentication: {bearer: {token: t}}", &of("Bearer"));
+    check(", authentication: {basic: {use: key}}", &of("Basic"));
+    check(", authentication: {bearer: {use: key}}", &of("Bearer"));
+}
+
+/// Every way in which an expression fails is an error of type expression, 400, at the task.
+#[test]
+fn expressions_fail_at_their_task() {
+    for failing in [
+        "{set: {v: '${ .n.x }'}}",
+        "{set: {v: '${ .l[] }'}}",
+        "{set: {v: '${ empty }'}}",
+        "{set: {v: '${ 1 / 0 }'}}",
+        "{set: {v: '${ error(\"no\") }'}}",
+        "{set: {v: '${ last(range(1e18)) }'}}",
+        "{set: {v: '${ [limit(20; repeat(\"x\"))] | reduce range(40) as $i (.; . + .) }'}}",
+        "{wait: '${ \"soon\" }'}",
+        "{wait: '${ .l }'}",
+        "{for: {in: .n}, do: [{b: {set: {c: 1}}}]}",
+        "{set: {v: 1}, if: '.n.x'}",
+        "{set: {v: 1}, input: {from: .n.x}}",
+        "{set: {v: 1}, output: {as: .v.x}}",
+        "{set: {v: 1}, export: {as: .v.x}}",
+        "{switch: [{c: {when: .n.x, then: end}}]}",
+        "{emit: {event: {with: {type: t, data: '${ .n.x }'}}}}",
+        "{raise: {error: {type: t, status: 400, detail: '${ .n.x }'}}}",
+    ] {
+        let run = Run::start(&format!("do:\n- a: {failing}\n"), r#"{"n":1,"l":[1,2]}"#);
+        assert_eq!(run.end(), "400 expression /do/0/a", "{failing}");
+    }
+}

@@ -118,13 +118,14 @@ fn emit_keeps_the_authors_attributes() {
 #[test]
 fn emits_that_lead_to_one_another_end_with_the_cycles_name() {
     let body = "do:\n- e: {emit: {event: {with: {type: order, source: /shop}}}}\n";
-    let check = |path: &[&str], expected: Option<&str>| {
+    let check_at = |hops: usize, path: &[&str], expected: Option<&str>| {
         let mut run = Run::pending(body, "{}");
         run.x = tidemill_engine::create(&run.program, {
             let mut birth = (**run.x.birth()).clone();
             birth.path = path.iter().map(|name| (*name).into()).collect();
             birth.into()
         });
+        run.hops = hops;
         run.feed(Input::Begin);
         let counted = run.effects.contains(&Effect::LimitMet("hop-count"));
         assert_eq!(counted, expected.is_some(), "{path:?}");
@@ -138,6 +139,7 @@ fn emits_that_lead_to_one_another_end_with_the_cycles_name() {
         }
         assert_eq!(tidemill_engine::fold(&run.program, &run.log).unwrap(), run.x, "the path is stored");
     };
+    let check = |path: &[&str], expected: Option<&str>| check_at(16, path, expected);
     let long: Vec<String> = (0..16).map(|n| format!("w{n}")).collect();
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     check(&[], None);
@@ -145,6 +147,13 @@ fn emits_that_lead_to_one_another_end_with_the_cycles_name() {
     check(&long, Some(&format!("the way is {} -> t", long.join(" -> "))));
     check(&["t", "u"].repeat(8), Some("(limit hop-count: 16); the cycle is t -> u -> t"));
     check(&["t"; 16], Some("the cycle is t -> t"));
+    check_at(17, &["t"; 16], None);
+    check_at(1, &[], None);
+    check_at(
+        1,
+        &["t"],
+        Some("1 emitted events have led to one another (limit hop-count: 1); the cycle is t -> t"),
+    );
 }
 
 #[test]

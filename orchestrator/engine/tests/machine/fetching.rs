@@ -118,6 +118,27 @@ fn a_fetched_function_reads_no_secrets_of_the_caller() {
 }
 
 #[test]
+fn a_script_from_elsewhere_is_fetched_once_and_kept_over_retries() {
+    let script = "run: {script: {language: js, source: {endpoint: 'https://s.test/x.js'}, arguments: [a]}}";
+    let catch = "catch: {retry: {limit: {attempt: {count: 1}}}}";
+    let text = format!("do:\n- t: {{try: [{{f: {{{script}}}}}], {catch}}}\n- g: {{{script}}}\n");
+    let mut run = Run::start(&text, "{}");
+    run.fetched("f", "https://s.test/x.js", "console.log('${ .n }')");
+    let sent = |run: &Run, name: &str| format!("{:?}", run.sent(name).unwrap());
+    assert!(
+        sent(&run, "f").contains("Script(JavaScript, \"console.log('${ .n }')\")"),
+        "{}",
+        sent(&run, "f")
+    );
+    run.fail("f", 500);
+    assert!(sent(&run, "f").contains("console.log"));
+    run.done("f", "1");
+    assert!(sent(&run, "g").contains("console.log"));
+    run.done("g", "2").expect("2", "+W +t +f !f ~t +f -f -t +g -g -W");
+    assert_eq!(fold(&run.program, &run.log).unwrap(), run.x);
+}
+
+#[test]
 fn schemas_from_elsewhere_validate_input_output_and_export() {
     let schema =
         |uri: &str| format!("{{schema: {{format: json, resource: {{endpoint: {{uri: '{uri}'}}}}}}}}");

@@ -13,8 +13,8 @@ use tidemill_dsl::value::{Map, Value};
 use tidemill_engine::entry::{Entry, Expander};
 use tidemill_engine::invariants::{self, Ledger};
 use tidemill_engine::{
-    Birth, Decision, Effect, Ended, Execution, Input, Status, Transition, Verdict, create, decide, prepare,
-    resume,
+    Around, Birth, Decision, Effect, Ended, Execution, Input, MAX_HOPS, Status, Transition, Verdict, create,
+    decide, prepare, resume,
 };
 
 /// The instant at which every run begins.
@@ -60,6 +60,8 @@ pub(crate) struct Run {
     ledger: Ledger,
     /// Visits and attempts of the answers given.
     pub answered: Vec<(u32, u32)>,
+    /// Emitted events that may lead to one another.
+    pub hops: usize,
     /// Whether every decision is followed by a check of the whole log.
     pub checked: bool,
 }
@@ -77,7 +79,17 @@ impl Run {
         let program = program(body);
         let x = create(&program, birth(&program, json(input)));
         let (log, effects, ledger) = (Vec::new(), Vec::new(), Ledger::default());
-        Run { program, x, log, now: START, effects, ledger, answered: Vec::new(), checked: true }
+        Run {
+            program,
+            x,
+            log,
+            now: START,
+            effects,
+            ledger,
+            answered: Vec::new(),
+            hops: MAX_HOPS,
+            checked: true,
+        }
     }
 
     /// Feeds one input, then whatever continues it. The verdict is the input's.
@@ -95,7 +107,7 @@ impl Run {
     pub(crate) fn one(&mut self, input: Input) -> Decision {
         let shown = format!("{input:?}");
         let before = self.x.clone();
-        let decision = decide(&self.program, &mut self.x, input, self.now);
+        let decision = decide(&self.program, &mut self.x, input, Around { now: self.now, hops: self.hops });
         if decision.records.is_empty() {
             assert_eq!(before, self.x, "{shown} has no records");
             assert!(

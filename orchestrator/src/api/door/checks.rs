@@ -98,8 +98,11 @@ pub(super) fn known(call: Call) -> Asked {
     Ok(call)
 }
 
-/// The route's own query parameters and no others.
+/// The route's own query parameters and no others; a hook's are its caller's.
 pub(super) fn asked(mut call: Call) -> Asked {
+    if matches!(call.route.body, Body::Unread) {
+        return Ok(call);
+    }
     call.query = Query::parse(call.uri.query().unwrap_or(""), call.route.query)?;
     Ok(call)
 }

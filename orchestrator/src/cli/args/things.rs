@@ -236,6 +236,20 @@ pub enum SourceVerb {
         #[arg(long, default_value_t = 5)]
         count: usize,
     },
+    /// Fire a cron source for the instants of a past range, each once however often it is asked for.
+    Backfill {
+        /// Name.
+        name: String,
+        /// From this instant on (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        since: String,
+        /// Up to this instant, without it (RFC 3339) [default: now].
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Only count the instants.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Remove a source. Asks first.
     Delete {
         /// Name.

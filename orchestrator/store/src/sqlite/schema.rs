@@ -17,7 +17,7 @@ pub(super) const APPLICATION_ID: i64 = 0x5449_4445;
 const PAGE_SIZE: u32 = 4096;
 
 /// Step n leads from version n to version n + 1.
-const STEPS: [&str; FORMAT as usize] = [VERSION_1, VERSION_2, VERSION_3];
+const STEPS: [&str; FORMAT as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = "
 CREATE TABLE log(
@@ -123,6 +123,12 @@ ALTER TABLE bucket ADD COLUMN arrears REAL NOT NULL DEFAULT 0;
 INSERT INTO counter SELECT counter.name || '/' || namespace.name, counter.value FROM counter, namespace
     WHERE counter.name IN ('removed_log', 'removed_event');
 DELETE FROM counter WHERE name IN ('removed_log', 'removed_event');
+";
+
+/// Live executions by comparisons: a list after IN is built as a table of its own at every write of a row.
+const VERSION_4: &str = "
+DROP INDEX execution_live;
+CREATE INDEX execution_live ON execution(id) WHERE status < 2 OR status = 3;
 ";
 
 /// Settings that must stand before the first table is made; without effect on a file that has one.

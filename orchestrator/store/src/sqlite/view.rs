@@ -80,7 +80,7 @@ impl Read for SqliteStore {
 
     fn unfinished(&self, after: Option<ExecutionId>, limit: usize) -> ReadResult<Vec<ExecutionRow>> {
         let sql = format!(
-            "SELECT {} FROM execution INDEXED BY execution_live WHERE status IN (0, 1, 3) AND id > ?1
+            "SELECT {} FROM execution INDEXED BY execution_live WHERE (status < 2 OR status = 3) AND id > ?1
              AND (status <> 0 OR NOT EXISTS (SELECT 1 FROM delivery WHERE exec = id)) ORDER BY id LIMIT ?2",
             codec::EXECUTION
         );

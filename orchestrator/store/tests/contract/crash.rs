@@ -143,7 +143,7 @@ fn files_of_others_and_of_later_versions_are_left_alone() {
     assert!(matches!(open("CREATE TABLE t(x)"), Err(OpenError::Foreign)));
     assert!(matches!(open("PRAGMA application_id = 7"), Err(OpenError::Foreign)));
     let later = open("PRAGMA user_version = 99").unwrap_err();
-    let text = "open the store: its format 99 is later than 3, the latest this version knows";
+    let text = "open the store: its format 99 is later than 4, the latest this version knows";
     assert_eq!(later.to_string(), text);
 }
 

@@ -3,6 +3,9 @@
 // A failed `unwrap` is a failed test; the lint's own exception covers test functions only, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod authoring;
+mod stores;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -25,7 +28,7 @@ fn example() -> PathBuf {
 }
 
 /// A folder with these files.
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -34,7 +37,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 /// Runs it in a folder and gives exit code, standard output, standard error.
-fn run(dir: &Path, words: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(dir: &Path, words: &[&str]) -> (i32, String, String) {
     ended(binary().current_dir(dir).args(words).stdin(Stdio::null()).output().unwrap())
 }
 
@@ -427,68 +430,4 @@ fn serve_takes_definitions_over_the_api() {
     assert_eq!((code, text.trim()), (0, ECHO.trim()));
     assert_eq!(service.terminate(), Some(0));
     assert!(data.path().join("own.db").exists() && data.path().join("secret.key").exists());
-}
-
-/// A new project is in order, works, and is not written over.
-#[test]
-fn init_begins_a_project_that_works() {
-    let dir = folder(&[]);
-    let (code, out, err) = run(dir.path(), &["init"]);
-    assert_eq!(code, 0, "{err}");
-    for name in ["README.md", "workflow.yaml", "function.yaml", "greet.sh", "triggers.yaml", ".schemas"] {
-        assert!(dir.path().join(name).exists() && out.contains(name), "{name}: {out}");
-    }
-    let schema = std::fs::read_to_string(dir.path().join(".schemas/workflow.json")).unwrap();
-    assert!(serde_json::from_str::<Value>(&schema).unwrap().is_object());
-    let (code, _, err) = run(dir.path(), &["lint", "--strict", "."]);
-    assert_eq!(code, 0, "{err}");
-    let (code, out, err) = run(dir.path(), &["fmt", "--check", "."]);
-    assert_eq!((code, &*out), (0, ""), "{err}");
-    let input = r#"{"name":"Ann","language":"de"}"#;
-    let words = ["run", "workflow.yaml", "-f", "function.yaml", "--input", input, "-o", "json"];
-    let (code, out, err) = run(dir.path(), &words);
-    assert_eq!(code, 0, "{err}");
-    assert!(out.contains("Hallo, Ann!"), "{out}");
-    let (code, _, err) = run(dir.path(), &["init"]);
-    assert_eq!(code, 5);
-    assert!(err.contains("workflow.yaml") && err.contains("try: "), "{err}");
-}
-
-#[test]
-fn fmt_lays_out_and_tells_what_it_changed() {
-    let dir = folder(&[
-        ("wide.yaml", "kind:   Queue\nmetadata:\n    name: a   # why\nspec:\n    via: { embedded: {} }\n"),
-        ("good.yaml", "kind: Queue\nmetadata: {name: b}\nspec: {via: {embedded: {}}}\n"),
-        ("other.yaml", "just:   data\n"),
-        ("bad.yaml.txt", "a: ["),
-    ]);
-    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
-    let before = read("wide.yaml");
-    let (code, out, err) = run(dir.path(), &["fmt", "--check", "."]);
-    assert_eq!((code, out.trim()), (3, "./wide.yaml"), "{err}");
-    assert!(err.contains("try: tidemill fmt"), "{err}");
-    assert_eq!(read("wide.yaml"), before);
-    let (code, out, err) = run(dir.path(), &["fmt", "."]);
-    assert_eq!((code, out.trim()), (0, "./wide.yaml"), "{err}");
-    assert_eq!(
-        read("wide.yaml"),
-        "kind: Queue\nmetadata:\n  name: a   # why\nspec:\n  via: {embedded: {}}\n"
-    );
-    assert_eq!(read("other.yaml"), "just:   data\n");
-    let (code, out, _) = run(dir.path(), &["fmt", "."]);
-    assert_eq!((code, &*out), (0, ""));
-    let (code, _, err) = run(dir.path(), &["fmt", "bad.yaml.txt"]);
-    assert_eq!(code, 3);
-    assert!(err.contains("bad.yaml.txt:2:") && err.contains("E0101"), "{err}");
-}
-
-#[test]
-fn explain_shows_a_mistake_and_its_remedy() {
-    let dir = folder(&[]);
-    let (code, out, _) = run(dir.path(), &["explain", "e0504"]);
-    assert_eq!(code, 0);
-    assert!(out.starts_with("E0504: ") && out.contains("then: shp") && out.contains("then: ship"), "{out}");
-    let (_, out, _) = run(dir.path(), &["explain", "W0554", "-o", "json"]);
-    let told: Value = serde_json::from_str(&out).unwrap();
-    assert!(told["bad"].as_str().unwrap().contains("then: exit") && told["good"].is_string(), "{told}");
 }
