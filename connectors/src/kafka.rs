@@ -4,6 +4,7 @@
 //! wait, at most one more batch is gathered; then the partitions are paused and the client is polled on, so that the
 //! group keeps its member. Offsets go to the group only after the commit that stored the events.
 
+mod begin;
 pub mod config;
 pub(crate) mod fault;
 mod reading;
@@ -118,13 +119,14 @@ async fn serve(spec: &Spec, context: &Context, consumer: Arc<SourceConsumer>) ->
         {
             return Ok(());
         }
-        watch.saved(begin.fresh);
     }
     watch.joining(!begin.absent.is_empty() || !begin.gaps.is_empty());
+    let absent = begin.absent.join(", ");
+    watch.begins(begin);
     let topics: Vec<&str> = spec.topics.iter().map(|topic| &**topic).collect();
     consumer.subscribe(&topics).map_err(|error| watch.trouble(&error).error())?;
-    if !begin.absent.is_empty() {
-        let message = format!("there is no topic {}", begin.absent.join(", "));
+    if !absent.is_empty() {
+        let message = format!("there is no topic {absent}");
         context.health.degraded("kafka-topic", &message, "create it; the source goes on when it is there");
     }
     Reading::new(spec, context, &consumer, watch).read().await
@@ -136,17 +138,18 @@ async fn ask(
     spec: &Spec,
     consumer: &Arc<SourceConsumer>,
     saved: &Positions,
-) -> Result<watch::Begin, SourceError> {
-    let (asking, topics, start, saved) =
-        (Arc::clone(consumer), spec.topics.clone(), spec.start, saved.clone());
-    let mut asked = tokio::task::spawn_blocking(move || watch::begin(&asking, &topics, start, &saved));
+) -> Result<begin::Begin, SourceError> {
+    let (asking, topics, group) = (Arc::clone(consumer), spec.topics.clone(), spec.group.clone());
+    let (start, saved) = (spec.start, saved.clone());
+    let mut asked =
+        tokio::task::spawn_blocking(move || begin::begin(&asking, (&topics, &group), start, &saved));
     let watch = consumer.context();
     let mut stream = consumer.stream();
     loop {
         tokio::select! {
             biased;
             begin = &mut asked => {
-                let cancelled = |_| Err(watch::BeginError::Client(KafkaError::Canceled));
+                let cancelled = |_| Err(begin::BeginError::Client(KafkaError::Canceled));
                 return begin.unwrap_or_else(cancelled).map_err(|error| error.error(watch));
             }
             item = stream.next() => if let Some(Err(error)) = item {

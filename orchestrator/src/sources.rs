@@ -5,6 +5,7 @@ mod door;
 mod gate;
 mod gauge;
 mod recent;
+mod run;
 mod used;
 
 use std::collections::hash_map::Entry;
@@ -15,24 +16,20 @@ use std::time::Duration;
 
 use tidemill_connectors as connectors;
 use tidemill_connectors::registry::Lookup;
-use tidemill_connectors::{Context, Rules, SourceError};
-use tidemill_dsl::ids::{Namespace, Time};
+use tidemill_connectors::{Rules, SourceError};
+use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::{self, Manifest};
 use tidemill_store::DefinitionKind;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{ManifestEntry, Space};
-use crate::deliveries::blocking;
 use crate::relations;
 use crate::rooms::Rooms;
-use door::Door;
 pub use gate::{Closed, Gate, Permit};
 pub use gauge::{Gauge, SourceStatus, State, Trouble};
-use used::Used;
+use run::Supervised;
 
-/// First and longest delay before a failed source is started again.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 /// Sources that are started at one time without being spread, and the time that each one more spreads them over, at
 /// most [`SPREAD`]: a thousand that begin or come back at once would storm their servers.
 const AT_ONCE: usize = 50;
@@ -212,157 +209,6 @@ impl Sources {
 fn active(entry: &ManifestEntry) -> bool {
     let enabled = matches!(&*entry.manifest, Manifest::Source(s) if s.enabled);
     enabled && !entry.definition.paused
-}
-
-struct Supervised {
-    rooms: Arc<Rooms>,
-    sources: Arc<Sources>,
-    key: Key,
-    spec: manifest::Source,
-    since: Time,
-    stop: CancellationToken,
-    gauge: Arc<Gauge>,
-    rules: watch::Receiver<Rules>,
-    /// How long it waits before its first run.
-    spread: Duration,
-}
-
-/// How a run ended that did not fail.
-enum End {
-    /// It was stopped, or has nothing more to do.
-    Stopped,
-    /// What it was made with has changed.
-    Changed,
-}
-
-impl Supervised {
-    async fn run(self) {
-        let mut failures = 0;
-        self.pause(self.spread).await;
-        while !self.stop.is_cancelled() {
-            let began = crate::clock::tick();
-            let (built, used) = used::build(&self.rooms, &self.key.0, &self.spec);
-            let ended = match built {
-                Ok(Some(source)) => self.once(source, &used).await,
-                // A kind without a run of its own (a route).
-                Ok(None) => {
-                    self.gauge.turn(State::Running);
-                    self.stop.cancelled().await;
-                    break;
-                }
-                Err(error) => Err(error),
-            };
-            if self.stop.is_cancelled() {
-                break;
-            }
-            failures = match &ended {
-                Ok(End::Stopped) => 0,
-                Ok(End::Changed) => {
-                    self.gauge.turn(State::Starting);
-                    0
-                }
-                Err(error) if self.failed(error) => {
-                    self.until_changed(&used, None).await;
-                    continue;
-                }
-                Err(_) if began.elapsed() > BACK_OFF.1 => 1,
-                Err(_) => failures + 1,
-            };
-            self.sources.restarts.fetch_add(1, Ordering::Relaxed);
-            let delay = BACK_OFF.0.saturating_mul(1 << failures.min(7)).min(BACK_OFF.1);
-            self.until_changed(&used, Some(delay.mul_f64(0.5 + crate::ids::fraction() / 2.0))).await;
-        }
-        self.gauge.turn(State::Stopped);
-    }
-
-    /// Tells an error; whether it is for good, so far as the source itself goes.
-    fn failed(&self, error: &SourceError) -> bool {
-        self.gauge.trouble(&error.code, &error.message, &error.help);
-        tracing::warn!(source = %self.key.1, code = %error.code, message = %error.message, "a source failed");
-        self.gauge.turn(if error.permanent { State::Failed } else { State::Degraded });
-        error.permanent
-    }
-
-    async fn pause(&self, time: Duration) {
-        let _ = tokio::time::timeout(time, self.stop.cancelled()).await;
-    }
-
-    /// Waits for a time, or until what the run is made with has changed, or a stop.
-    async fn until_changed(&self, used: &Used, time: Option<Duration>) {
-        let passed = async {
-            match time {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = used.changes(&self.rooms, &self.key.0) => {}
-            () = passed => {}
-        }
-    }
-
-    /// One run, until it ends, is to be made anew, or gives no sign of life.
-    async fn once(&self, source: Box<dyn connectors::Source>, used: &Used) -> Result<End, SourceError> {
-        let stop = self.stop.child_token();
-        let context = self.context(stop.clone()).await?;
-        let silence = source.silence();
-        connectors::Health::alive(&*self.gauge);
-        let mut run = source.run(context);
-        tokio::select! {
-            biased;
-            ended = &mut run => ended.map(|()| End::Stopped),
-            () = used.changes(&self.rooms, &self.key.0) => {
-                stop.cancel();
-                run.await.map(|()| End::Changed)
-            }
-            silence = self.silent(silence) => Err(SourceError {
-                code: "source-silent".into(),
-                message: format!("it gave no sign of life for {} s", silence.as_secs()),
-                help: "it is started again by itself; see the log of its other end if that happens often".into(),
-                permanent: false,
-            }),
-        }
-    }
-
-    /// Returns when the run has told nothing for longer than it may.
-    async fn silent(&self, most: Option<Duration>) -> Duration {
-        let Some(most) = most else {
-            return std::future::pending().await;
-        };
-        while self.gauge.silent_for() < most {
-            tokio::time::sleep(most / 8).await;
-        }
-        most
-    }
-
-    async fn context(&self, stop: CancellationToken) -> Result<Context, SourceError> {
-        let (namespace, name) = self.key.clone();
-        let store = self.rooms.store.clone();
-        let (n, s) = (namespace.clone(), name.clone());
-        let saved = blocking(move || store.checkpoints(&n, &s)).await.map_err(|e| SourceError {
-            code: "store".into(),
-            message: e.to_string(),
-            help: "see the service's log".into(),
-            permanent: false,
-        })?;
-        Ok(Context {
-            namespace,
-            name,
-            ingress: Arc::new(Door {
-                rooms: self.rooms.clone(),
-                sources: self.sources.clone(),
-                gauge: self.gauge.clone(),
-            }),
-            positions: saved.into_iter().map(|c| (c.partition, c.value)).collect(),
-            stop,
-            health: self.gauge.clone(),
-            clock: self.rooms.clock.clone(),
-            since: self.since,
-            rules: self.rules.clone(),
-            reconcile: self.rooms.reconcile,
-        })
-    }
 }
 
 /// The route of an http source; none for other kinds. Secrets are read now.

@@ -158,7 +158,7 @@ impl Running {
     async fn drop(self) {
         self.task.abort();
         let _ =
-            tokio::time::timeout(Duration::from_secs(5), self.task).await.expect("dropping does not wait");
+            tokio::time::timeout(Duration::from_secs(10), self.task).await.expect("dropping does not wait");
     }
 
     async fn fails(self) -> SourceError {
@@ -197,7 +197,6 @@ on_mock_and_real!(
     sets_poison_aside,
     goes_on_after_a_refusal,
     keeps_its_place_through_rebalances,
-    members_go_on_where_the_other_stored,
     refuses_a_position_beyond_the_end,
 );
 
@@ -250,6 +249,14 @@ async fn a_broker_that_goes_and_comes_back() {
     until("it runs again", || bench.health.state() == "running").await;
     run.stop().await;
     bench.check_exactly(20);
+}
+
+/// The mock cluster does not tell a group's members.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_a_group_on_a_real_broker() {
+    if let Some(bench) = Bench::real().await {
+        battery::members_go_on_where_the_other_stored(bench).await;
+    }
 }
 
 /// The mock cluster does not look records up by time.

@@ -1,4 +1,4 @@
-//! The consumer's side of a Kafka source: callbacks of the client, where partitions begin, and the end of a consumer.
+//! The consumer's side of a Kafka source: callbacks of the client, and the end of a consumer.
 //!
 //! Owns the saved positions while a run lasts. Every partition is assigned with its own position, so no default of the
 //! client decides where reading begins. The group's offsets count for partitions that come from another member alone.
@@ -12,14 +12,14 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol, StreamConsumer,
 };
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Start;
+use super::begin::{Begin, committed};
 use super::fault::{Fault, fault};
-use crate::{Health, SourceError};
+use crate::Health;
 
 /// A partition of a topic.
 pub(super) type Partition = (Arc<str>, i32);
@@ -28,12 +28,12 @@ pub(super) type Positions = BTreeMap<Partition, i64>;
 /// The consumer of a source.
 pub(super) type SourceConsumer = StreamConsumer<Watch>;
 
-/// How long one question to the brokers may take.
-const ASK: Duration = Duration::from_secs(5);
 /// How long the group may take to say where a partition that comes from another member is. It is asked in a callback.
 const ASK_TAKEN_OVER: Duration = Duration::from_secs(2);
 /// How long a run waits for its consumer to leave the group.
 const CLOSE: Duration = Duration::from_secs(10);
+/// Reports of the client that are not read in a row while nothing happens.
+const SKIPPED: u32 = 4;
 /// The code of waiting for the group.
 const JOINING: &str = "kafka-joining";
 
@@ -51,8 +51,15 @@ struct State {
     troubled: Option<&'static str>,
     /// Whether the group has let it in: it has been told its partitions, be they none.
     joined: bool,
-    /// Whether it was told its partitions before: those it gets later come from other members.
-    is_settled: bool,
+    /// Whether partitions that it gets come from other members: there were some when it joined, or it has had others before.
+    is_shared: bool,
+    /// Positions that say no more than where the source was to begin: nothing of these partitions was read here.
+    unread: BTreeSet<Partition>,
+    /// As last told.
+    lag: Option<u64>,
+    /// Whether positions have moved since a report was read, and how many were not read since.
+    has_moved: bool,
+    skipped: u32,
     /// Whether it is well once it is let in.
     well_when_joined: bool,
 }
@@ -68,7 +75,20 @@ impl Watch {
 
     /// Takes over positions that are durable.
     pub(super) fn saved(&self, positions: impl IntoIterator<Item = (Partition, i64)>) {
-        self.state().positions.extend(positions);
+        let mut state = self.state();
+        for (partition, next) in positions {
+            state.unread.remove(&partition);
+            state.positions.insert(partition, next);
+        }
+        state.has_moved = true;
+    }
+
+    /// Takes over where the run begins.
+    pub(super) fn begins(&self, begin: Begin) {
+        let mut state = self.state();
+        state.positions.extend(begin.fresh);
+        state.unread = begin.unread;
+        state.is_shared = begin.is_shared;
     }
 
     /// Reads a client error with the reason last told, and shows it if the client goes on.
@@ -80,9 +100,14 @@ impl Watch {
             fault
         };
         if !fault.ends {
-            self.health.degraded(fault.code, &fault.message, fault.help);
+            self.tell(&fault);
         }
         fault
+    }
+
+    /// Shows a fault.
+    pub(super) fn tell(&self, fault: &Fault) {
+        self.health.degraded(fault.code, &fault.message, fault.help);
     }
 
     /// The run begins: it is well once the group lets it in, unless there is something to mend.
@@ -122,21 +147,30 @@ impl Watch {
 
     fn assign(&self, consumer: &BaseConsumer<Watch>, list: &mut TopicPartitionList) -> KafkaResult<()> {
         let told = self.taken_over(consumer, list);
+        let mut begun = TopicPartitionList::new();
         {
             let mut state = self.state();
-            state.is_settled = true;
+            state.is_shared = true;
             for mut element in list.elements() {
                 let partition: Partition = (element.topic().into(), element.partition());
-                let next = state.positions.get(&partition).max(told.get(&partition)).copied();
+                let own = state.positions.get(&partition).filter(|_| !state.unread.contains(&partition));
+                let next = own.max(told.get(&partition)).or(state.positions.get(&partition)).copied();
                 // A partition without a position is newer than this run: all of it is new.
                 element.set_offset(next.map_or(Offset::Beginning, Offset::Offset))?;
-                state.positions.extend(next.map(|next| (partition.clone(), next)));
+                if let Some(next) = next {
+                    state.positions.insert(partition.clone(), next);
+                    begun.add_partition_offset(&partition.0, partition.1, Offset::Offset(next))?;
+                }
                 state.assigned.insert(partition);
             }
         }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list)?,
             _ => consumer.assign(list)?,
+        }
+        if begun.count() > 0 {
+            // So that another member that comes knows where this one began.
+            let _ = consumer.commit(&begun, CommitMode::Async);
         }
         let well = {
             let mut state = self.state();
@@ -154,10 +188,10 @@ impl Watch {
     }
 
     /// Where the group is with partitions that come from another member: it told the group only what it had stored, and
-    /// reading that again would start again what it has started. The first partitions of a run are its own: what is
-    /// saved here counts, so that a seek and a store from a backup are what they say.
+    /// reading that again would start again what it has started. Of a run that joins an empty group the first partitions
+    /// are its own: what is saved here counts, so that a seek and a store from a backup are what they say.
     fn taken_over(&self, consumer: &BaseConsumer<Watch>, list: &TopicPartitionList) -> Positions {
-        if !self.state().is_settled {
+        if !self.state().is_shared {
             return Positions::new();
         }
         let partition = |(topic, partition): (String, i32)| (topic.into(), partition);
@@ -191,11 +225,20 @@ impl Watch {
         }
     }
 
+    /// Whether a report of the client need not be read: nothing has moved since one that told no lag. Reading them is most
+    /// of what an idle source costs; now and then one is read all the same.
+    fn is_quiet(&self) -> bool {
+        let mut state = self.state();
+        let moved = std::mem::take(&mut state.has_moved);
+        let busy = moved || !state.joined || state.troubled.is_some() || state.lag != Some(0);
+        state.skipped = if busy || state.skipped >= SKIPPED { 0 } else { state.skipped + 1 };
+        state.skipped > 0
+    }
+
     fn lag(&self, statistics: &Statistics) {
-        self.health.alive();
         let mut lag = 0;
         {
-            let state = self.state();
+            let mut state = self.state();
             // Without its partitions it cannot tell.
             if !state.joined {
                 return;
@@ -206,6 +249,7 @@ impl Watch {
                 let next = state.positions.get(&(topic.clone(), *partition)).copied().unwrap_or(0);
                 lag += u64::try_from(end.saturating_sub(next)).unwrap_or(0);
             }
+            state.lag = Some(lag);
         }
         self.health.lag(lag);
     }
@@ -221,6 +265,17 @@ impl ClientContext for Watch {
                 tracing::warn!(target: "kafka", facility, "{message}");
             }
             _ => tracing::debug!(target: "kafka", facility, "{message}"),
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.health.alive();
+        if self.is_quiet() {
+            return;
+        }
+        match serde_json::from_slice(statistics) {
+            Ok(statistics) => self.stats(statistics),
+            Err(error) => tracing::debug!(target: "kafka", %error, "a report of the client cannot be read"),
         }
     }
 
@@ -297,151 +352,4 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-/// Where the partitions of a source begin.
-#[derive(Debug, Default)]
-pub(super) struct Begin {
-    /// Positions that were not saved yet, or had to move.
-    pub(super) fresh: Positions,
-    /// Partitions whose records were deleted before they were read: what was lost.
-    pub(super) gaps: Vec<String>,
-    /// Topics that are not there yet.
-    pub(super) absent: Vec<Arc<str>>,
-}
-
-/// Asks the brokers where partitions without a saved position begin, and whether the saved ones still exist. Blocks.
-pub(super) fn begin(
-    consumer: &SourceConsumer,
-    topics: &[Arc<str>],
-    start: Start,
-    saved: &Positions,
-) -> Result<Begin, BeginError> {
-    let mut begin = Begin::default();
-    let mut partitions = Vec::new();
-    for topic in topics {
-        match count(consumer, topic)? {
-            0 => begin.absent.push(topic.clone()),
-            count => partitions.extend((0..count).map(|partition| (topic.clone(), partition))),
-        }
-    }
-    let low = offsets(consumer, &partitions, Offset::Beginning)?;
-    let high = offsets(consumer, &partitions, Offset::End)?;
-    let unsaved: Vec<Partition> = partitions.iter().filter(|at| !saved.contains_key(*at)).cloned().collect();
-    let committed = committed(consumer, &unsaved, ASK)?;
-    let started = match start {
-        Start::Earliest => low.clone(),
-        Start::Latest => high.clone(),
-        Start::Timestamp(at) => offsets(consumer, &unsaved, Offset::Offset(at.0.max(0)))?,
-    };
-    for partition in partitions {
-        let (name, number) = (&partition.0, partition.1);
-        let (low, high) = (offset(&low, &partition, 0), offset(&high, &partition, i64::MAX));
-        match saved.get(&partition) {
-            Some(next) if *next > high => {
-                let message = format!(
-                    "the saved position {next} of {name}/{number} lies beyond the topic's end {high}"
-                );
-                return Err(BeginError::Beyond(message));
-            }
-            Some(next) if *next >= low => {}
-            Some(next) => {
-                begin.gaps.push(format!("{name}/{number}: {} records from {next} on", low - next));
-                begin.fresh.insert(partition, low);
-            }
-            None => {
-                let from = committed.get(&partition).or(started.get(&partition)).copied().unwrap_or(high);
-                begin.fresh.insert(partition, from.clamp(low, high));
-            }
-        }
-    }
-    Ok(begin)
-}
-
-/// Why a run cannot begin.
-pub(super) enum BeginError {
-    /// The client's error.
-    Client(KafkaError),
-    /// A saved position beyond the end.
-    Beyond(String),
-}
-
-impl From<KafkaError> for BeginError {
-    fn from(error: KafkaError) -> BeginError {
-        BeginError::Client(error)
-    }
-}
-
-impl BeginError {
-    pub(super) fn error(self, watch: &Watch) -> SourceError {
-        match self {
-            BeginError::Client(error) => {
-                let fault = watch.trouble(&error);
-                watch.health.degraded(fault.code, &fault.message, fault.help);
-                fault.error()
-            }
-            BeginError::Beyond(message) => SourceError {
-                code: "kafka-position".into(),
-                message,
-                help: "the topic was made anew or cut off: seek the source to `earliest` or `latest`"
-                    .to_owned(),
-                permanent: true,
-            },
-        }
-    }
-}
-
-/// Partitions of a topic; 0 when it is not there.
-fn count(consumer: &SourceConsumer, topic: &str) -> KafkaResult<i32> {
-    let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    match found.and_then(rdkafka::metadata::MetadataTopic::error).map(RDKafkaErrorCode::from) {
-        None => Ok(found.map_or(0, |found| found.partitions().len() as i32)),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::LeaderNotAvailable) => Ok(0),
-        Some(code) => Err(KafkaError::MetadataFetch(code)),
-    }
-}
-
-/// The offsets that `what` stands for: the ends of partitions, or a time in milliseconds. Partitions without one
-/// are left out.
-fn offsets(consumer: &SourceConsumer, partitions: &[Partition], what: Offset) -> KafkaResult<Positions> {
-    if partitions.is_empty() {
-        return Ok(Positions::new());
-    }
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition_offset(topic, *partition, what)?;
-    }
-    positions(&consumer.offsets_for_times(list, ASK)?)
-}
-
-/// The group's offsets; partitions without one are left out.
-fn committed(
-    consumer: &impl Consumer<Watch>,
-    partitions: &[Partition],
-    patience: Duration,
-) -> KafkaResult<Positions> {
-    if partitions.is_empty() {
-        return Ok(Positions::new());
-    }
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    positions(&consumer.committed_offsets(list, patience)?)
-}
-
-fn positions(list: &TopicPartitionList) -> KafkaResult<Positions> {
-    let mut positions = Positions::new();
-    for element in list.elements() {
-        element.error()?;
-        if let Offset::Offset(next) = element.offset() {
-            positions.insert((element.topic().into(), element.partition()), next);
-        }
-    }
-    Ok(positions)
-}
-
-fn offset(positions: &Positions, partition: &Partition, absent: i64) -> i64 {
-    positions.get(partition).copied().unwrap_or(absent)
 }

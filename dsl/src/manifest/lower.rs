@@ -70,12 +70,12 @@ fn task(name: &str, body: Value) -> Value {
 /// attempt, which a task in front of the call counts in the context.
 fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
     let (delay, backoff, counted) = match (&retry.backoff, retry.jitter > 0.0) {
-        (Backoff::Constant(delay), _) => (millis(delay.as_millis()), None, false),
+        (Backoff::Constant(delay), _) => (delay.as_millis().to_string(), None, false),
         (growing, _) => (looked_up(growing, retries, 1.0), None, true),
     };
     let mut policy = vec![
         ("exceptWhen", Value::text(permanent())),
-        ("delay", delay),
+        ("delay", expression(&format!("[{delay}, {AFTER}] | max"))),
         (
             "limit",
             Value::object([
@@ -88,7 +88,7 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
     if retry.jitter > 0.0 {
         let most = match &retry.backoff {
             Backoff::Constant(delay) => millis((delay.as_millis() as f64 * retry.jitter) as u128),
-            growing => looked_up(growing, retries, retry.jitter),
+            growing => expression(&looked_up(growing, retries, retry.jitter)),
         };
         policy.push(("jitter", Value::object([("from", millis(0)), ("to", most)])));
     }
@@ -101,17 +101,23 @@ fn attempts(call: Value, retry: &RetryPolicy, retries: u32) -> Value {
     Value::object([("try", Value::array(body)), ("catch", Value::object([("retry", Value::object(policy))]))])
 }
 
+/// The milliseconds that a Retry-After asks for; 0 without one. The errors of calls over HTTP tell it in their detail.
+const AFTER: &str = r#"([$error | select(.status == 429 or .status == 503) | .detail // "" | capture("\\(retry-after: (?<s>[0-9]{1,6})\\)").s | tonumber * 1000] | .[0] // 0)"#;
+
+fn expression(millis: &str) -> Value {
+    Value::text(format!("${{ {{milliseconds: ({millis})}} }}"))
+}
+
 fn millis(count: u128) -> Value {
     Value::object([("milliseconds", Value::from(u64::try_from(count).unwrap_or(u64::MAX)))])
 }
 
 /// An expression that gives the delay of the attempt just failed, times `share`. Every backoff but the linear one
 /// reaches its last delay within a few hundred steps, so that a table says it.
-fn looked_up(backoff: &Backoff, retries: u32, share: f64) -> Value {
+fn looked_up(backoff: &Backoff, retries: u32, share: f64) -> String {
     if let Backoff::Linear { initial, step, max } = backoff {
         let [initial, step, max] = [initial, step, max].map(Duration::as_millis);
-        let delay = format!("[{initial} + {step} * ($context.attempt - 1), {max}] | min * {share} | floor");
-        return Value::text(format!("${{ {{milliseconds: ({delay})}} }}"));
+        return format!("([{initial} + {step} * ($context.attempt - 1), {max}] | min * {share} | floor)");
     }
     let mut table: Vec<u64> = Vec::new();
     for n in 1..=retries.min(1000) {
@@ -124,7 +130,7 @@ fn looked_up(backoff: &Backoff, retries: u32, share: f64) -> Value {
     }
     let list = table.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
     let last = table.len();
-    Value::text(format!("${{ {{milliseconds: [{list}][([$context.attempt, {last}] | min) - 1]}} }}"))
+    format!("[{list}][([$context.attempt, {last}] | min) - 1]")
 }
 
 fn permanent() -> String {
@@ -162,7 +168,7 @@ mod tests {
         check(
             "fast",
             &[
-                r#""delay":{"milliseconds":10000}"#,
+                r#""delay":"${ {milliseconds: ([10000, ([$error "#,
                 r#""count":2"#,
                 r#""jitter":{"from":{"milliseconds":0},"to":{"milliseconds":10000}}"#,
             ],
@@ -262,6 +268,42 @@ mod tests {
             SinkTarget::Kafka { connection: Link::Named("bus".into()), topic, key },
             r#""sink:kafka@tidemill","with":{"event":"${ . }","topic":"${ .type }","key":"${ .subject }","connection":"bus""#,
         );
+    }
+
+    #[test]
+    fn a_retry_after_is_waited_for() {
+        struct Told(&'static str, i64);
+        impl Arguments for Told {
+            fn get(&self, name: &str) -> Option<Value> {
+                match name {
+                    "context" => Some(Value::object([("attempt", Value::from(2))])),
+                    "error" => {
+                        let detail = Value::text(self.0);
+                        Some(Value::object([("status", Value::from(self.1)), ("detail", detail)]))
+                    }
+                    _ => None,
+                }
+            }
+        }
+        for (preset, own) in [("fast", 10_000), ("day", 2000)] {
+            let program = compiled(&RetryPolicy::preset(preset).unwrap());
+            let Kind::Try(attempts) = &program.task(program.list(program.root).tasks[0]).kind else {
+                panic!("no try")
+            };
+            let delay = attempts.retry.as_ref().unwrap().delay.as_ref().unwrap();
+            let check = |told: Told, expected: u64| {
+                let found = delay.eval(&Value::Null, &told).unwrap();
+                let found = crate::duration::parse_value(&found).unwrap();
+                assert_eq!(found, Duration::from_millis(expected), "{preset} {}", told.0);
+            };
+            let throttled = "http://h answered 429 Too Many Requests (retry-after: 70): wait";
+            check(Told(throttled, 429), 70_000);
+            check(Told(throttled, 503), 70_000);
+            check(Told(throttled, 500), own);
+            check(Told("http://h answered 503 (retry-after: 1)", 503), own.max(1000));
+            check(Told("http://h answered 503 (retry-after: Fri, 31 Dec 1999 23:59:59 GMT)", 503), own);
+            check(Told("", 429), own);
+        }
     }
 
     #[test]
