@@ -70,7 +70,7 @@ pub(super) async fn run(options: &Options) {
         began.elapsed().as_secs_f64(),
         std::fs::metadata(dir.join("tidemill.db")).map_or(0.0, |m| m.len() as f64 / 1e6)
     );
-    let server = Server::start(&dir, &[]).await;
+    let mut server = Server::start(&dir, &[]).await;
     for (name, filter) in LISTS {
         print(name, pages(&server, filter, "").await);
     }
@@ -81,6 +81,8 @@ pub(super) async fn run(options: &Options) {
     }
     print("show", shows(&server, first).await);
     history(options, &server).await;
+    server.terminate();
+    super::retention::run(&dir);
 }
 
 /// Latencies of one list.

@@ -12,6 +12,7 @@ mod load;
 mod player;
 mod replay;
 mod responder;
+mod retention;
 mod seq10;
 mod sources;
 mod startup;
