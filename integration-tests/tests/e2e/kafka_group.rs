@@ -8,7 +8,7 @@ use tidemill_integration_tests::server::Server;
 
 use crate::kafka::{self, produce};
 use crate::kafka_server::Broker;
-use crate::support::{BASE, all, apply, folder, get, until};
+use crate::support::{BASE, all, apply, folder, get, post, until};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -193,4 +193,43 @@ async fn heavy_a_hundred_thousand_records_over_kills() {
     .await;
     assert_eq!(records(&server).await.len(), COUNT);
     assert_eq!(count(&server).await, COUNT as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_a_pause_holds_and_poison_is_set_aside() {
+    let Some(broker) = kafka::broker("a pause holds and poison is set aside") else {
+        return;
+    };
+    let topic = kafka::topic(&broker, "pause").await;
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[]).await;
+    apply(&server, &set(&broker, &topic, "")).await;
+    runs(&server).await;
+    produce(&broker, &topic, 0..10).await;
+    until("all is taken", LIMIT, async || count(&server).await == 10).await;
+    assert_eq!(post(&server, "/sources/records/pause").await.status, 200);
+    until("it is paused", LIMIT, async || state(&server).await.0 == "paused").await;
+    produce(&broker, &topic, 10..20).await;
+    // Over a kill too: a source that is paused begins paused.
+    server.kill();
+    server.restart().await;
+    assert_eq!((state(&server).await.0.as_str(), count(&server).await), ("paused", 10));
+    assert_eq!(post(&server, "/sources/records/resume").await.status, 200);
+    until("the rest is taken", LIMIT, async || count(&server).await == 20).await;
+    // Plain records are poison to a source of events: told with their place, and passed.
+    assert_eq!(post(&server, "/sources/records/pause").await.status, 200);
+    apply(&server, &set(&broker, &topic, ", format: cloudevents")).await;
+    assert_eq!(post(&server, "/sources/records/resume").await.status, 200);
+    runs(&server).await;
+    produce(&broker, &topic, 20..25).await;
+    until("the poison is passed", LIMIT, async || {
+        let status = get(&server, "/sources/records").await["status"].clone();
+        let ends = status["position"].as_object().into_iter().flatten();
+        ends.map(|(_, end)| end.as_str().unwrap().parse::<u64>().unwrap()).sum::<u64>() == 25
+    })
+    .await;
+    let trouble = get(&server, "/sources/records").await["status"]["lastError"].clone();
+    assert_eq!(trouble["code"], "poison-record");
+    assert!(trouble["message"].as_str().is_some_and(|told| told.contains(&topic)), "{trouble}");
+    assert_eq!((state(&server).await.0.as_str(), count(&server).await), ("running", 20));
 }

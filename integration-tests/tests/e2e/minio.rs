@@ -227,8 +227,9 @@ async fn heavy_entries_follow_the_triggers() {
     assert_eq!(status(&server, "/triggers/a").await["state"], "deleting");
     assert_eq!(called(&server, TOKEN, NOTHING).await, (410, "no-rule".to_owned()));
     assert_eq!(called(&server, "wrong", NOTHING).await.0, 401);
+    // The one that no rule wants, and the caller without the token.
     let refused = status(&server, "/sources/called").await["refused"].clone();
-    assert_eq!(refused, 1);
+    assert_eq!(refused, 2);
     assert!(server.metric("tidemill_source_refused_total").await >= 1.0);
     minio.start().await;
     until("the trigger is gone", LIMIT, async || missing(&server, "/triggers/a").await).await;
