@@ -7,6 +7,7 @@ pub mod cron;
 pub mod http;
 pub mod kafka;
 pub mod minio;
+pub mod mysql;
 mod offer;
 pub mod registry;
 pub mod sink;
@@ -166,6 +167,8 @@ pub trait Health: Send + Sync + 'static {
     fn degraded(&self, code: &str, message: &str, help: &str);
     /// Records between the last accepted one and the end, when the kind can tell.
     fn lag(&self, records: u64);
+    /// Seconds between what was read last and now, when the kind can tell; 0 at the end.
+    fn behind(&self, seconds: u64);
     /// A record that cannot become an event was set aside (a poison record); others go on.
     fn poison(&self, message: &str);
     /// A twoWay source has compared its entries with the rules.

@@ -2,6 +2,8 @@
 //!
 //! Owns the shapes of secrets that sources take. Looks nothing up itself: the caller brings secrets and connections.
 
+mod mysql;
+
 use std::sync::Arc;
 
 use tidemill_dsl::event::Event;
@@ -38,6 +40,7 @@ pub fn build(source: &manifest::Source, lookup: &Lookup<'_>) -> Result<Option<Bo
         SourceKind::Minio(minio) => {
             minio_spec(source, minio, lookup)?.map(|spec| Box::new(minio::Minio(spec)) as Box<dyn Source>)
         }
+        SourceKind::Mysql(mysql) => Some(Box::new(crate::mysql::Mysql(mysql::spec(source, mysql, lookup)?))),
     })
 }
 
@@ -419,6 +422,11 @@ mod tests {
         check(&minio("keys", &format!("webhook: {{{arn}, token: {{secret: gone}}}}")), "secret-absent");
         check(&minio("gone", "kafka: {source: records}"), "neither");
         check("minio: {connection: there, bucket: photos, via: {listen: {}}}", "connection-absent");
+        let mysql = |more: &str| format!("mysql: {{url: 'mysql://h:1', tables: [a.b], {more}}}");
+        check(&mysql("credentials: {secret: login}"), "runs");
+        check(&mysql("credentials: {secret: token}"), "secret-shape");
+        check(&mysql("credentials: {secret: login}, tls: {ca: {secret: gone}}"), "secret-absent");
+        check("mysql: {connection: there, tables: [a.b]}", "connection-absent");
         check("http: {path: in, auth: {none: {}}}", "route");
         check("http: {path: in, auth: {bearer: {secret: token}}}", "route");
         check("http: {path: in, auth: {bearer: {secret: wrapped}}}", "route");

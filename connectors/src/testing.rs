@@ -102,6 +102,7 @@ pub(crate) struct Board(Mutex<Shown>);
 struct Shown {
     state: String,
     lags: Vec<u64>,
+    behind: Option<u64>,
     poison: Vec<String>,
     trouble: Vec<String>,
     reconciled: Option<Reconciled>,
@@ -146,6 +147,10 @@ impl Health for Board {
 
     fn lag(&self, records: u64) {
         self.0.lock().unwrap().lags.push(records);
+    }
+
+    fn behind(&self, seconds: u64) {
+        self.0.lock().unwrap().behind = Some(seconds);
     }
 
     fn poison(&self, message: &str) {

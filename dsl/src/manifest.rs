@@ -20,8 +20,8 @@ mod trigger;
 use std::sync::Arc;
 
 pub use connection::{
-    Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, MinioConnection, Protocol,
-    Queue,
+    Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, MinioConnection,
+    MysqlConnection, Pem, Protocol, Queue, Tls,
 };
 pub use function::{
     Builtin, CallAuth, Function, FunctionKind, FunctionLimits, Lifecycle, ProcessFunction, ProcessProtocol,
@@ -34,7 +34,8 @@ pub use scope::{Namespace, Quotas, RoleBinding};
 pub use secret::{SecretManifest, SecretOrigin};
 pub use source::{
     CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys,
-    KafkaSource, MinioSource, MinioVia, OverrideError, Respond, Source, SourceKind, SourceLimits, Start,
+    KafkaSource, MinioSource, MinioVia, MysqlSource, OnGap, Operations, OverrideError, Respond, Source,
+    SourceKind, SourceLimits, Start, TablePattern,
 };
 pub use trigger::{Buffer, DeadLetter, Integration, Overlap, SinkTarget, Target, Trigger, WhenFull, sent};
 

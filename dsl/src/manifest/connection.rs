@@ -2,12 +2,17 @@
 //!
 //! Owns the fields that sources share with connections. Connects to nothing.
 
+mod mysql;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::trigger::{Buffer, read_buffer};
 use super::{Head, Metadata, Raw, codes, open, read};
 use crate::reader::{Place, Reader, Sink};
+
+pub(super) use mysql::read_mysql;
+pub use mysql::{MysqlConnection, Pem, Tls};
 
 /// An address and its credentials.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub enum ConnectionKind {
     Kafka(KafkaConnection),
     /// A MinIO server, or another that speaks S3.
     Minio(MinioConnection),
+    /// A MySQL or MariaDB server.
+    Mysql(MysqlConnection),
 }
 
 /// Fields in place, or the name of a Connection that has them.
@@ -179,7 +186,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Connection> {
     let kind = read::one_of(&mut reader, &KINDS, "the kind of connection");
     reader.finish();
     let (kind, place) = kind?;
-    if !matches!(kind, "kafka" | "minio") {
+    if !matches!(kind, "kafka" | "minio" | "mysql") {
         let message = format!("connections of kind {kind} are not supported by this release");
         sink.push(read::explained(place.key_error(codes::LATER_CONNECTION, message)));
         return None;
@@ -187,6 +194,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Connection> {
     let mut reader = open(place, sink, "a connection")?;
     let kind = match kind {
         "kafka" => read_kafka(&mut reader).map(ConnectionKind::Kafka),
+        "mysql" => read_mysql(&mut reader).map(ConnectionKind::Mysql),
         _ => read_minio(&mut reader).map(ConnectionKind::Minio),
     };
     reader.finish();

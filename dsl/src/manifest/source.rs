@@ -6,6 +6,7 @@ mod cron;
 mod http;
 mod kafka;
 mod minio;
+mod mysql;
 mod overrides;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use http::{HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys, Respond};
 pub(super) use kafka::topic;
 pub use kafka::{Format, KafkaSource, Start};
 pub use minio::{MinioSource, MinioVia};
+pub use mysql::{MysqlSource, OnGap, Operations, TablePattern};
 pub use overrides::{EventOverrides, OverrideError};
 
 use super::{Head, Integration, Metadata, Raw, Reference, codes, open, read};
@@ -64,6 +66,8 @@ pub enum SourceKind {
     Kafka(KafkaSource),
     /// Objects of a bucket.
     Minio(MinioSource),
+    /// Rows of tables, by the binlog.
+    Mysql(MysqlSource),
 }
 
 impl SourceKind {
@@ -74,13 +78,16 @@ impl SourceKind {
             SourceKind::Cron(_) => "cron",
             SourceKind::Kafka(_) => "kafka",
             SourceKind::Minio(_) => "minio",
+            SourceKind::Mysql(_) => "mysql",
         }
     }
 
     /// How it joins source, rule and firing.
     pub fn integration(&self) -> Integration {
         match self {
-            SourceKind::Http(_) | SourceKind::Cron(_) | SourceKind::Kafka(_) => Integration::OneWay,
+            SourceKind::Http(_) | SourceKind::Cron(_) | SourceKind::Kafka(_) | SourceKind::Mysql(_) => {
+                Integration::OneWay
+            }
             SourceKind::Minio(minio) => minio.via.integration(),
         }
     }
@@ -115,6 +122,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
         "http" => http::read(place, sink, &head.meta).map(SourceKind::Http),
         "cron" => cron::read(place, sink).map(SourceKind::Cron),
         "kafka" => kafka::read(place, sink, &head.meta).map(SourceKind::Kafka),
+        "mysql" => mysql::read(place, sink, &head.meta).map(SourceKind::Mysql),
         "minio" => minio::read(place, sink, &head.meta).map(|(minio, found)| {
             carrier = found;
             SourceKind::Minio(minio)
@@ -127,7 +135,8 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Source> {
     }?;
     let connection = match &kind {
         SourceKind::Kafka(KafkaSource { connection: super::Link::Named(name), .. })
-        | SourceKind::Minio(MinioSource { connection: super::Link::Named(name), .. }) => {
+        | SourceKind::Minio(MinioSource { connection: super::Link::Named(name), .. })
+        | SourceKind::Mysql(MysqlSource { connection: super::Link::Named(name), .. }) => {
             Some((name.clone(), connection))
         }
         _ => None,

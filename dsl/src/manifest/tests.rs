@@ -128,7 +128,7 @@ fn bad_sources_by_code_and_line() {
     );
     check("  kafka:\n    brokers: ['h:1']\n    topics: [a]\n    start: {timestamp: today}", "E0204:7");
     check("  kafka:\n    brokers: ['h:1']\n    topics: [a]\n    start: newest", "E0204:7");
-    for later in ["rabbitmq", "nats", "mysql"] {
+    for later in ["rabbitmq", "nats"] {
         check(&format!("  {later}: {{anything: goes}}"), "E1101:4");
     }
     let event = |line: &str, expected: &str| {

@@ -20,8 +20,12 @@ fn spec(kind: &str) -> Value {
             &["env", "file", "value"],
         ),
         "Connection" => {
-            let kinds = keys([("kafka", keys(kafka_address())), ("minio", keys(minio_address()))]);
-            one_key(kinds, &["kafka", "minio"])
+            let kinds = keys([
+                ("kafka", keys(kafka_address())),
+                ("minio", keys(minio_address())),
+                ("mysql", keys(mysql_address())),
+            ]);
+            one_key(kinds, &["kafka", "minio", "mysql"])
         }
         "Queue" => {
             keys([("!via", keys([("!embedded", keys([]))])), ("buffer", buffer()), ("retention", duration())])
@@ -120,8 +124,9 @@ fn source() -> Value {
         ("cron", cron_source()),
         ("kafka", kafka_source()),
         ("minio", minio_source()),
+        ("mysql", mysql_source()),
     ]);
-    one_key(kinds, &["http", "cron", "kafka", "minio"])
+    one_key(kinds, &["http", "cron", "kafka", "minio", "mysql"])
 }
 
 fn http_source() -> Value {
@@ -214,6 +219,30 @@ fn minio_source() -> Value {
         ("!via", one_key(via, &["webhook", "listen", "kafka", "rabbitmq", "nats"])),
     ]);
     one_key(shape, &["connection", "endpoint"])
+}
+
+fn mysql_address() -> [(&'static str, Value); 3] {
+    let pem = || one_key(keys([("file", text()), ("secret", text())]), &["file", "secret"]);
+    let tls = keys([("ca", pem()), ("certificate", pem()), ("key", pem()), ("serverName", text())]);
+    [("!url", said(text(), "mysql://host:port")), ("!credentials", secret()), ("tls", tls)]
+}
+
+fn mysql_source() -> Value {
+    let [(_, url), (_, credentials), tls] = mysql_address();
+    let shape = keys([
+        ("connection", label()),
+        ("url", url),
+        ("credentials", credentials),
+        tls,
+        ("!tables", said(some(text()), "DATABASE.TABLE or DATABASE.*")),
+        ("exclude", some(text())),
+        ("operations", some(choice(&["insert", "update", "delete"]))),
+        ("snapshot", choice(&["never", "initial"])),
+        ("onGap", choice(&["stop", "snapshot", "skip"])),
+        ("serverId", count(1)),
+        ("heartbeat", duration()),
+    ]);
+    one_key(shape, &["connection", "url"])
 }
 
 fn target() -> Value {

@@ -195,7 +195,8 @@ impl Gauge {
         let lag_seconds = match status.lag {
             Some(0) => Some(0),
             Some(_) => pace.last.map(behind),
-            None => None,
+            // Kinds that count no records tell it themselves.
+            None => status.lag_seconds,
         };
         SourceStatus { lag_seconds, rate: pace.recent.per_second(now), ..status }
     }
@@ -244,6 +245,10 @@ impl connectors::Health for Gauge {
 
     fn lag(&self, records: u64) {
         self.with(|s| s.lag = Some(records));
+    }
+
+    fn behind(&self, seconds: u64) {
+        self.with(|s| s.lag_seconds = Some(seconds));
     }
 
     fn poison(&self, message: &str) {

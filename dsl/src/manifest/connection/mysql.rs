@@ -1,0 +1,116 @@
+//! How to reach a MySQL or MariaDB server: the fields that a connection and a source share.
+//!
+//! Owns the fields and their mistakes. Connects to nothing, reads no file.
+
+use std::sync::Arc;
+
+use super::super::{codes, read};
+use crate::codes as shared;
+use crate::reader::{Place, Reader, Sink};
+
+/// How to reach a MySQL or MariaDB server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MysqlConnection {
+    /// Host name or address, without brackets.
+    pub host: Arc<str>,
+    /// Port.
+    pub port: u16,
+    /// The secret with `username` and `password`.
+    pub credentials: Arc<str>,
+    /// How the connection is encrypted; none: it is not.
+    pub tls: Option<Tls>,
+}
+
+impl MysqlConnection {
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `tls`: whom to trust, and who one is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates of authorities; none: the well-known ones.
+    pub ca: Option<Pem>,
+    /// The client's own certificate; there together with the key.
+    pub certificate: Option<Pem>,
+    /// The key of the certificate.
+    pub key: Option<Pem>,
+    /// The name that the server's certificate must have; none: the host of the URL.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// Where a text in PEM form is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// In a file.
+    File(Arc<str>),
+    /// In a secret.
+    Secret(Arc<str>),
+}
+
+/// The fields that a MySQL connection and a MySQL source share.
+pub(in crate::manifest) fn read_mysql(reader: &mut Reader) -> Option<MysqlConnection> {
+    let sink = reader.sink();
+    let url = reader.need("url").and_then(|place| url(&place, sink));
+    let credentials = reader.need("credentials").and_then(|place| read::secret(&place, sink));
+    let tls = match reader.map("tls", "tls") {
+        Some(tls) => Some(read_tls(tls)?),
+        None => None,
+    };
+    let (host, port) = url?;
+    Some(MysqlConnection { host, port, credentials: credentials?, tls })
+}
+
+/// `mysql://host:port`; the scheme and the port may be left out.
+fn url(place: &Place, sink: &Sink) -> Option<(Arc<str>, u16)> {
+    let text = place.text(sink)?;
+    let rest = match text.split_once("://") {
+        Some(("mysql" | "mariadb", rest)) => Some(rest),
+        Some(_) => None,
+        None => Some(&*text),
+    };
+    let authority = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    match authority.and_then(read::address) {
+        Some((host, port)) if !host.is_empty() && port != Some(0) => {
+            Some((host.into(), port.unwrap_or(3306)))
+        }
+        _ => read::wrong(place, sink, codes::MYSQL_URL, &format!("`{text}` is no URL of a MySQL server")),
+    }
+}
+
+fn read_tls(mut reader: Reader) -> Option<Tls> {
+    let sink = reader.sink();
+    let mut good = true;
+    let mut pem = |key: &'static str| {
+        let place = reader.take(key)?;
+        let found = read_pem(&place, sink);
+        good &= found.is_some();
+        found
+    };
+    let (ca, certificate, key) = (pem("ca"), pem("certificate"), pem("key"));
+    let server_name = reader.text("serverName");
+    let place = reader.place().clone();
+    reader.finish();
+    if good && certificate.is_some() != key.is_some() {
+        let message = "`certificate` and `key` of tls stand together";
+        sink.push(place.error(shared::EXCLUSIVE, message).help("add the other one, or leave both out"));
+        return None;
+    }
+    good.then_some(Tls { ca, certificate, key, server_name })
+}
+
+fn read_pem(place: &Place, sink: &Sink) -> Option<Pem> {
+    let mut reader = Reader::open(place.clone(), sink, "a file or a secret in PEM form")?;
+    let found = read::one_of(&mut reader, &["file", "secret"], "where it is");
+    reader.finish();
+    match found? {
+        ("file", place) => read::some_text(&place, sink).map(Pem::File),
+        (_, place) => read::secret_name(&place, sink).map(Pem::Secret),
+    }
+}
