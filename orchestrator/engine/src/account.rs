@@ -3,11 +3,13 @@
 //!
 //! A timer set and cleared in one decision is not told at all.
 
+use std::collections::BTreeSet;
+
 use tidemill_dsl::ids::Visit;
 use tidemill_dsl::program::{Kind, Program};
 
 use crate::apply::apply;
-use crate::execution::{Execution, ROOT};
+use crate::execution::{Execution, ROOT, Timers};
 use crate::history::Record;
 use crate::machine::Machine;
 use crate::record::{Due, DueChange, Subscription, SubscriptionChange};
@@ -15,14 +17,35 @@ use crate::record::{Due, DueChange, Subscription, SubscriptionChange};
 impl Machine<'_> {
     /// Yields a record: folds it and notes what it changes about timers and subscriptions.
     pub(crate) fn emit(&mut self, record: Record) {
+        if matches!(record, Record::Settled) {
+            return self.settle(record);
+        }
         let Some(visit) = touched(&record, self.x) else {
-            apply(self.program, self.x, &record, self.now);
-            self.records.push(record);
-            return;
+            return self.fold(record);
         };
-        let (before, listened) = (self.x.timers(visit), self.x.listens(visit));
+        let before = (self.x.timers(visit), self.x.listens(visit));
+        self.fold(record);
+        self.note(visit, before);
+    }
+
+    fn fold(&mut self, record: Record) {
         apply(self.program, self.x, &record, self.now);
         self.records.push(record);
+    }
+
+    /// What was kept is used up: what its visits have begun meanwhile wants its timers and subscriptions from now on.
+    fn settle(&mut self, record: Record) {
+        let visits: BTreeSet<Visit> = self.x.kept.iter().map(|(visit, _)| *visit).collect();
+        let before: Vec<_> =
+            visits.into_iter().map(|visit| (visit, self.x.timers(visit), self.x.listens(visit))).collect();
+        self.fold(record);
+        for (visit, timers, listened) in before {
+            self.note(visit, (timers, listened));
+        }
+    }
+
+    /// Notes what has changed about a visit.
+    fn note(&mut self, visit: Visit, (before, listened): (Timers, bool)) {
         let after = self.x.timers(visit);
         if before != after {
             before.0.iter().flatten().filter(|due| !after.contains(due)).for_each(|due| self.clear(*due));

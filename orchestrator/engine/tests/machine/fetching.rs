@@ -263,3 +263,24 @@ fn an_answer_that_is_no_text_is_refused() {
     run.done("f", "\"/w==\"");
     assert_eq!(run.end(), "400 configuration /do/0/f");
 }
+
+/// What a task waits for that could begin only with what came while the execution was suspended.
+#[test]
+fn what_a_kept_answer_lets_begin_is_waited_for_after_the_resume() {
+    let schema = "input: {schema: {resource: {endpoint: 'https://s.test/i'}}}";
+    let check = |body: &str, go_on: &dyn Fn(&mut Run), end: &str| {
+        let mut run = Run::start(&format!("do: [{{a: {{{schema}, {body}}}}}]\n"), "{}");
+        run.suspend();
+        run.fetched("a", "https://s.test/i", "{}");
+        run.is(Status::Suspended);
+        run.resume();
+        go_on(&mut run);
+        assert_eq!(run.end(), end, "{body}");
+    };
+    let heard = |run: &mut Run| assert!(run.post(1, "e", "1"));
+    check("listen: {to: {one: {with: {type: e}}}}", &heard, "[1]");
+    check("wait: PT1S", &|run| drop(run.pass(1000)), "{}");
+    check("set: {v: 1}", &|_| {}, "{\"v\":1}");
+    let late = |run: &mut Run| drop(run.pass(2000));
+    check("timeout: {after: PT2S}, listen: {to: {one: {with: {type: e}}}}", &late, "408 timeout /do/0/a");
+}
