@@ -3,9 +3,10 @@
 //!
 //! Owns that all of them tell the same. What a definition refers to is judged by `apply`, which knows the set.
 
+use tidemill_connectors::http::jwt::KeySet;
 use tidemill_dsl::codes;
 use tidemill_dsl::diagnostic::{Diagnostic, Span};
-use tidemill_dsl::manifest::{self, Document, Manifest};
+use tidemill_dsl::manifest::{self, Document, HttpAuth, HttpSource, JwtKeys, Manifest, SourceKind};
 use tidemill_dsl::workflow::{self, Checked};
 use tidemill_dsl::yaml::{self, Node};
 
@@ -55,9 +56,29 @@ pub fn judge_as(kind: Document, node: &Node, text: &str, namespace: &str) -> Jud
         Document::Manifest => {
             let (manifest, mut diagnostics) = manifest::check(node, text, namespace);
             diagnostics.extend(manifest.as_ref().and_then(|manifest| schedule(node, manifest)));
+            diagnostics.extend(manifest.as_ref().and_then(|manifest| keys(node, manifest)));
             Judged { read: manifest.map(|manifest| Read::Manifest(Box::new(manifest))), diagnostics }
         }
     }
+}
+
+/// The keys that an http source holds in place must be such.
+fn keys(node: &Node, manifest: &Manifest) -> Option<Diagnostic> {
+    let Manifest::Source(source) = manifest else {
+        return None;
+    };
+    let SourceKind::Http(HttpSource { auth: HttpAuth::Jwt(jwt), .. }) = &source.kind else {
+        return None;
+    };
+    let JwtKeys::Set(set) = &jwt.keys else {
+        return None;
+    };
+    let error = KeySet::of_jwks(&set.to_json()).err()?;
+    let pointer = "/spec/http/auth/jwt/jwks";
+    let place = node.pointer(pointer).map_or(node.span, |n| n.span);
+    let help =
+        "write public keys as the issuer publishes them (RFC 7517), or name their place with `jwksUri`";
+    Some(Diagnostic::error(manifest::codes::KEY, place, format!("cannot {error}")).at(pointer).help(help))
 }
 
 /// A cron source's schedule must name a time zone that exists and times that come.

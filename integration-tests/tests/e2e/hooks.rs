@@ -342,6 +342,7 @@ async fn methods_sizes_rates_and_paths_have_limits_with_names() {
         source("small", "auth: {none: {}}, maxBody: 1KiB"),
         source("locked", "auth: {bearer: {secret: token}}, maxBody: 1KiB"),
         rated.to_owned(),
+        source("heads", "auth: {none: {}}, methods: [HEAD, OPTIONS]"),
     ];
     apply(&server, &set.concat()).await;
     let large = send(&server, "small", &[], &"x".repeat(1025)).await;
@@ -358,6 +359,10 @@ async fn methods_sizes_rates_and_paths_have_limits_with_names() {
     let after = held.header("retry-after").and_then(|after| after.parse::<u64>().ok());
     assert!(after.is_some_and(|after| (1..=30).contains(&after)), "{after:?}");
     assert!(held.json()["detail"].as_str().unwrap().contains("source.limits.rate"), "{}", held.json());
+    for (method, status) in [("OPTIONS", 202), ("DELETE", 405)] {
+        let answer = call(&server, method, "/hooks/default/heads", &[], "").await;
+        assert_eq!(answer.status, status, "{method}");
+    }
     // Who is not let in sends no body: the answer comes before it.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = "POST /hooks/default/locked HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n\r\n";
@@ -370,6 +375,14 @@ async fn methods_sizes_rates_and_paths_have_limits_with_names() {
     assert_eq!(
         (refused.status, &refused.json()["errors"][0]["code"]),
         (422, &json!("E0520")),
+        "{}",
+        refused.json()
+    );
+    let no_key = "auth: {jwt: {issuer: i, audience: a, jwks: {keys: [{kty: RSA, n: AQAB}]}}}";
+    let refused = try_apply(&server, &source("keys", no_key)).await;
+    assert_eq!(
+        (refused.status, &refused.json()["errors"][0]["code"]),
+        (422, &json!("E1040")),
         "{}",
         refused.json()
     );

@@ -138,6 +138,8 @@ impl Route {
                 MethodFilter::POST,
                 MethodFilter::DELETE,
                 MethodFilter::PATCH,
+                MethodFilter::HEAD,
+                MethodFilter::OPTIONS,
             ],
         }
     }
