@@ -306,7 +306,7 @@ impl Author<'_> {
 
     fn call(&mut self, _repeats: u32) -> Json {
         let number = self.dice.below(6);
-        let task = match self.dice.below(6) {
+        let task = match self.dice.below(7) {
             0 | 1 => json!({"call": "http", "with": {
                 "method": "get", "endpoint": format!("http://outside.test/{number}"),
             }}),
@@ -317,7 +317,7 @@ impl Author<'_> {
             3 if self.dice.permille(100) => {
                 json!({"call": "echo:1@default", "with": {"bad": "${ error(\"no\") }"}})
             }
-            5 => self.program(),
+            5 | 6 => self.program(),
             _ => json!({"call": "echo:1@default", "with": {"sent": "${ . }"}}),
         };
         self.finished(task)
@@ -360,7 +360,12 @@ impl Author<'_> {
     fn program(&mut self) -> Json {
         let shell = json!({"shell": {"command": "work ${ . | tojson }", "arguments": ["${ $task.name }"]}});
         let script = json!({"script": {"language": "python", "code": "work()", "stdin": "${ . }"}});
-        let mut run = if self.dice.permille(500) { shell } else { script };
+        let elsewhere = json!({"script": {"language": "python", "source": {"endpoint": elsewhere::SCRIPT}}});
+        let mut run = match self.dice.below(5) {
+            0 => shell,
+            1 => script,
+            _ => elsewhere,
+        };
         run["await"] = self.dice.permille(700).into();
         json!({"run": run})
     }

@@ -43,7 +43,8 @@ impl Account {
 
     /// A call is made.
     pub(super) fn called(&self, call: Call) -> Result<(), Broken> {
-        if self.settled.contains(&call) {
+        // An answer that came later has no attempt.
+        if self.settled.contains(&call) || self.settled.contains(&(call.0, call.1, 0)) {
             return Err(format!(
                 "the call of {}/{} was made again after its outcome was recorded",
                 call.0, call.1
@@ -120,8 +121,7 @@ impl World {
                 Awaited::Call => {
                     attempts.map(|call| (row.id, call.visit, call.attempt)).any(|call| self.is_flying(call))
                 }
-                // No partner of the simulation answers later.
-                Awaited::Callback => false,
+                Awaited::Callback => self.outside.is_promised((row.id, one.visit)),
                 Awaited::Timer(at) | Awaited::Retry(at) => {
                     due.iter().any(|due| due.visit == one.visit && due.at == *at)
                 }
@@ -157,6 +157,7 @@ impl World {
             heard_once(&history).map_err(|what| format!("{}: {what}", row.id))?;
             self.told_once(&row, &folded)?;
         }
+        self.signals_kept()?;
         let (events, starts) = self.promises();
         for event in events {
             let stored =

@@ -14,6 +14,7 @@ use super::author::EVENT_TYPES;
 use super::coverage::Fault;
 use super::driver::pending;
 use super::lane::{Input, Verb};
+use super::signals::Signal;
 use super::world::{Broken, Happening, World};
 
 /// A start that a client wants.
@@ -45,7 +46,10 @@ impl World {
         for _ in 0..self.dice.below(6) {
             self.schedule(0, 40_000, Happening::Verb);
         }
-        if self.dice.permille(350) {
+        for _ in 0..self.dice.below(6) {
+            self.plan_signal();
+        }
+        if self.dice.permille(500) {
             let space = *self.dice.pick(&[Space::Low, Space::None, Space::None]);
             let from = self.dice.between(0, 25_000);
             self.schedule(from, from, Happening::Space(space));
@@ -151,6 +155,7 @@ impl World {
     pub(super) fn all_acknowledged(&self) -> bool {
         self.starts.iter().all(|start| start.acknowledged.is_some())
             && self.posts.iter().all(|post| post.acknowledged)
+            && self.signals.iter().all(Signal::is_over)
     }
 
     /// Events that clients have posted and starts they have made, as acknowledged.

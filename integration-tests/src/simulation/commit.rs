@@ -87,6 +87,8 @@ impl World {
         }
         self.account.settled(&released.settled)?;
         self.account.told(&released.told)?;
+        released.signals.iter().for_each(|number| self.signal_taken(*number));
+        released.callbacks.iter().for_each(|promise| self.outside.keep(*promise));
         for change in released.due {
             match change {
                 DueChange::Set(due) => drop(self.lane.near.insert(due)),

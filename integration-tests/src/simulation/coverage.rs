@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tidemill_dsl::program::{Kind, Next, Program, Task, TaskId};
+use tidemill_dsl::program::{Kind, Next, Program, ResourceKind, Task, TaskId};
 use tidemill_engine::history::Record;
 
 /// A set of [`Row`]s, one bit each.
@@ -39,11 +39,16 @@ pub enum Row {
     ThenBack,
     Extended,
     SchemaElsewhere,
+    ScriptElsewhere,
+    /// A call whose partner answers later.
+    Callback,
+    /// An execution that has taken an event for it alone.
+    Signalled,
 }
 
 impl Row {
     /// All, in order.
-    pub const ALL: [Row; 24] = [
+    pub const ALL: [Row; 27] = [
         Row::Do,
         Row::Set,
         Row::Switch,
@@ -68,6 +73,9 @@ impl Row {
         Row::ThenBack,
         Row::Extended,
         Row::SchemaElsewhere,
+        Row::ScriptElsewhere,
+        Row::Callback,
+        Row::Signalled,
     ];
 }
 
@@ -184,7 +192,7 @@ impl Sheet {
     }
 }
 
-fn bit(row: Row) -> Rows {
+pub(super) fn bit(row: Row) -> Rows {
     1 << row as u32
 }
 
@@ -219,6 +227,9 @@ fn rows_of(program: &Program, task: &Task) -> Rows {
     }
     if task.input.schema.is_some() || task.output.schema.is_some() {
         rows |= bit(Row::SchemaElsewhere);
+    }
+    if task.needs.iter().any(|need| need.kind == ResourceKind::Script) {
+        rows |= bit(Row::ScriptElsewhere);
     }
     let list = &program.list(task.list).tasks;
     let place = |id: TaskId| list.iter().position(|other| *other == id);

@@ -73,6 +73,8 @@ impl World {
                 };
                 self.step(id, input, turn)?;
             }
+            Input::Signal(id, event, number) => self.signal(id, (event, number), turn)?,
+            Input::Callback(id, visit, answer) => self.callback((id, visit), answer, turn)?,
             Input::Continue(id) => drop(self.step(id, engine::Input::Continue, turn)?),
             Input::Recover(id) => self.recover(id, turn)?,
         }
@@ -88,7 +90,7 @@ impl World {
             }
             Input::Timer(due) => (due.execution, false, false),
             Input::ChildEnded(end, _) => (end.parent, false, false),
-            Input::Verb(id, ..) => (*id, true, false),
+            Input::Verb(id, ..) | Input::Signal(id, ..) | Input::Callback(id, ..) => (*id, true, false),
             Input::Recover(id) => (*id, false, true),
         };
         let slot = self.lane.slots.get_mut(&id)?;

@@ -1,4 +1,4 @@
-//! What definitions fetch: functions by URL and of a catalog, schemas. Each address has one text.
+//! What definitions fetch: functions by URL and of a catalog, schemas, scripts. Each address has one text.
 
 /// The catalog's endpoint.
 pub(super) const CATALOG: &str = "http://outside.test/catalog";
@@ -12,6 +12,8 @@ const FUNCTIONS: [&str; 7] = [
     "raise: {error: {type: 'https://sim.test/inside', status: 503}}",
     "do: [{one: {listen: {to: {one: {with: {type: sim.two}}}}}}]\ntimeout: {after: PT8S}",
 ];
+/// The address of a script.
+pub(super) const SCRIPT: &str = "http://outside.test/scripts/work.py";
 /// How many functions there are; the numbers beyond have texts that are no functions.
 pub(super) const KNOWN: usize = FUNCTIONS.len();
 /// Schemas, by number.
@@ -26,6 +28,9 @@ pub(super) fn text(uri: &str) -> Option<&'static str> {
     }
     if let Some(at) = uri.strip_prefix("http://outside.test/schemas/").and_then(number) {
         return SCHEMAS.get(at).copied();
+    }
+    if uri == SCRIPT {
+        return Some("work()");
     }
     uri.starts_with(CATALOG).then_some(FUNCTIONS[1])
 }

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidemill_dsl::event::StoredEvent;
+use tidemill_dsl::event::{Event, StoredEvent};
+use tidemill_dsl::fault::Fault as Error;
 use tidemill_dsl::ids::{ExecutionId, Visit};
 use tidemill_dsl::order::{Order, Outcome};
 use tidemill_dsl::value::Value;
@@ -27,6 +28,10 @@ pub(super) enum Input {
     Event(ExecutionId, Visit, Arc<StoredEvent>),
     ChildEnded(inbox::ChildEnded, Option<InboxKey>),
     Verb(ExecutionId, Verb, Option<InboxKey>),
+    /// An event for this execution alone, with the number of the client's wish.
+    Signal(ExecutionId, Arc<Event>, usize),
+    /// What a partner answers who had taken the call.
+    Callback(ExecutionId, Visit, Result<Value, Error>),
     Continue(ExecutionId),
     Recover(ExecutionId),
 }
@@ -76,6 +81,9 @@ pub(super) struct Released {
     /// Outcomes used, children's ends used.
     pub settled: Vec<(ExecutionId, Visit, u32)>,
     pub told: Vec<(ExecutionId, Visit)>,
+    /// Signals taken, by the numbers of their wishes; callbacks used.
+    pub signals: Vec<usize>,
+    pub callbacks: Vec<(ExecutionId, Visit)>,
     /// The client's start that waits for it.
     pub start: Option<(usize, ExecutionId)>,
     /// The client's post that waits for it, with the executions it starts.

@@ -17,6 +17,7 @@ mod inbox;
 mod lane;
 mod outside;
 mod recovery;
+mod signals;
 mod world;
 mod yaml;
 

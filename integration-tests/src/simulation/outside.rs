@@ -1,7 +1,7 @@
 //! What is called from outside the process, and what wakes it: functions with scripted outcomes, timers and events
 //! read from the store after a start, listens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -32,9 +32,31 @@ pub(super) struct Outside {
     calls: u64,
     /// Numbers of the calls that are not answered.
     open: BTreeSet<(ExecutionId, u64)>,
+    /// What partners have promised for later.
+    promises: BTreeMap<(ExecutionId, Visit), Promise>,
+}
+
+/// What a partner has promised who has taken a call.
+struct Promise {
+    /// None: the partner stays away for ever, and the call has a deadline.
+    answer: Option<Result<Value, Error>>,
+    /// It was used, or nobody wants it any more.
+    kept: bool,
 }
 
 impl Outside {
+    /// An answer that comes later is used for good, or refused for good.
+    pub(super) fn keep(&mut self, promise: (ExecutionId, Visit)) {
+        if let Some(promise) = self.promises.get_mut(&promise) {
+            promise.kept = true;
+        }
+    }
+
+    /// Whether a partner has still to answer; one who stays away leaves that to the deadline.
+    pub(super) fn is_promised(&self, promise: (ExecutionId, Visit)) -> bool {
+        self.promises.get(&promise).is_some_and(|promise| !promise.kept)
+    }
+
     /// The process that called is gone.
     pub(super) fn forget(&mut self) {
         self.never.clear();
@@ -60,9 +82,14 @@ impl World {
         self.outside.open.insert((id, number));
         let script = hash(&[self.seed, u64::from(visit), u64::from(attempt), number]);
         let slow = script % 100 >= 55 && script % 100 < 70;
+        let later = matches!(order.what, Call::Function { .. }) && (script >> 40) % 3 == 0;
         let resource =
             if let Call::Http(request) = &order.what { elsewhere::text(&request.uri) } else { None };
         let outcome = match script % 100 {
+            0..92 if later => {
+                self.promise((id, visit), order.deadline.is_some(), script >> 44);
+                Outcome::Later
+            }
             0..70 => Outcome::Done(resource.map_or_else(|| value(script >> 8), raw)),
             70..92 => {
                 let status = [503, 500, 404, 429][(script >> 8) as usize % 4];
@@ -83,10 +110,40 @@ impl World {
         };
         self.schedule(from, to, answer(outcome.clone(), false));
         if self.dice.permille(150) {
-            let again = if self.dice.permille(500) { outcome } else { Outcome::Done(value(script >> 16)) };
+            let same = later || self.dice.permille(500);
+            let again = if same { outcome } else { Outcome::Done(value(script >> 16)) };
             self.schedule(from, to + 3_000, answer(again, true));
         }
         Ok(())
+    }
+
+    /// A partner promises an answer, once for each call however often it is made.
+    fn promise(&mut self, call: (ExecutionId, Visit), may_stay_away: bool, script: u64) {
+        if self.outside.promises.contains_key(&call) {
+            return;
+        }
+        let answer = match script % 8 {
+            0 if may_stay_away => None,
+            1 | 2 => Some(Err(Error::communication(500, "scripted, later"))),
+            _ => Some(Ok(value(script >> 3))),
+        };
+        if answer.is_some() {
+            self.schedule(1, 9_000, Happening::Callback(call));
+        }
+        self.outside.promises.insert(call, Promise { answer, kept: false });
+    }
+
+    /// A partner answers, again and again until it is told that it was heard, or that nobody wants to hear it.
+    pub(super) fn call_back(&mut self, call: (ExecutionId, Visit)) {
+        let promise = self.outside.promises.get(&call).filter(|promise| !promise.kept);
+        let Some(answer) = promise.and_then(|promise| promise.answer.clone()) else {
+            return;
+        };
+        self.lane.queue.push_back(Input::Callback(call.0, call.1, answer));
+        self.schedule(1_500, 5_000, Happening::Callback(call));
+        if self.dice.permille(300) {
+            self.schedule(0, 900, Happening::Callback(call));
+        }
     }
 
     /// The process cuts a call off: its answer may come all the same.

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidemill_dsl::ids::{ExecutionId, Time};
+use tidemill_dsl::ids::{ExecutionId, Time, Visit};
+use tidemill_engine::Awaited;
 use tidemill_engine::record::Status;
 use tidemill_store::memory::{Faults, Space};
 use tidemill_store::{Class, ExecutionQuery, ExecutionRow, MemoryStore, Read as _};
@@ -15,10 +16,11 @@ use tidemill_store::{Class, ExecutionQuery, ExecutionRow, MemoryStore, Read as _
 use super::author::{self, CHILDREN, NAMESPACE};
 use super::checks::Account;
 use super::clients::{Post, Start};
-use super::coverage::{Fault, Matrix, Rows, Sheet};
+use super::coverage::{Fault, Matrix, Row, Rows, Sheet, bit};
 use super::dice::Dice;
 use super::lane::{Input, Lane, Verb};
 use super::outside::Outside;
+use super::signals::Signal;
 
 /// What is broken, in words.
 pub(super) type Broken = String;
@@ -26,7 +28,7 @@ pub(super) type Broken = String;
 /// The instant at which every world begins.
 const START: Time = Time(1_764_000_000_000);
 /// Moves of one world; more means that something goes round in circles.
-const MOVES: u32 = 30_000;
+const MOVES: u32 = 100_000;
 /// Rounds in which the end is helped on before the starts are cancelled, and before the world is called stuck.
 const HELP: (u32, u32) = (6, 16);
 
@@ -42,6 +44,10 @@ pub(super) enum Happening {
     Answer { input: Input, repeated: bool, slow: bool, order: u64 },
     /// An operator's verb for some execution.
     Verb,
+    /// A client signals (again) an execution.
+    Signal(usize),
+    /// A partner answers (again) the call of a visit.
+    Callback((ExecutionId, Visit)),
     /// The disk has this much space.
     Space(Space),
 }
@@ -63,6 +69,7 @@ pub(super) struct World {
     pub sheets: Vec<Arc<Sheet>>,
     pub starts: Vec<Start>,
     pub posts: Vec<Post>,
+    pub signals: Vec<Signal>,
     pub crashes: u32,
     pub help: u32,
     /// Faults of the store and the process are thrown; not while the end is helped on.
@@ -97,6 +104,7 @@ impl World {
             sheets,
             starts: Vec::new(),
             posts: Vec::new(),
+            signals: Vec::new(),
             crashes: 0,
             help: 0,
             wild: true,
@@ -138,7 +146,11 @@ impl World {
             return 0;
         };
         let waiting = slot.execution.waiting_for(&slot.sheet.program);
-        waiting.iter().fold(slot.recent, |rows, one| rows | slot.sheet.open(&one.reference))
+        let signalled = if slot.execution.signals() > 0 { bit(Row::Signalled) } else { 0 };
+        waiting.iter().fold(slot.recent | signalled, |rows, one| {
+            let called = if matches!(one.what, Awaited::Callback) { bit(Row::Callback) } else { 0 };
+            rows | called | slot.sheet.open(&one.reference)
+        })
     }
 
     /// Notes a fault that hits these executions.
@@ -268,6 +280,8 @@ impl World {
             Happening::Hand(input) => self.lane.queue.push_back(input),
             Happening::Answer { input, repeated, slow, order } => self.answer(input, (repeated, slow), order),
             Happening::Verb => self.operate()?,
+            Happening::Signal(number) => self.ask_signal(number)?,
+            Happening::Callback(promise) => self.call_back(promise),
             Happening::Space(space) => {
                 match space {
                     Space::Low => self.hit_all(Fault::DiskLow),

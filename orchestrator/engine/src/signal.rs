@@ -16,6 +16,11 @@ use crate::machine::Machine;
 use crate::{Verdict, answer, step};
 
 impl Execution {
+    /// How many signals it has taken.
+    pub fn signals(&self) -> usize {
+        self.signalled.len()
+    }
+
     /// Whether a signal of this source and id has arrived before.
     pub fn has_signal(&self, event: &Event) -> bool {
         self.signalled.contains(&(event.source.clone(), event.id.clone()))
