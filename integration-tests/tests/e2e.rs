@@ -34,6 +34,10 @@ mod kill;
 mod minio;
 #[path = "e2e/minio_server.rs"]
 mod minio_server;
+#[path = "e2e/mysql.rs"]
+mod mysql;
+#[path = "e2e/mysql_server.rs"]
+mod mysql_server;
 #[path = "e2e/order.rs"]
 mod order;
 #[path = "e2e/pages.rs"]

@@ -1,8 +1,9 @@
-//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, W9, I1, K1, W12 in small, backlog, lists, many
+//! The benchmark workloads: W1 (a, b), W2 and the workers alone, W6, W9, I1, K1, B1, W12 in small, backlog, lists, many
 //! sources, start-up and size.
 #![allow(clippy::print_stdout, reason = "the figures are this module's output")]
 
 mod backlog;
+mod binlog;
 mod fanout;
 mod figures;
 mod ingest;
@@ -107,6 +108,9 @@ pub async fn run(options: &Options) {
     }
     if options.wants("i1") {
         ingest::run(options).await;
+    }
+    if options.wants("b1") {
+        binlog::run(options).await;
     }
     if options.wants("k1") {
         kafka::run(options).await;

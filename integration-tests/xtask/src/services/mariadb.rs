@@ -20,7 +20,7 @@ pub(super) const SERVICE: Service = Service {
     init,
     start,
     probe: greeting,
-    settings: |_| Vec::new(),
+    settings: |_| vec![("TIDEMILL_TEST_MARIADB_BINARY", SERVER.to_owned())],
 };
 
 /// Where Debian puts the server; /usr/sbin need not be on `PATH`.

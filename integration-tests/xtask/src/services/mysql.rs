@@ -17,13 +17,13 @@ use crate::setup::{Package, Proof};
 pub(super) const SERVICE: Service = Service {
     name: "mysql",
     variable: "TIDEMILL_TEST_MYSQL",
-    preferred: None,
+    preferred: Some("127.0.0.1:13308"),
     packages: PACKAGES,
     fetch,
     init,
     start,
     probe: greeting,
-    settings: |_| Vec::new(),
+    settings: |places| vec![("TIDEMILL_TEST_MYSQL_BINARY", binary(places).display().to_string())],
 };
 
 const PACKAGES: &[Package] = &[
@@ -92,8 +92,12 @@ fn init(places: &Places) -> Result<()> {
     process::output(start(places).arg("--initialize-insecure")).map(drop)
 }
 
+fn binary(places: &Places) -> PathBuf {
+    home(places).join("bin/mysqld")
+}
+
 fn start(places: &Places) -> Command {
-    let mut server = Command::new(home(places).join("bin/mysqld"));
+    let mut server = Command::new(binary(places));
     server.arg(format!("--defaults-file={}", places.data.join("my.cnf").display()));
     server
 }
