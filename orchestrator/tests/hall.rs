@@ -164,7 +164,7 @@ fn completed(store: &dyn Store) -> usize {
 async fn what_was_offered_begins_although_nobody_waits_for_the_answer() {
     let dir = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(&dir.path().join("t.db"), Options::default()).unwrap());
+        Arc::new(SqliteStore::open(dir.path().join("t.db"), Options::default()).unwrap());
     let hall = prepared(store.clone(), dir.path()).await;
     for n in 0..40 {
         // Asked once and dropped, as the request of a caller is who hangs up.

@@ -49,7 +49,7 @@ pub struct KeySet(Vec<Key>);
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 /// Why there is no key set.
@@ -88,7 +88,7 @@ impl KeySet {
             return Err(KeyError(why));
         }
         let key = DecodingKey::from_secret(text.as_bytes());
-        Ok(KeySet(vec![Key { id: None, algorithms: SHARED.to_vec(), key }]))
+        Ok(KeySet(vec![Key { id: None, algorithms: SHARED.to_vec(), decoding: key }]))
     }
 
     /// The keys of a set (RFC 7517): public ones for signatures, of a kind that is known; others are left out.
@@ -114,7 +114,7 @@ impl KeySet {
 /// One public key in PEM; which kind it is tells the first reader that takes it.
 fn of_pem(pem: &[u8]) -> Result<KeySet, KeyError> {
     let one = |key: DecodingKey, algorithms: &[Algorithm]| {
-        Ok(KeySet(vec![Key { id: None, algorithms: algorithms.to_vec(), key }]))
+        Ok(KeySet(vec![Key { id: None, algorithms: algorithms.to_vec(), decoding: key }]))
     };
     if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
         return one(key, &RSA);
@@ -148,7 +148,7 @@ fn of_jwk(value: &Value) -> Option<Key> {
         algorithms.retain(|algorithm| format!("{algorithm:?}") == stated);
     }
     let key = DecodingKey::from_jwk(&jwk).ok()?;
-    (!algorithms.is_empty()).then_some(Key { id: jwk.common.key_id, algorithms, key })
+    (!algorithms.is_empty()).then_some(Key { id: jwk.common.key_id, algorithms, decoding: key })
 }
 
 /// Judges a token; the reason of a refusal is for the operator.
@@ -171,7 +171,7 @@ pub fn verify(jwt: &Jwt, token: &str, now: Time) -> Result<(), &'static str> {
     if keys.peek().is_none() {
         return Err("no key has its kid and algorithm");
     }
-    let claims = keys.find_map(|key| decode::<Value>(token, &key.key, &signature_only(header.alg)).ok());
+    let claims = keys.find_map(|key| decode::<Value>(token, &key.decoding, &signature_only(header.alg)).ok());
     claimed(jwt, &claims.ok_or("no key made its signature")?.claims, now)
 }
 

@@ -79,7 +79,9 @@ impl GtidSet {
             (GtidSet::Mysql(set), GtidSet::Mysql(other)) => {
                 for (server, intervals) in other {
                     let own = set.entry(server.clone()).or_default();
-                    intervals.iter().for_each(|interval| add(own, *interval));
+                    for interval in intervals {
+                        add(own, *interval);
+                    }
                 }
             }
             (own, other) => *own = other.clone(),

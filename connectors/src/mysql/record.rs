@@ -3,6 +3,7 @@
 //! Owns the events' ids, attributes and data (manifests.md, Source `mysql`). A row that a snapshot read and the same row
 //! out of the log have the same values and the same key.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tidemill_dsl::event::{Data, Event};
@@ -164,7 +165,7 @@ fn encoded(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~$".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text

@@ -87,7 +87,7 @@ fn tagged(part: &Queried) -> String {
         Queried::UInt(number) => format!("u{number}"),
         Queried::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => format!("s{text}"),
-            Err(_) => format!("x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            Err(_) => bytes.iter().fold("x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
         },
         // Dates and times are asked for as the server writes them.
         other => format!("s{}", other.as_sql(true).trim_matches('\'')),
@@ -149,11 +149,14 @@ impl Piece {
     }
 }
 
+/// Database and name of a table.
+type Named = (Arc<str>, Arc<str>);
+
 /// Reads the next piece, on a connection of its own that it gives back. A table that is gone has none.
 pub(super) async fn fetch(
     spec: Spec,
     facts: Facts,
-    (conn, table, after): (Option<Conn>, (Arc<str>, Arc<str>), Option<Vec<Queried>>),
+    (conn, table, after): (Option<Conn>, Named, Option<Vec<Queried>>),
     now: Arc<dyn Fn() -> Time + Send + Sync>,
 ) -> Result<(Conn, Option<Piece>), SourceError> {
     let mut conn = match conn {

@@ -134,14 +134,13 @@ impl TableMap {
     ) -> Result<(), Malformed> {
         match field {
             1 => {
-                let mut index = 0;
-                for kind in self.kinds.iter_mut().filter(|kind| has_sign(kind, is_mariadb)) {
+                let numbers = self.kinds.iter_mut().filter(|kind| has_sign(kind, is_mariadb));
+                for (index, kind) in numbers.enumerate() {
                     // The highest bit first.
                     let set = cursor.0.get(index / 8).is_some_and(|byte| byte << (index % 8) & 0x80 != 0);
                     if let Kind::Integer { unsigned, .. } = kind {
                         *unsigned = set;
                     }
-                    index += 1;
                 }
             }
             2 => {

@@ -3,6 +3,7 @@
 //! Owns what each type of column becomes in JSON, by the two ways a value comes: as bytes of the binlog and as a
 //! value of a query. Both give the same (docs/connectors/mysql.md lists them).
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ::base64::Engine as _;
@@ -177,7 +178,6 @@ impl Kind {
                 Value::array(members.map(Value::text))
             }
             Kind::Json => Value::parse(bytes).unwrap_or_else(|_| base64(bytes)),
-            Kind::Opaque { .. } => base64(bytes),
             Kind::Fixed { charset, .. } | Kind::Varying { charset, .. } | Kind::Long { charset, .. }
                 if !matches!(charset, Charset::Binary | Charset::Unread) =>
             {
@@ -285,14 +285,16 @@ pub(super) fn decimal(cursor: &mut Cursor<'_>, precision: u8, scale: u8) -> Resu
         *first ^= 0x80;
     }
     if negative {
-        bytes.iter_mut().for_each(|byte| *byte = !*byte);
+        for byte in &mut bytes {
+            *byte = !*byte;
+        }
     }
     let mut groups = Cursor(&bytes);
     let mut digits = String::new();
     let mut group = |count: usize, text: &mut String| -> Result<(), Malformed> {
         if count > 0 {
             let number = groups.big(digit_bytes(count))?;
-            text.push_str(&format!("{number:0count$}"));
+            let _ = write!(text, "{number:0count$}");
         }
         Ok(())
     };

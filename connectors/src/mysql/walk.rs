@@ -3,6 +3,8 @@
 //! Owns where reading is and which transaction it is in. Positions move from the end of a transaction to the end of the
 //! next; within one, rows are counted. What it does not know and may not pass over is an error.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::cursor::{Cursor, Malformed};
@@ -302,7 +304,7 @@ pub(super) fn uuid_text(bytes: &[u8]) -> String {
         if matches!(at, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }
@@ -323,10 +325,10 @@ fn previous_gtids(body: &[u8]) -> Result<Option<GtidSet>, Malformed> {
         return Ok(None);
     }
     for _ in 0..servers {
-        text.push_str(&format!(",{}", uuid_text(cursor.take(16)?)));
+        let _ = write!(text, ",{}", uuid_text(cursor.take(16)?));
         for _ in 0..cursor.little(8)? {
             let (first, end) = (cursor.little(8)?, cursor.little(8)?);
-            text.push_str(&format!(":{first}-{}", end.saturating_sub(1)));
+            let _ = write!(text, ":{first}-{}", end.saturating_sub(1));
         }
     }
     Ok(GtidSet::parse(&text).filter(|set| !set.is_empty()))
@@ -335,7 +337,7 @@ fn previous_gtids(body: &[u8]) -> Result<Option<GtidSet>, Malformed> {
 fn gtid_list(body: &[u8]) -> Result<GtidSet, Malformed> {
     let mut cursor = Cursor(body);
     let count = cursor.little(4)? & 0x0fff_ffff;
-    let mut set = GtidSet::Mariadb(Default::default());
+    let mut set = GtidSet::Mariadb(BTreeMap::default());
     for _ in 0..count {
         let (domain, server) = (cursor.little(4)? as u32, cursor.little(4)? as u32);
         set.add(&Gtid::Mariadb { domain, server, number: cursor.little(8)? });

@@ -67,7 +67,7 @@ impl Function {
     }
 
     /// Calls it with arguments of any type.
-    pub(super) fn call<'e>(self, arguments: Vec<Scalar<'e>>) -> Given<'e> {
+    pub(super) fn call(self, arguments: Vec<Scalar<'_>>) -> Given<'_> {
         let cast = arguments.into_iter().enumerate().map(|(at, argument)| argument.cast(self.takes(at)));
         let Some(mut arguments) = cast.collect::<Option<Vec<_>>>() else {
             return Err((ErrorKind::Cast, self.gives().zero()));

@@ -23,7 +23,8 @@ fn told(expression: &str, event: &Event) -> String {
         Err(error) => return format!("{} {}", error.offset, error.message),
     };
     let outcome = expr.eval(event);
-    let errors = outcome.errors.iter().map(|error| format!(" {}", error.as_str())).collect::<String>();
+    let errors: Vec<String> = outcome.errors.iter().map(|error| format!(" {}", error.as_str())).collect();
+    let errors = errors.concat();
     format!("{}{errors}", outcome.value.to_value())
 }
 

@@ -122,7 +122,8 @@ fn alternatives(text: &str, level: usize) -> Cow<'_, str> {
         let mut written = String::new();
         for (pattern, own) in patterns.iter().zip(&names).rev() {
             let others = names.iter().flatten().filter(|name| !own.contains(name));
-            let nulls: String = others.map(|name| format!("null as ${name} | ")).collect();
+            let nulls: Vec<String> = others.map(|name| format!("null as ${name} | ")).collect();
+            let nulls = nulls.concat();
             let one = format!("($__in{level} | {nulls}$__of{level} as {pattern} | {inner})");
             written = if written.is_empty() { one } else { format!("(try {one} catch {written})") };
         }
@@ -231,10 +232,12 @@ impl<'t> Code<'t> {
                     Some(less) => branches = less,
                     None => return at,
                 },
-                b't' | b'e' if depth == 0 && branches == 0 => {
-                    if ["then", "elif", "else"].iter().any(|word| self.is_word(at, word)) {
-                        return at;
-                    }
+                b't' | b'e'
+                    if depth == 0
+                        && branches == 0
+                        && ["then", "elif", "else"].iter().any(|word| self.is_word(at, word)) =>
+                {
+                    return at;
                 }
                 _ => {}
             }

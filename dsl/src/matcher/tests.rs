@@ -54,19 +54,19 @@ fn filter(dice: &mut Dice, depth: usize) -> Filter {
 }
 
 fn expression(dice: &mut Dice) -> Expr {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     for at in 0..=dice.roll(2) {
-        text += if at == 0 { "" } else { dice.pick(&[" AND ", " OR "]) };
+        parts.push(if at == 0 { "" } else { dice.pick(&[" AND ", " OR "]) }.to_owned());
         let (name, other) = (dice.pick(&NAMES), dice.pick(&NAMES));
         let value = if name == "type" { dice.pick(&TYPES) } else { dice.pick(&TEXTS) };
-        text += &match dice.roll(4) {
+        parts.push(match dice.roll(4) {
             0 => format!("{name} IN ('{value}', 'b')"),
             1 => format!("{name} = {other}"),
             2 => format!("{name} LIKE '{value}%'"),
             _ => format!("{name} = '{value}'"),
-        };
+        });
     }
-    Expr::parse(&text).unwrap()
+    Expr::parse(&parts.concat()).unwrap()
 }
 
 const PATTERNS: [&str; 7] = [

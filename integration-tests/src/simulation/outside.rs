@@ -82,7 +82,7 @@ impl World {
         self.outside.open.insert((id, number));
         let script = hash(&[self.seed, u64::from(visit), u64::from(attempt), number]);
         let slow = script % 100 >= 55 && script % 100 < 70;
-        let later = matches!(order.what, Call::Function { .. }) && (script >> 40) % 3 == 0;
+        let later = matches!(order.what, Call::Function { .. }) && (script >> 40).is_multiple_of(3);
         let resource =
             if let Call::Http(request) = &order.what { elsewhere::text(&request.uri) } else { None };
         let outcome = match script % 100 {

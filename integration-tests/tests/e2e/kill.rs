@@ -190,5 +190,5 @@ async fn emits_that_lead_to_one_another_end_where_the_setting_says() {
     let id = list("faulted").await[0]["id"].as_str().unwrap().to_owned();
     let error = get(&server, &format!("/executions/{id}")).await["error"].clone();
     assert!(error["detail"].as_str().unwrap().contains("limit hop-count: 3"), "{error}");
-    assert_eq!(server.metric(r#"tidemill_limit_met_total{limit="hop-count"}"#).await, 1.0);
+    assert_eq!(server.metric(r#"tidemill_limit_met_total{limit="hop-count"}"#).await as u64, 1);
 }

@@ -104,7 +104,7 @@ fn spec(source: &Source, cron: &CronSource) -> Result<cron::Spec, Problem> {
 
 /// `GET /sources/{name}/next`: the coming instants of a cron source.
 pub async fn next(call: Call) -> Result<Response, Problem> {
-    let manifest = source(&call, &*call.name()?)?;
+    let manifest = source(&call, &call.name()?)?;
     let (source, cron) = table(&manifest)?;
     let schedule = spec(source, cron)?.schedule;
     let count = match call.query.get("times").map(str::parse::<usize>) {

@@ -61,7 +61,9 @@ pub(super) async fn export(args: &ExportArgs, shared: &Shared) -> Outcome {
         let items = client.list(&[kind], &[], usize::MAX).await?;
         let mut bar = at_terminal(args, &format!("exporting {kind}"), items.len());
         for item in items {
-            bar.iter_mut().for_each(|bar| bar.add(1));
+            if let Some(bar) = bar.as_mut() {
+                bar.add(1);
+            }
             let name = output::cell(item.pointer("/metadata/name"));
             let members =
                 ["kind", "metadata", "spec"].map(|name| (name, item.get(name).cloned().unwrap_or_default()));
@@ -73,7 +75,9 @@ pub(super) async fn export(args: &ExportArgs, shared: &Shared) -> Outcome {
     let items = client.list(&["workflows"], &[], usize::MAX).await?;
     let mut bar = at_terminal(args, "exporting workflows", items.len());
     for item in items {
-        bar.iter_mut().for_each(|bar| bar.add(1));
+        if let Some(bar) = bar.as_mut() {
+            bar.add(1);
+        }
         let name = output::cell(item.get("name"));
         for version in item.get("versions").and_then(Value::as_array).unwrap_or_default() {
             let version = output::cell(Some(version));

@@ -203,11 +203,8 @@ fn check_svg(body: &str, boxes: usize, arrows: usize) -> String {
     for (task, own) in tasks.iter().zip(&places) {
         assert!(within(*own, sheet), "{own:?} of {sheet:?}");
         assert!(of(task, "text").iter().all(|text| within(*text, *own)), "{task:?}\n{svg}");
-        for other in &places {
-            assert!(
-                own == other || apart(*own, *other) || within(*own, *other) || within(*other, *own),
-                "{own:?} {other:?}"
-            );
+        for other in places.iter().filter(|other| !std::ptr::eq(*other, own)) {
+            assert!(apart(*own, *other) || within(*own, *other) || within(*other, *own), "{own:?} {other:?}");
         }
     }
     let labels = of(&root, "text");

@@ -98,10 +98,12 @@ fn claims_must_be_there_and_hold() {
     with("exp", serde_json::json!(NOW as f64 + 0.5), Ok(()));
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A public key as PEM, a key set of it, and tokens that its private key signs.
 struct Pair {
     pem: String,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 fn rsa() -> Pair {

@@ -237,7 +237,7 @@ async fn operations_and_tables_are_chosen() {
         let operations = Operations { insert: true, update: false, delete: true };
         let exclude =
             vec![TablePattern { database: bench.database.as_str().into(), table: Some("audit".into()) }];
-        let running = bench.start(Spec { operations, exclude, ..bench.spec() }).await;
+        let running = bench.start(Spec { exclude, operations, ..bench.spec() }).await;
         bench
             .run_sql(&[
                 "INSERT INTO t VALUES (1)",
