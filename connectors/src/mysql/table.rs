@@ -134,7 +134,7 @@ impl TableMap {
     ) -> Result<(), Malformed> {
         match field {
             1 => {
-                let numbers = self.kinds.iter_mut().filter(|kind| has_sign(kind, is_mariadb));
+                let numbers = self.kinds.iter_mut().filter(|kind| has_sign(kind));
                 for (index, kind) in numbers.enumerate() {
                     // The highest bit first.
                     let set = cursor.0.get(index / 8).is_some_and(|byte| byte << (index % 8) & 0x80 != 0);
@@ -243,10 +243,9 @@ fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| Malformed::Wrong("a column's name is no UTF-8".into()))
 }
 
-/// Columns that the signs are listed of; for MariaDB years are among them.
-fn has_sign(kind: &Kind, is_mariadb: bool) -> bool {
-    matches!(kind, Kind::Integer { .. } | Kind::Float | Kind::Double | Kind::Decimal { .. })
-        || (is_mariadb && matches!(kind, Kind::Year))
+/// Columns that the signs are listed of; years are among them.
+fn has_sign(kind: &Kind) -> bool {
+    matches!(kind, Kind::Integer { .. } | Kind::Float | Kind::Double | Kind::Decimal { .. } | Kind::Year)
 }
 
 /// Columns that the character sets are listed of; for MariaDB geometries are among them.
