@@ -382,7 +382,7 @@ async fn methods_sizes_rates_and_paths_have_limits_with_names() {
     let refused = try_apply(&server, &source("keys", no_key)).await;
     assert_eq!(
         (refused.status, &refused.json()["errors"][0]["code"]),
-        (422, &json!("E1040")),
+        (422, &json!("E1043")),
         "{}",
         refused.json()
     );
