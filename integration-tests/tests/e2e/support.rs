@@ -112,10 +112,8 @@ pub(crate) async fn all(server: &Server, path: &str, query: &str) -> Vec<Value> 
 pub(crate) async fn open(server: &Server) -> usize {
     let mut count = 0;
     for status in ["pending", "running", "waiting"] {
-        count += get(server, &format!("/executions?pageSize=1000&status={status}")).await["items"]
-            .as_array()
-            .unwrap()
-            .len();
+        let page = get(server, &format!("/executions?pageSize=1&count=true&status={status}")).await;
+        count += page["total"].as_u64().unwrap() as usize;
     }
     count
 }
