@@ -15,9 +15,9 @@ use crate::error::Error;
 use crate::lanes::Input;
 use crate::rooms::Rooms;
 
-/// Rows removed in one slice: executions with tags take a slow machine 60 us each, and a slice shall take the writer less
+/// Rows removed in one slice: executions with tags take a slow machine 100 us each, and a slice shall take the writer less
 /// than 5 ms (D7).
-const SLICE: u32 = 64;
+const SLICE: u32 = 32;
 /// What the names of works begin with that remove a namespace.
 const WORK: &str = "drop-namespace/";
 /// Between two attempts after a failure.

@@ -9,7 +9,7 @@ use tidemill_store::sqlite::Options;
 use tidemill_store::{Batch, Class, OperatorChange, Part, Span, SqliteStore, Store};
 
 /// Rows of a slice, as the service asks for them.
-const ROWS: u32 = 64;
+const ROWS: u32 = 32;
 /// Slices that are measured at most.
 const SLICES: usize = 1000;
 
