@@ -83,18 +83,22 @@ impl Groups {
         let Some(folder) = &self.0 else { return Ok(0) };
         let mut count = 0;
         for entry in fs::read_dir(&folder.path)? {
-            let entry = entry?;
-            let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-            let record = fs::read_to_string(entry.path()).ok().and_then(|text| Record::read(&text));
-            if let (Some(number), Some(record)) = (number, record)
-                && let Some(leader) = Pid::from_raw(number)
-                && record.boot == folder.boot
-                && is_left(number, &record)
-            {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            // What has another name was not written here, and stays.
+            let number = name.and_then(|name| name.parse::<i32>().ok()).filter(|number| *number > 0);
+            let Some((number, leader)) = number.and_then(|number| Some((number, Pid::from_raw(number)?)))
+            else {
+                continue;
+            };
+            let record = fs::read_to_string(&path).ok().and_then(|text| Record::read(&text));
+            if record.is_some_and(|record| record.boot == folder.boot && is_left(number, &record)) {
                 count += 1;
                 end(leader, number);
             }
-            fs::remove_file(entry.path())?;
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(%error, path = %path.display(), "cannot remove the record of a process group");
+            }
         }
         Ok(count)
     }
@@ -217,6 +221,21 @@ mod tests {
         check("sleep 3600 & wait", |_| (), true);
         check("sleep 3600", |record| record.start -= 1, false);
         check("sleep 3600", |record| record.boot.push('x'), false);
+    }
+
+    #[test]
+    fn what_is_no_record_hinders_no_start() {
+        let folder = tempfile::tempdir().unwrap();
+        for dir in ["lost+found", "7"] {
+            fs::create_dir(folder.path().join(dir)).unwrap();
+        }
+        for (name, text) in [("1", ""), ("8", "no record"), ("-1", ""), ("0", ""), ("notes", "")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        assert_eq!(Groups::kept_in(folder.path().to_owned()).unwrap().end_left().unwrap(), 0);
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: std::collections::BTreeSet<_> = left.map(|name| name.into_string().unwrap()).collect();
+        assert_eq!(left, ["-1", "0", "7", "lost+found", "notes"].map(String::from).into());
     }
 
     #[test]
