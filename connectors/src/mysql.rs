@@ -29,7 +29,7 @@ use tidemill_dsl::event::Event;
 pub use position::{BINLOG, SNAPSHOT};
 pub use record::{Mapping, Poison};
 pub use server::{Pem, Place, Tls};
-pub use tidemill_dsl::manifest::{OnGap, Operations, TablePattern};
+pub use tidemill_dsl::manifest::{OnGap, Operations, TableFilter};
 
 use crate::offer::offer;
 use crate::{Arrivals, BoxFuture, Context, Source, SourceError};
@@ -53,9 +53,7 @@ pub struct Spec {
     /// How changes become events.
     pub mapping: Mapping,
     /// Tables whose rows become events.
-    pub tables: Vec<TablePattern>,
-    /// Tables whose rows do not, though `tables` takes them.
-    pub exclude: Vec<TablePattern>,
+    pub tables: TableFilter,
     /// Which changes become events.
     pub operations: Operations,
     /// Whether the rows that are there at the first start are read.
@@ -66,13 +64,6 @@ pub struct Spec {
     pub server_id: u32,
     /// How often a quiet server gives a sign of life, and how often positions are saved meanwhile.
     pub heartbeat: Duration,
-}
-
-impl Spec {
-    fn takes(&self, database: &str, table: &str) -> bool {
-        let held = |list: &[TablePattern]| list.iter().any(|pattern| pattern.takes(database, table));
-        held(&self.tables) && !held(&self.exclude)
-    }
 }
 
 /// A source made of a spec.

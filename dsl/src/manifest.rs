@@ -35,7 +35,7 @@ pub use secret::{SecretManifest, SecretOrigin};
 pub use source::{
     CatchUp, CronSource, Dialect, EventOverrides, Format, HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys,
     KafkaSource, MinioSource, MinioVia, MysqlSource, OnGap, Operations, OverrideError, Respond, Source,
-    SourceKind, SourceLimits, Start, TablePattern,
+    SourceKind, SourceLimits, Start, TableFilter, TablePattern,
 };
 pub use trigger::{Buffer, DeadLetter, Integration, Overlap, SinkTarget, Target, Trigger, WhenFull, sent};
 

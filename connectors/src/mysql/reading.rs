@@ -256,13 +256,13 @@ impl<'a> Reading<'a> {
             Some(Known::Table(own, table)) if own == body && table.assumed == (table.assumed && doubts) => {
                 return Ok(());
             }
-            Some(Known::Unwanted) if !self.spec.takes(database, name) => return Ok(()),
+            Some(Known::Unwanted) if !self.spec.tables.takes(database, name) => return Ok(()),
             _ => {}
         }
         if self.known.len() >= TABLES {
             self.known.clear();
         }
-        if !self.spec.takes(database, name) {
+        if !self.spec.tables.takes(database, name) {
             self.known.insert(id, Known::Unwanted);
             return Ok(());
         }

@@ -46,7 +46,7 @@ impl Plan {
     /// Every table that the source takes.
     pub(super) async fn new(spec: &Spec, conn: &mut Conn, start: Position) -> Result<Plan, SourceError> {
         let all = tables(conn).await?;
-        let left = all.into_iter().filter(|(database, table)| spec.takes(database, table));
+        let left = all.into_iter().filter(|(database, table)| spec.tables.takes(database, table));
         Ok(Plan { start, left: left.map(|(d, t)| (d.into(), t.into())).collect(), after: None })
     }
 

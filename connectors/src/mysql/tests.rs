@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mysql_async::prelude::Queryable;
 use tidemill_dsl::event::Data;
+use tidemill_dsl::manifest::TablePattern;
 use tidemill_dsl::value::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -86,13 +87,17 @@ impl Bench {
         conn
     }
 
+    /// One table of the database, or all.
+    fn tables(&self, table: Option<&str>) -> TablePattern {
+        TablePattern { database: self.database.as_str().into(), table: table.map(Into::into) }
+    }
+
     fn spec(&self) -> Spec {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         Spec {
             place: place(&self.address, "root", ""),
             mapping: Mapping { authority: "db:3306".into(), ..Mapping::default() },
-            tables: vec![TablePattern { database: self.database.as_str().into(), table: None }],
-            exclude: Vec::new(),
+            tables: TableFilter { include: vec![self.tables(None)], exclude: Vec::new() },
             operations: Operations::ALL,
             snapshot: false,
             on_gap: OnGap::Stop,

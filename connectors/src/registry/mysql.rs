@@ -24,7 +24,6 @@ pub(super) fn spec(
         mapping: mysql::Mapping { authority: connection.authority().into(), overrides: source.event.clone() },
         place: place(&connection, lookup)?,
         tables: mysql.tables.clone(),
-        exclude: mysql.exclude.clone(),
         operations: mysql.operations,
         snapshot: mysql.snapshot,
         on_gap: mysql.on_gap,

@@ -16,7 +16,7 @@ pub use http::{HmacScheme, HttpAuth, HttpSource, JwtAuth, JwtKeys, Respond};
 pub(super) use kafka::topic;
 pub use kafka::{Format, KafkaSource, Start};
 pub use minio::{MinioSource, MinioVia};
-pub use mysql::{MysqlSource, OnGap, Operations, TablePattern};
+pub use mysql::{MysqlSource, OnGap, Operations, TableFilter, TablePattern};
 pub use overrides::{EventOverrides, OverrideError};
 
 use super::{Head, Integration, Metadata, Raw, Reference, codes, open, read};

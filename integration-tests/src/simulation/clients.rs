@@ -57,14 +57,13 @@ impl World {
         }
     }
 
-    /// A new event, to be posted within `within` milliseconds; perhaps twice.
-    pub(super) fn invent(&mut self, starts: bool, within: i64) {
-        let number = self.posts.len();
+    /// An event of one of the types, with a number to tell it by.
+    pub(super) fn event(&mut self, number: usize, source: &str) -> Arc<Event> {
         let kind = *self.dice.pick(&EVENT_TYPES);
         let n = Value::from(self.dice.between(0, 5));
-        let event = Event {
+        Arc::new(Event {
             id: number.to_string().into(),
-            source: "https://sim.test/client".into(),
+            source: source.into(),
             kind: kind.into(),
             subject: None,
             time: None,
@@ -72,8 +71,14 @@ impl World {
             dataschema: None,
             extensions: Map::new(),
             data: Data::Json(Value::object([("n", n)])),
-        };
-        self.posts.push(Post { event: Arc::new(event), starts, acknowledged: false });
+        })
+    }
+
+    /// A new event, to be posted within `within` milliseconds; perhaps twice.
+    pub(super) fn invent(&mut self, starts: bool, within: i64) {
+        let number = self.posts.len();
+        let event = self.event(number, "https://sim.test/client");
+        self.posts.push(Post { event, starts, acknowledged: false });
         self.schedule(0, within, Happening::Post(number));
         if self.dice.permille(250) {
             self.schedule(0, within, Happening::Post(number));

@@ -4,16 +4,15 @@
 
 use std::sync::Arc;
 
-use tidemill_dsl::event::{Data, Event};
+use tidemill_dsl::event::Event;
 use tidemill_dsl::fault::Fault as Error;
 use tidemill_dsl::ids::{ExecutionId, Visit};
-use tidemill_dsl::value::{Map, Value};
+use tidemill_dsl::value::Value;
 use tidemill_engine as engine;
 use tidemill_engine::Verdict;
 use tidemill_engine::history::Record;
 use tidemill_store::Read as _;
 
-use super::author::EVENT_TYPES;
 use super::coverage::{Fault, Row, Rows, bit};
 use super::lane::{Input, Turn};
 use super::world::{Broken, Happening, World};
@@ -46,20 +45,8 @@ impl Signal {
 impl World {
     pub(super) fn plan_signal(&mut self) {
         let number = self.signals.len();
-        let kind = *self.dice.pick(&EVENT_TYPES);
-        let n = Value::from(self.dice.between(0, 5));
-        let event = Event {
-            id: number.to_string().into(),
-            source: "https://sim.test/signal".into(),
-            kind: kind.into(),
-            subject: None,
-            time: None,
-            datacontenttype: None,
-            dataschema: None,
-            extensions: Map::new(),
-            data: Data::Json(Value::object([("n", n)])),
-        };
-        self.signals.push(Signal { event: Arc::new(event), to: None, asked: 0, state: State::Wanted });
+        let event = self.event(number, "https://sim.test/signal");
+        self.signals.push(Signal { event, to: None, asked: 0, state: State::Wanted });
         self.schedule(0, 30_000, Happening::Signal(number));
     }
 

@@ -1,94 +1,11 @@
 //! The operator's desk on the command line, through the real binary: every command's failures, bulk work, backups.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking; clippy sees only functions marked as tests"
-)]
-
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
 use clap::CommandFactory;
 use serde_json::Value;
 use tidemill::cli::args::Cli;
 
-fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("COLUMNS", "100");
-    command
-}
-
-/// Exit code, standard output, standard error.
-fn run(dir: &Path, words: &[&str]) -> (i32, String, String) {
-    let output = binary().current_dir(dir).args(words).stdin(Stdio::null()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-}
-
-/// A running `serve` on a data folder; it is killed when this is dropped.
-struct Service {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Service {
-    fn start(data: &Path) -> Service {
-        let mut child = binary()
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--metrics-listen",
-                "127.0.0.1:0",
-                "--log-level",
-                "error",
-            ])
-            .arg("--data-dir")
-            .arg(data)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with("tidemill 0")).unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        Service { child, address }
-    }
-
-    fn ask(&self, words: &[&str]) -> (i32, String, String) {
-        run(Path::new("/"), &[words, &["--server", &self.address]].concat())
-    }
-
-    #[track_caller]
-    fn told(&self, words: &[&str], code: i32, expected: &str) -> String {
-        let (found, out, err) = self.ask(words);
-        assert_eq!(found, code, "{words:?}\n{out}{err}");
-        assert!(format!("{out}{err}").contains(expected), "{words:?}: {expected}\n{out}{err}");
-        out
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        let (code, out, err) = self.ask(&[words, &["-o", "json"]].concat());
-        assert_eq!(code, 0, "{words:?}\n{err}");
-        serde_json::from_str(&out).unwrap()
-    }
-
-    fn apply(&self, text: &str) {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("set.yaml");
-        std::fs::write(&file, text).unwrap();
-        self.told(&["apply", "-f", file.to_str().unwrap()], 0, "created");
-    }
-}
+use crate::run;
+use crate::service::Service;
 
 const SET: &str = "
 document: {dsl: '1.0.3', namespace: default, name: nap, version: '1.0.0'}
@@ -157,7 +74,7 @@ fn every_failure_names_the_next_step() {
 #[test]
 fn what_is_not_there_is_told_with_its_list() {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
+    let service = Service::on(data.path());
     service.apply(SET);
     let none = "00000000000000000000000000";
     let check = |words: &[&str], next: &str| drop(service.told(words, 4, &format!("try: {next}")));
@@ -183,7 +100,7 @@ fn what_is_not_there_is_told_with_its_list() {
 #[test]
 fn bulk_work_is_previewed_begun_and_followed() {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
+    let service = Service::on(data.path());
     service.apply(SET);
     for n in 0..3 {
         let id = format!("n{n}");
@@ -219,13 +136,13 @@ fn bulk_work_is_previewed_begun_and_followed() {
 #[test]
 fn definitions_are_exported_and_applied_again() {
     let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let service = Service::start(data.path());
+    let service = Service::on(data.path());
     service.apply(SET);
     let text = service.told(&["export"], 0, "4 definitions of namespace default");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("all.yaml"), text).unwrap();
     let path = dir.path().to_str().unwrap();
-    let second = Service::start(other.path());
+    let second = Service::on(other.path());
     second.told(&["diff", "-f", path], 9, "created");
     second.told(&["apply", "-f", path], 0, "created");
     second.told(&["diff", "-f", path], 0, "no differences");
@@ -258,7 +175,7 @@ fn manual_pages_of_every_command() {
 fn the_doctor_tells_what_is_wrong_and_what_to_do() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
-    let service = Service::start(&data.path().join("d"));
+    let service = Service::on(&data.path().join("d"));
     let folder = data.path().join("d");
     let words = ["doctor", "--deep", "--data-dir", folder.to_str().unwrap(), "--server", &service.address];
     let (code, out, err) = run(data.path(), &words);
@@ -292,7 +209,7 @@ fn triggers_are_tested_anywhere() {
     let (code, out, _) = run(dir.path(), &["trigger", "test", "on-nap", "other.json", "-f", "set.yaml"]);
     assert!(code == 3 && out.contains("matched: false"), "{code} {out}");
     assert_eq!(run(dir.path(), &["trigger", "test", "absent", "nap.json", "-f", "set.yaml"]).0, 4);
-    let service = Service::start(data.path());
+    let service = Service::on(data.path());
     service.apply(SET);
     let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     service.told(&["trigger", "test", "on-nap", &file("nap.json")], 0, "matched: true");

@@ -4,18 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod authoring;
+mod desk;
+mod service;
 mod stores;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// How long anything here may take before it is a failure.
-const LIMIT: Duration = Duration::from_mins(1);
+use service::Service;
 
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
@@ -262,72 +260,6 @@ fn config_show_names_value_and_origin() {
     assert_eq!(of(&rows, "durability"), ("\"power\"".into(), "default".into()));
     assert_eq!(of(&shown(Some("4"), &[]), "lanes"), ("4".into(), "env TIDEMILL_LANES".into()));
     assert_eq!(of(&shown(Some("4"), &["--lanes", "5"]), "lanes"), ("5".into(), "flag --lanes".into()));
-}
-
-/// A running service; it is killed when this is dropped.
-struct Service {
-    child: Child,
-    lines: Receiver<String>,
-    address: String,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Service {
-    fn start(words: &[&str]) -> Service {
-        let mut child = binary()
-            .args(words)
-            .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (told, lines) = channel();
-        let errors = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
-        let mut service = Service { child, lines, address: String::new() };
-        let line = service.wait_for("tidemill 0");
-        assert!(line.contains("durability = power") && line.contains("store sqlite:"), "{line}");
-        let address = line.split_whitespace().find(|word| word.starts_with("http://"));
-        address.unwrap().clone_into(&mut service.address);
-        service
-    }
-
-    /// The next line that holds a text.
-    fn wait_for(&self, text: &str) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(LIMIT) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(why) => panic!("no line with `{text}` ({why}) in:\n{}", seen.join("\n")),
-            }
-        }
-    }
-
-    fn ask(&self, words: &[&str]) -> (i32, String, String) {
-        let words = [words, &["--server", &self.address]].concat();
-        run(&example(), &words)
-    }
-
-    /// The answer as JSON.
-    fn json(&self, words: &[&str]) -> Value {
-        let (code, out, err) = self.ask(&[words, &["-o", "json"]].concat());
-        assert_eq!(code, 0, "{words:?}\n{err}");
-        serde_json::from_str(&out).unwrap()
-    }
-
-    fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.wait_for("stopped");
-        self.child.wait().unwrap().code()
-    }
 }
 
 /// Copies the example's files.

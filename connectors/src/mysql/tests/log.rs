@@ -67,8 +67,8 @@ async fn a_quiet_table_moves_on() {
         bench
             .run_sql(&["CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE other (id INT PRIMARY KEY)"])
             .await;
-        let quiet = TablePattern { database: bench.database.as_str().into(), table: Some("t".into()) };
-        let running = bench.start(Spec { tables: vec![quiet], ..bench.spec() }).await;
+        let quiet = TableFilter { include: vec![bench.tables(Some("t"))], exclude: Vec::new() };
+        let running = bench.start(Spec { tables: quiet, ..bench.spec() }).await;
         let first = bench.position();
         bench
             .run_sql(&["INSERT INTO other VALUES (1)", "FLUSH BINARY LOGS", "INSERT INTO other VALUES (2)"])
@@ -235,9 +235,9 @@ async fn operations_and_tables_are_chosen() {
             .run_sql(&["CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE audit (id INT PRIMARY KEY)"])
             .await;
         let operations = Operations { insert: true, update: false, delete: true };
-        let exclude =
-            vec![TablePattern { database: bench.database.as_str().into(), table: Some("audit".into()) }];
-        let running = bench.start(Spec { exclude, operations, ..bench.spec() }).await;
+        let exclude = vec![bench.tables(Some("audit"))];
+        let tables = TableFilter { exclude, ..bench.spec().tables };
+        let running = bench.start(Spec { tables, operations, ..bench.spec() }).await;
         bench
             .run_sql(&[
                 "INSERT INTO t VALUES (1)",

@@ -15,10 +15,8 @@ use crate::reader::{Place, Reader, Sink};
 pub struct MysqlSource {
     /// How to reach the server.
     pub connection: Link<MysqlConnection>,
-    /// The tables whose rows become events, at least one.
-    pub tables: Vec<TablePattern>,
-    /// Tables that do not, though `tables` takes them.
-    pub exclude: Vec<TablePattern>,
+    /// The tables whose rows become events.
+    pub tables: TableFilter,
     /// Which changes become events.
     pub operations: Operations,
     /// Whether the rows that are there at the first start are read.
@@ -31,11 +29,20 @@ pub struct MysqlSource {
     pub heartbeat: Duration,
 }
 
-impl MysqlSource {
+/// `tables` and `exclude`: which tables are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFilter {
+    /// Those that are, at least one.
+    pub include: Vec<TablePattern>,
+    /// Those that are not, though `include` takes them.
+    pub exclude: Vec<TablePattern>,
+}
+
+impl TableFilter {
     /// Whether the rows of a table become events.
     pub fn takes(&self, database: &str, table: &str) -> bool {
         let held = |list: &[TablePattern]| list.iter().any(|pattern| pattern.takes(database, table));
-        held(&self.tables) && !held(&self.exclude)
+        held(&self.include) && !held(&self.exclude)
     }
 }
 
@@ -116,8 +123,7 @@ pub(super) fn read(place: Place, sink: &Sink, meta: &Metadata) -> Option<MysqlSo
     reader.finish();
     Some(MysqlSource {
         connection: connection?,
-        tables: tables?,
-        exclude: exclude?,
+        tables: TableFilter { include: tables?, exclude: exclude? },
         operations: operations?,
         snapshot,
         on_gap,
@@ -211,8 +217,11 @@ mod tests {
         assert_eq!((&tls.ca, &tls.key), (&Some(Pem::File("/ca.pem".into())), &Some(Pem::Secret("k".into()))));
         assert_eq!(found.operations, Operations { insert: false, update: false, delete: true });
         assert_eq!((found.snapshot, found.on_gap, found.server_id), (true, OnGap::Skip, 77));
-        let takes = |table: &str| found.takes("shop", table);
-        assert_eq!((takes("orders"), takes("audit"), found.takes("other", "orders")), (true, false, false));
+        let takes = |table: &str| found.tables.takes("shop", table);
+        assert_eq!(
+            (takes("orders"), takes("audit"), found.tables.takes("other", "orders")),
+            (true, false, false)
+        );
     }
 
     #[test]

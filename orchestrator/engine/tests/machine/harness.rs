@@ -199,17 +199,7 @@ impl Run {
             pos,
             accepted: Time(self.now.0 + 1),
             binding: "".into(),
-            event: Arc::new(Event {
-                id: pos.to_string().into(),
-                source: "/test".into(),
-                kind: kind.into(),
-                subject: None,
-                time: None,
-                datacontenttype: None,
-                dataschema: None,
-                extensions: Map::new(),
-                data: Data::Json(json(data)),
-            }),
+            event: event(&pos.to_string(), kind, data),
         });
         let listening = resume(&self.program, &self.x).subscriptions;
         let takes = |visit| self.feed(Input::Event { visit, event: event.clone() }) == Verdict::Applied;
@@ -301,4 +291,19 @@ impl Run {
 #[track_caller]
 pub(crate) fn pure(body: &str, input: &str, end: &str, words: &str) {
     Run::start(body, input).expect(end, words);
+}
+
+/// An event with data.
+pub(crate) fn event(id: &str, kind: &str, data: &str) -> Arc<Event> {
+    Arc::new(Event {
+        id: id.into(),
+        source: "/test".into(),
+        kind: kind.into(),
+        subject: None,
+        time: None,
+        datacontenttype: None,
+        dataschema: None,
+        extensions: Map::new(),
+        data: Data::Json(json(data)),
+    })
 }

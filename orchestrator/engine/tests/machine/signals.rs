@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tidemill_dsl::event::{Data, Event};
+use tidemill_dsl::event::Event;
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::order::Outcome;
-use tidemill_dsl::value::Map;
 use tidemill_engine::{Awaited, Effect, Input, Status, Verdict, resume};
 
-use crate::harness::{Run, json};
+use crate::harness::{self, Run, json};
 
 const TWO: &str =
     "do:\n- a: {listen: {to: {one: {with: {type: a}}}}}\n- b: {listen: {to: {one: {with: {type: b}}}}}\n";
@@ -19,17 +18,7 @@ fn signal(run: &mut Run, id: &str, kind: &str) -> Verdict {
 }
 
 pub(crate) fn event(id: &str, kind: &str) -> Arc<Event> {
-    Arc::new(Event {
-        id: id.into(),
-        source: "/test".into(),
-        kind: kind.into(),
-        subject: None,
-        time: None,
-        datacontenttype: None,
-        dataschema: None,
-        extensions: Map::new(),
-        data: Data::Json(json(&format!("{{\"id\":\"{id}\"}}"))),
-    })
+    harness::event(id, kind, &format!("{{\"id\":\"{id}\"}}"))
 }
 
 fn later(run: &mut Run, name: &str) -> u32 {
