@@ -53,7 +53,7 @@ pub const BATCH_RECORDS: usize = 500;
 /// Most bytes of records offered at once, beside one record that is larger.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
-/// How long the client may report nothing: it does so every two seconds, also while partitions are paused.
+/// How long the client may report nothing: it does so every five seconds, also while partitions are paused.
 const SILENCE: Duration = Duration::from_mins(2);
 
 /// A source made of a spec.

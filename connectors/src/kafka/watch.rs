@@ -33,7 +33,7 @@ const ASK_TAKEN_OVER: Duration = Duration::from_secs(2);
 /// How long a run waits for its consumer to leave the group.
 const CLOSE: Duration = Duration::from_secs(10);
 /// Reports of the client that are not read in a row while nothing happens.
-const SKIPPED: u32 = 4;
+const SKIPPED: u32 = 2;
 /// The code of waiting for the group.
 const JOINING: &str = "kafka-joining";
 
