@@ -123,6 +123,15 @@ fn turned_away(call: &Call, found: &Found, auth: &Auth, problem: &HttpProblem) -
         gauge.refused();
         gauge.trouble(code, why, &problem.help);
     }
+    let now = (call.rooms().clock)();
+    if let Some(peer) = call.peer.filter(|_| problem.guessed)
+        && let Some(after) = call.state.guesses.wrong(peer, (&call.namespace, &found.name), now)
+    {
+        metrics::counter!("tidemill_limit_met_total", "limit" => "hook-guesses").increment(1);
+        let detail = "too many wrong credentials came from this address (limit hook-guesses)";
+        let held = Problem { after: Some(after), ..Problem::new(429, "hook-guesses", detail) };
+        return held.respond(call.uri.path(), &call.trace);
+    }
     let response = refused(problem).respond(call.uri.path(), &call.trace);
     with(response, ::http::header::WWW_AUTHENTICATE, auth.challenge())
 }
@@ -223,7 +232,7 @@ async fn offer(call: &Call, found: &Found, events: Vec<Event>) -> Result<Vec<Eve
 
 /// The source's own limits are met: 429.
 fn held(name: &str, closed: Closed) -> Error {
-    metrics::counter!("tidemill_limit_met_total", "limit" => closed.limit).increment(1);
+    closed.count();
     Error::Busy {
         code: "source-limit",
         detail: format!("accept events: the source `{name}` takes no more now (limit {})", closed.limit),
