@@ -1,4 +1,5 @@
-//! What a hook and a source take of one caller and at one time: guessed credentials, events in flight, events per time.
+//! What a hook and a source take of one caller and at one time: guessed credentials, events in flight, events per time; and
+//! whose answer a caller gets.
 
 use serde_json::json;
 use tidemill_integration_tests::http::Answer;
@@ -101,4 +102,40 @@ async fn a_source_takes_no_more_than_it_should() {
     let met = r#"tidemill_limit_met_total{limit="source.limits.rate"}"#;
     until("the clock is held", SOON, async || server.metric(met).await as u64 == 1).await;
     assert_eq!(get(&server, "/sources/clock").await["status"]["eventsAccepted"], 1);
+}
+
+const SEVERAL: &str = r"
+document: {dsl: '1.0.3', namespace: default, name: who, version: '1.0.0'}
+do: [{who: {set: {who: '${ $workflow.input }'}}}]
+---
+kind: Source
+metadata: {name: asked}
+spec: {http: {path: asked, auth: {none: {}}, respond: output}}
+---
+kind: Source
+metadata: {name: locked}
+spec: {http: {path: locked, auth: {bearer: {secret: not-there-yet}}}}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_triggers_the_first_by_name_answers() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]).await;
+    let trigger = |name: &str| {
+        format!(
+            "---\nkind: Trigger\nmetadata: {{name: {name}}}\n\
+             spec: {{source: asked, target: {{workflow: who}}, input: {name}}}\n"
+        )
+    };
+    apply(&server, &(SEVERAL.to_owned() + &["m", "b", "z"].map(trigger).concat())).await;
+    for _ in 0..8 {
+        let answer = send(&server, "asked", &[], "1").await;
+        assert_eq!((answer.status, answer.json()), (200, json!({"who": "b"})));
+    }
+    // What a source lacks is the operator's to know.
+    let answer = send(&server, "locked", &[("authorization", "Bearer x")], "1").await;
+    problem(&answer, 503, "no secret");
+    assert!(!String::from_utf8_lossy(&answer.body).contains("not-there-yet"), "{}", answer.json());
+    let told = get(&server, "/sources/locked").await["status"]["lastError"]["message"].clone();
+    assert!(told.as_str().unwrap().contains("not-there-yet"), "{told}");
 }
