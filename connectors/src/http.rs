@@ -65,6 +65,8 @@ pub struct HttpProblem {
     pub help: String,
     /// What exactly is wrong, for the operator alone; empty where the message says it.
     pub why: &'static str,
+    /// Whether credentials were there and were wrong: it may have been a guess.
+    pub guessed: bool,
 }
 
 impl HttpProblem {
@@ -74,7 +76,7 @@ impl HttpProblem {
         message: impl Into<String>,
         help: &str,
     ) -> HttpProblem {
-        HttpProblem { status, code, message: message.into(), help: help.to_owned(), why: "" }
+        HttpProblem { status, code, message: message.into(), help: help.to_owned(), why: "", guessed: false }
     }
 }
 
@@ -154,11 +156,20 @@ fn covered(spec: &Spec, request: &Request<'_>, events: &[Event]) -> Result<(), H
 fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> Result<Event, HttpProblem> {
     // A signed id goes before one that is not.
     let names = if spec.auth.signs_id() { &["webhook-id"][..] } else { &["idempotency-key", "webhook-id"] };
-    let named = names.iter().find_map(|name| header(request.headers, name));
+    let field = |name| request.headers.get(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+    let named = names.iter().find_map(|name| field(*name));
+    let named = match named {
+        None => "",
+        Some((name, value)) => std::str::from_utf8(value.as_bytes()).map_err(|_| {
+            let message = format!("the header field `{name}` is no UTF-8");
+            HttpProblem::new(400, "bad-id", message, "send an id as text, best of visible ASCII")
+        })?,
+    };
+    let signed = if named.is_empty() { spec.auth.signed_once(request) } else { None };
     let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| is_media_type(text));
     let (data, content_type) = payload(sent_type, request.body);
     let event = Event {
-        id: named.filter(|id| !id.is_empty()).unwrap_or(fresh_id).into(),
+        id: signed.as_deref().unwrap_or(if named.is_empty() { fresh_id } else { named }).into(),
         source: format!("/hooks/{namespace}/{}", spec.path.trim_start_matches('/')).into(),
         kind: "http.request".into(),
         subject: None,

@@ -98,6 +98,8 @@ pub struct Reference {
     pub name: Arc<str>,
     /// Version or alias, if one is stated.
     pub version: Option<Arc<str>>,
+    /// Of a Connection: the kind that is needed.
+    pub of: Option<&'static str>,
     /// Where it stands.
     pub span: Span,
     /// JSON pointer of where it stands.

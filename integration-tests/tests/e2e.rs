@@ -22,6 +22,8 @@ mod elsewhere;
 mod examples;
 #[path = "e2e/functions.rs"]
 mod functions;
+#[path = "e2e/hook_limits.rs"]
+mod hook_limits;
 #[path = "e2e/hooks.rs"]
 mod hooks;
 #[path = "e2e/kafka.rs"]

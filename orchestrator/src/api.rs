@@ -14,6 +14,7 @@ pub mod documents;
 pub mod door;
 pub mod events;
 pub mod executions;
+pub mod guesses;
 pub mod hooks;
 mod lenient;
 pub mod namespaces;
@@ -68,6 +69,7 @@ pub struct ApiState {
     pub url: String,
     /// Redrives as resumable work.
     pub batches: Arc<Batches>,
+    pub(crate) guesses: guesses::Guesses,
     pub(crate) front_door: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) openapi: OnceLock<Bytes>,
@@ -81,6 +83,7 @@ impl ApiState {
             durability: config.durability,
             open: config.listen.ip().is_loopback() && !config.auth_required,
             url: format!("http://{}", config.listen),
+            guesses: guesses::Guesses::new(config.hook_guesses),
             front_door: Arc::new(Semaphore::new(FRONT_DOOR)),
             streams: Arc::new(Semaphore::new(STREAMS)),
             openapi: OnceLock::new(),

@@ -249,26 +249,7 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             continue;
         };
         for reference in manifest.references() {
-            let name = &*reference.name;
-            let found = match reference.kind {
-                "Source" => draft.manifest(DefinitionKind::Source, name).is_some(),
-                "Workflow" => draft.workflow(name, reference.version.as_deref()).is_some(),
-                "Function" => draft.has_function(name, reference.version.as_deref()),
-                "Connection" => draft.manifest(DefinitionKind::Connection, name).is_some(),
-                _ => true,
-            };
-            if !found {
-                let kind = reference.kind.to_lowercase();
-                let version =
-                    reference.version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default();
-                let text = format!("there is no {kind} `{name}`{version}");
-                let help = format!("apply the {kind} in the same set, or before this");
-                diagnostics.push(
-                    Diagnostic::error(codes::REFERENCE, reference.span, text)
-                        .at(reference.pointer)
-                        .help(help),
-                );
-            }
+            diagnostics.extend(dangling(reference, draft));
         }
         if let Manifest::Source(source) = &**manifest
             && let Some((_, name)) = source.carrier()
@@ -290,6 +271,39 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             diagnostics.extend(trigger.check_integration(source));
         }
     }
+}
+
+/// What a manifest refers to is not there, or is a connection of another kind.
+fn dangling(reference: manifest::Reference, draft: &Space) -> Option<Diagnostic> {
+    let name = &*reference.name;
+    let connection = match reference.kind {
+        "Connection" => draft.manifest(DefinitionKind::Connection, name),
+        _ => None,
+    };
+    let found = match reference.kind {
+        "Source" => draft.manifest(DefinitionKind::Source, name).is_some(),
+        "Workflow" => draft.workflow(name, reference.version.as_deref()).is_some(),
+        "Function" => draft.has_function(name, reference.version.as_deref()),
+        "Connection" => connection.is_some(),
+        _ => true,
+    };
+    let kind = reference.kind.to_lowercase();
+    let (text, help) = match (connection.map(|entry| &*entry.manifest), reference.of) {
+        (Some(Manifest::Connection(other)), Some(of)) if other.kind.name() != of => {
+            let text = format!("the connection `{name}` is of kind {}, not {of}", other.kind.name());
+            (text, format!("name a connection of kind {of}"))
+        }
+        _ if found => return None,
+        _ => {
+            let version = reference.version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default();
+            (
+                format!("there is no {kind} `{name}`{version}"),
+                format!("apply the {kind} in the same set, or before this"),
+            )
+        }
+    };
+    let found = Diagnostic::error(codes::REFERENCE, reference.span, text);
+    Some(found.at(reference.pointer).help(help))
 }
 
 /// A path leads to one source.

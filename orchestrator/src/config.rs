@@ -81,6 +81,9 @@ pub struct Config {
     pub reconcile: Duration,
     /// Emitted events that may lead to one another (limit `hop-count`).
     pub hops: usize,
+    /// Wrong credentials from one address at one hook within a minute that are answered like the first (limit
+    /// `hook-guesses`).
+    pub hook_guesses: usize,
     /// Networks (CIDR) and hosts that calls may reach beside public ones.
     pub egress_allow: Vec<String>,
     /// Whether calls may reach loopback (`dev`).
@@ -125,6 +128,7 @@ impl Config {
             retain_every: Duration::from_mins(1),
             reconcile: Duration::from_secs(30),
             hops: tidemill_engine::MAX_HOPS,
+            hook_guesses: 20,
             egress_allow: Vec::new(),
             egress_loopback: false,
             egress_rewrite: BTreeMap::new(),

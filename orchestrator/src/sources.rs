@@ -128,12 +128,14 @@ impl Sources {
             }
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = HashMap::new();
         running.retain(|key, source| {
             let keep = wanted.get(key).is_some_and(|(entry, mode, _)| {
                 entry.definition.generation == source.generation && *mode == source.mode
             });
             if !keep {
                 source.stop.cancel();
+                before.insert(key.clone(), source.gauge.status());
             }
             keep
         });
@@ -144,6 +146,7 @@ impl Sources {
                 Entry::Vacant(vacant) => {
                     let spread = most.mul_f64(crate::ids::fraction());
                     let source = self.launch(rooms, vacant.key(), &entry, (mode, rules, spread));
+                    before.get(vacant.key()).inspect(|before| source.gauge.go_on(before));
                     vacant.insert(source);
                 }
                 Entry::Occupied(own) => {

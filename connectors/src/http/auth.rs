@@ -3,11 +3,11 @@
 //! Owns the schemes and their tolerance. Every comparison of something secret takes equal time; messages never
 //! hold what was sent or what was expected. Why a caller is refused is told to the operator alone.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::{constant_time, hmac};
+use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -89,6 +89,22 @@ impl Auth {
         }
     }
 
+    /// What a signature over a time and a body is known by, for requests that name no id: what was signed once is one
+    /// event. None where no time is signed.
+    pub(super) fn signed_once(&self, request: &Request<'_>) -> Option<String> {
+        let Auth::Hmac(hmac) = self else { return None };
+        let text = header(request.headers, header_of(hmac)).filter(|_| hmac.scheme == Scheme::Generic)?;
+        let seconds = text.split(',').next()?.trim().strip_prefix("t=")?;
+        let mut digest = digest::Context::new(&digest::SHA256);
+        for part in [seconds.as_bytes(), b".", request.body] {
+            digest.update(part);
+        }
+        Some(digest.finish().as_ref()[..16].iter().fold(String::from("signed-"), |mut id, byte| {
+            let _ = write!(id, "{byte:02x}");
+            id
+        }))
+    }
+
     /// Whether its signature covers `webhook-id`.
     pub(super) fn signs_id(&self) -> bool {
         matches!(self, Auth::Hmac(hmac) if hmac.scheme == Scheme::StandardWebhooks)
@@ -126,7 +142,7 @@ fn credentials<'a>(request: &Request<'a>, scheme: &str) -> Option<&'a str> {
 
 /// Compares digests of both sides, so that neither content nor length tells by time.
 fn equal(sent: &[u8], expected: &[u8]) -> Result<(), HttpProblem> {
-    let digest = |bytes| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let digest = |bytes| digest::digest(&digest::SHA256, bytes);
     if expected.is_empty() {
         return Err(wrong("the secret is empty"));
     }
@@ -177,9 +193,14 @@ fn timed(hmac: &Hmac, text: &str, request: &Request<'_>) -> Option<Result<(), Ht
     Some(in_time(hmac, seconds, request).and_then(|()| any_signs(keys, &signed, &sent)))
 }
 
-fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
+/// The header field with the signature.
+fn header_of(hmac: &Hmac) -> &str {
     let default = if hmac.scheme == Scheme::GitHub { "x-hub-signature-256" } else { "x-signature-256" };
-    let name = hmac.header.as_deref().unwrap_or(default);
+    hmac.header.as_deref().unwrap_or(default)
+}
+
+fn over_body(hmac: &Hmac, request: &Request<'_>) -> Result<(), HttpProblem> {
+    let name = header_of(hmac);
     let text = header(request.headers, name).map(str::trim).ok_or_else(|| missing(name))?;
     if hmac.scheme == Scheme::Generic
         && let Some(judged) = timed(hmac, text, request)
@@ -234,7 +255,7 @@ const FORM: &str = "the signature has another form than the scheme's";
 fn wrong(why: &'static str) -> HttpProblem {
     let help = "compare the sender's secret with the one the source names";
     let problem = HttpProblem::new(401, "unauthenticated", "credentials or signature do not hold", help);
-    HttpProblem { why, ..problem }
+    HttpProblem { why, guessed: true, ..problem }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 use tidemill_dsl::expr::Template;
+use tidemill_dsl::manifest::HmacScheme;
 
 use super::*;
 
@@ -18,7 +19,7 @@ fn spec() -> Spec {
 fn send(spec: &Spec, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<String, String> {
     let map: HeaderMap = headers
         .iter()
-        .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
+        .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(v.as_bytes()).unwrap()))
         .collect();
     let body = Bytes::copy_from_slice(body);
     let request = Request {
@@ -86,6 +87,46 @@ fn ids_come_from_the_caller_first() {
     assert_eq!(id(&[("webhook-id", "w")]), "w");
     assert_eq!(id(&[("webhook-id", "w"), ("Idempotency-Key", "k")]), "k");
     assert_eq!(id(&[("idempotency-key", "")]), "fresh");
+    assert_eq!(id(&[("webhook-id", "w"), ("idempotency-key", "")]), "w");
+    assert_eq!(id(&[("idempotency-key", "Bestellung \u{e4}")]), "Bestellung \u{e4}");
+    let mut headers = HeaderMap::new();
+    headers.insert("idempotency-key", HeaderValue::from_bytes(b"\xe4").unwrap());
+    let (body, spec) = (Bytes::new(), spec());
+    let request =
+        Request { method: "POST", path: "/", query: None, headers: &headers, body: &body, received: Time(0) };
+    let refused = to_events(&spec, "default", &request, "fresh").unwrap_err();
+    assert_eq!((refused.status, refused.code), (400, "bad-id"), "a repeat would be another event");
+}
+
+#[test]
+fn what_was_signed_at_a_time_is_one_event() {
+    let hmac = |scheme| {
+        let secrets = vec![auth::Secret("key".into())];
+        Auth::Hmac(auth::Hmac { scheme, secrets, header: None, tolerance: std::time::Duration::from_mins(5) })
+    };
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"key");
+    let tag = |text: &str| {
+        let tag = aws_lc_rs::hmac::sign(&key, text.as_bytes());
+        tag.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    };
+    let id = |scheme, signature: &str, more: &[(&str, &str)], body: &str| {
+        let name = if scheme == HmacScheme::GitHub { "x-hub-signature-256" } else { "x-signature-256" };
+        let headers = [&[(name, signature)], more].concat();
+        let event = send(&Spec { auth: hmac(scheme), ..spec() }, "POST", &headers, body.as_bytes()).unwrap();
+        Value::parse(event.as_bytes()).unwrap().get("id").unwrap().as_str().unwrap().to_owned()
+    };
+    let timed = |at: i64, body: &str| format!("t={at},v1={}", tag(&format!("{at}.{body}")));
+    let (generic, now) = (HmacScheme::Generic, 1_764_000_000);
+    let first = id(generic, &timed(now, "x"), &[], "x");
+    assert!(first.starts_with("signed-") && first.len() == 39, "{first}");
+    // What is not signed changes nothing.
+    let padded = timed(now, "x").replace(",v1=", &format!(", v0=1, v1={}, v1=", "0".repeat(64)));
+    assert_eq!(id(generic, &padded, &[], "x"), first);
+    assert_ne!(id(generic, &timed(now + 1, "x"), &[], "x"), first);
+    assert_ne!(id(generic, &timed(now, "y"), &[], "y"), first);
+    assert_eq!(id(generic, &timed(now, "x"), &[("idempotency-key", "k")], "x"), "k");
+    assert_eq!(id(generic, &tag("x"), &[], "x"), "fresh", "no time is signed");
+    assert_eq!(id(HmacScheme::GitHub, &format!("sha256={}", tag("x")), &[], "x"), "fresh");
 }
 
 #[test]
@@ -201,7 +242,7 @@ fn golden_requests_and_their_events() {
 #[test]
 fn a_signed_id_goes_before_one_that_is_not() {
     let hmac = auth::Hmac {
-        scheme: tidemill_dsl::manifest::HmacScheme::StandardWebhooks,
+        scheme: HmacScheme::StandardWebhooks,
         secrets: vec![auth::Secret("key".into())],
         header: None,
         tolerance: std::time::Duration::from_mins(5),

@@ -43,6 +43,18 @@ pub enum ConnectionKind {
     Http(HttpConnection),
 }
 
+impl ConnectionKind {
+    /// The word of its kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ConnectionKind::Kafka(_) => "kafka",
+            ConnectionKind::Minio(_) => "minio",
+            ConnectionKind::Mysql(_) => "mysql",
+            ConnectionKind::Http(_) => "http",
+        }
+    }
+}
+
 /// Fields in place, or the name of a Connection that has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link<T> {

@@ -195,6 +195,7 @@ impl Source {
             kind: "Connection",
             name: name.clone(),
             version: None,
+            of: Some(self.kind.name()),
             span: *span,
             pointer: format!("/spec/{}/connection", self.kind.name()),
         };
@@ -202,6 +203,7 @@ impl Source {
             kind: "Source",
             name: name.clone(),
             version: None,
+            of: None,
             span: self.carrier.unwrap_or_default(),
             pointer: self.carrier_pointer(bus),
         };

@@ -259,6 +259,7 @@ impl Trigger {
             kind: "Source",
             name: name.clone(),
             version: None,
+            of: None,
             span: self.places.source,
             pointer: "/spec/source".into(),
         });

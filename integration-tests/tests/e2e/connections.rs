@@ -15,7 +15,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::partner::{Asked, Partner};
-use crate::support::{BASE, LOOPBACK, all, apply, event_taken, folder, until};
+use crate::support::{BASE, LOOPBACK, all, apply, event_taken, folder, try_apply, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const TAKEN: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -161,6 +161,12 @@ async fn a_sink_may_have_the_fields_in_place() {
         "{{http: {{url: '{url}', auth: {{basic: {{secret: pair}}}}, headers: {{X-Id: '${{ .id }}', X-Key: {{secret: key}}}}}}}}"
     );
     apply(&server, &trigger("paid", &sink)).await;
+    let bus = "---\nkind: Connection\nmetadata: {name: bus}\nspec: {kafka: {brokers: ['b:1']}}\n";
+    let refused =
+        try_apply(&server, &(bus.to_owned() + &trigger("odd", "{http: {}, connection: bus}"))).await;
+    let errors = refused.json()["errors"].clone();
+    assert_eq!((refused.status, &errors[0]["code"]), (422, &json!("E0510")), "{errors}");
+    assert_eq!(errors[0]["message"], "the connection `bus` is of kind kafka, not http");
     set_secret(&server, "pair", &json!({"username": "ann", "password": "pw"})).await;
     set_secret(&server, "key", &json!("k-1")).await;
     event_taken(&mut server.client(), "paid", "7", "s").await;

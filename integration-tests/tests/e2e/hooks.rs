@@ -19,18 +19,18 @@ use tokio::net::TcpStream;
 use crate::contract::{ask, call, problem};
 use crate::support::{BASE, LOOPBACK, apply, folder, get, try_apply, until};
 
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-async fn secret(server: &Server, name: &str, value: Value) {
+pub(crate) async fn secret(server: &Server, name: &str, value: Value) {
     let answer = ask(server, "PUT", &format!("/secrets/{name}"), &value.to_string()).await;
     assert_eq!(answer.status, 204, "{name}");
 }
 
-fn source(name: &str, fields: &str) -> String {
+pub(crate) fn source(name: &str, fields: &str) -> String {
     format!("kind: Source\nmetadata: {{name: {name}}}\nspec: {{http: {{path: {name}, {fields}}}}}\n---\n")
 }
 
-async fn send(server: &Server, hook: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn send(server: &Server, hook: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     call(server, "POST", &format!("/hooks/default/{hook}"), headers, body).await
 }
 

@@ -3,6 +3,7 @@
 //! Owns the reading of path parameters, bodies and preconditions into types; ids and names are parsed here, at the
 //! edge.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::ApiState;
 use super::body::{hex, unhex};
 use super::query::Query;
 use super::route::Route;
-use super::server::Closing;
+use super::server::{Closing, Peer};
 use crate::apply::Match;
 use crate::problem::{Mistake, Problem};
 use crate::rooms::Rooms;
@@ -55,6 +56,8 @@ pub struct Call {
     pub unread: Mutex<Option<Body>>,
     /// Ends streams.
     pub closing: Option<Closing>,
+    /// Who is at the other end of the connection; none where there is no connection.
+    pub peer: Option<IpAddr>,
     /// Trace id.
     pub trace: String,
 }
@@ -71,6 +74,7 @@ impl Call {
         Call {
             trace: trace_of(&parts.headers),
             closing: parts.extensions.remove::<Closing>(),
+            peer: parts.extensions.remove::<Peer>().map(|Peer(address)| address),
             namespace: Namespace::default(),
             method: parts.method,
             headers: parts.headers,

@@ -10,7 +10,7 @@ use axum::response::Response;
 use tidemill_connectors::http::auth::verify;
 use tidemill_connectors::http::jwt::Keys;
 use tidemill_connectors::http::{Auth, HttpProblem, Request, Spec, to_events};
-use tidemill_connectors::{Health, Receipt, minio};
+use tidemill_connectors::{Health, Receipt, SourceError, minio};
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::{ExecutionId, Namespace, Time};
 use tidemill_dsl::manifest::{HttpSource, Manifest, Respond, Source, SourceKind};
@@ -95,7 +95,8 @@ async fn read(call: &mut Call, limit: usize, name: &str) -> Result<(), Problem> 
 /// The route with its secrets, and with its keys where they are elsewhere.
 async fn route(call: &Call, source: &Source) -> Result<Spec, Problem> {
     let unready = |detail: String| Problem::new(503, "source-failed", detail);
-    let route = sources::route(call.rooms(), &call.namespace, source).map_err(|e| unready(e.to_string()))?;
+    let route = sources::route(call.rooms(), &call.namespace, source)
+        .map_err(|error| failed(call, source, &error))?;
     let mut route = route.ok_or_else(|| unready("the source has no route".into()))?;
     if let Auth::Jwt(jwt) = &mut route.auth
         && let Keys::At(url) = &jwt.keys
@@ -113,6 +114,15 @@ async fn route(call: &Call, source: &Source) -> Result<Spec, Problem> {
     Ok(route)
 }
 
+/// A source that cannot take calls: why is told to the operator, not to whoever calls.
+fn failed(call: &Call, source: &Source, error: &SourceError) -> Problem {
+    if let Some(gauge) = gauge(call, &source.meta.name) {
+        gauge.trouble(&error.code, &error.message, &error.help);
+    }
+    let detail = format!("the source `{}` cannot take calls now; its status says why", source.meta.name);
+    Problem::new(503, "source-failed", detail)
+}
+
 /// The answer to a caller without valid credentials: what exactly is wrong is told to the operator alone.
 fn turned_away(call: &Call, found: &Found, auth: &Auth, problem: &HttpProblem) -> Response {
     let (source, code) = (found.name.to_string(), problem.code);
@@ -122,6 +132,15 @@ fn turned_away(call: &Call, found: &Found, auth: &Auth, problem: &HttpProblem) -
     if let Some(gauge) = gauge(call, &found.name) {
         gauge.refused();
         gauge.trouble(code, why, &problem.help);
+    }
+    let now = (call.rooms().clock)();
+    if let Some(peer) = call.peer.filter(|_| problem.guessed)
+        && let Some(after) = call.state.guesses.wrong(peer, (&call.namespace, &found.name), now)
+    {
+        metrics::counter!("tidemill_limit_met_total", "limit" => "hook-guesses").increment(1);
+        let detail = "too many wrong credentials came from this address (limit hook-guesses)";
+        let held = Problem { after: Some(after), ..Problem::new(429, "hook-guesses", detail) };
+        return held.respond(call.uri.path(), &call.trace);
     }
     let response = refused(problem).respond(call.uri.path(), &call.trace);
     with(response, ::http::header::WWW_AUTHENTICATE, auth.challenge())
@@ -136,7 +155,7 @@ async fn notified(mut call: Call, found: &Found, source: &Source) -> Result<Resp
         return Ok(with(refused.respond(call.uri.path(), &call.trace), ::http::header::ALLOW, "POST"));
     }
     let hook = sources::hook(call.rooms(), &call.namespace, source);
-    let hook = hook.map_err(|error| Problem::new(503, "source-failed", error.to_string()))?;
+    let hook = hook.map_err(|error| failed(&call, source, &error))?;
     let hook = hook.ok_or_else(|| Problem::not_found("hook", call.uri.path()))?;
     if let Err(problem) = verify(&hook.auth, &request(&call, (call.rooms().clock)())) {
         return Ok(turned_away(&call, found, &hook.auth, &problem));
@@ -223,7 +242,7 @@ async fn offer(call: &Call, found: &Found, events: Vec<Event>) -> Result<Vec<Eve
 
 /// The source's own limits are met: 429.
 fn held(name: &str, closed: Closed) -> Error {
-    metrics::counter!("tidemill_limit_met_total", "limit" => closed.limit).increment(1);
+    closed.count();
     Error::Busy {
         code: "source-limit",
         detail: format!("accept events: the source `{name}` takes no more now (limit {})", closed.limit),
@@ -242,7 +261,8 @@ fn refused(problem: &HttpProblem) -> Problem {
     Problem::new(problem.status, problem.code, format!("cannot {problem}")).mistake(mistake)
 }
 
-/// `respond: output`: the output of the first execution that the event began, or 202 when it takes too long.
+/// `respond: output`: the output of the first execution that the event began, by the name of its trigger, or 202 when it
+/// takes too long.
 async fn answer(
     call: &Call,
     found: &Found,
@@ -283,5 +303,6 @@ async fn first(
     let (store, namespace, binding) = (call.rooms().store.clone(), namespace.clone(), found.name.clone());
     let (source, id) = (receipt.source.clone(), receipt.id.clone());
     let rows = blocking(move || store.caused_by(&namespace, &binding, &source, &id)).await?;
-    Ok(rows.first().map(|row| row.id))
+    let first = rows.into_iter().min_by(|a, b| (&a.trigger, a.id).cmp(&(&b.trigger, b.id)));
+    Ok(first.map(|row| row.id))
 }

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,10 @@ const REST: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Closing(pub CancellationToken);
 
+/// In the extensions of every request: who is at the other end of the connection.
+#[derive(Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Serves until `shutdown`, then ends streams, lets requests in flight end and closes.
 pub async fn serve(
     listener: TcpListener,
@@ -51,14 +56,14 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, permit)) = accepted else {
+        let Some((stream, peer, permit)) = accepted else {
             tokio::time::sleep(REST).await;
             continue;
         };
         let (router, closing) = (router.clone(), closing.clone());
         connections.spawn(async move {
             let _permit = permit;
-            connection(stream, router, closing).await;
+            connection((stream, peer), router, closing).await;
         });
     }
     drop(listener);
@@ -71,10 +76,10 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
+        Ok((stream, from)) => Some((stream, Peer(from.ip()), permit)),
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
             None
@@ -82,11 +87,12 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, closing: CancellationToken) {
+async fn connection((stream, peer): (TcpStream, Peer), router: Router, closing: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let token = Closing(closing.clone());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(token.clone());
+        request.extensions_mut().insert(peer);
         let answer = router.clone().call(request.map(Body::new));
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
     });

@@ -62,6 +62,11 @@ pub const KEYS: &[Key] = &[
         "time between two looks at the entries of a twoWay source, 1s to 1h",
     ),
     key("limits.hop_count", Kind::Count, "emitted events that may lead to one another, 1 to 255"),
+    key(
+        "limits.hook_guesses",
+        Kind::Count,
+        "wrong credentials from an address at a hook a minute, 1 to 10000",
+    ),
     key("egress.allow", Kind::List, "networks and hosts that calls may reach beside public ones"),
     key("egress.rewrite", Kind::Table, "host -> base URL: calls to that host go there"),
     key("run.allow", Kind::List, "kinds of run task allowed in every namespace: shell, script"),

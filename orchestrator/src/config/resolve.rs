@@ -81,6 +81,7 @@ impl Reading<'_> {
                 .unwrap_or(base.retain_every),
             reconcile: self.duration("sources.reconcile", RECONCILE.0, RECONCILE.1).unwrap_or(base.reconcile),
             hops: self.count("limits.hop_count", MAX_HOPS).unwrap_or(base.hops),
+            hook_guesses: self.count("limits.hook_guesses", 10_000).unwrap_or(base.hook_guesses),
             egress_allow: self.allow(),
             egress_loopback: local,
             process_dir: match purpose {

@@ -36,6 +36,7 @@ fn shown(config: &Config, path: &str) -> Value {
         "retention.every" => Value::from(human(config.retain_every)),
         "sources.reconcile" => Value::from(human(config.reconcile)),
         "limits.hop_count" => Value::from(config.hops),
+        "limits.hook_guesses" => Value::from(config.hook_guesses),
         "egress.allow" => Value::from(config.egress_allow.clone()),
         "egress.rewrite" => {
             config.egress_rewrite.iter().map(|(host, url)| (host.clone(), Value::from(masked(url)))).collect()

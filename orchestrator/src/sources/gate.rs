@@ -44,6 +44,13 @@ pub struct Closed {
     pub after: Duration,
 }
 
+impl Closed {
+    /// Counts that the limit was met.
+    pub fn count(&self) {
+        metrics::counter!("tidemill_limit_met_total", "limit" => self.limit).increment(1);
+    }
+}
+
 impl Gate {
     /// An open gate.
     pub fn new(clock: Clock, limits: SourceLimits) -> Gate {
@@ -67,21 +74,25 @@ impl Gate {
 
     /// Waits until some may come.
     pub async fn wait(&self, wanted: usize) -> Permit<'_> {
-        loop {
-            match self.some(wanted) {
-                Ok(permit) => return permit,
-                Err(closed) => tokio::time::sleep(closed.after).await,
-            }
-        }
+        self.until(|| self.some(wanted)).await
     }
 
     /// Waits until all may come.
     pub async fn wait_all(&self, wanted: usize) -> Permit<'_> {
+        self.until(|| self.all(wanted)).await
+    }
+
+    async fn until<'a>(&'a self, enter: impl Fn() -> Result<Permit<'a>, Closed>) -> Permit<'a> {
+        let mut met = None;
         loop {
-            match self.all(wanted) {
+            let closed = match enter() {
                 Ok(permit) => return permit,
-                Err(closed) => tokio::time::sleep(closed.after).await,
+                Err(closed) => closed,
+            };
+            if met.replace(closed.limit) != Some(closed.limit) {
+                closed.count();
             }
+            tokio::time::sleep(closed.after).await;
         }
     }
 

@@ -201,6 +201,17 @@ impl Gauge {
         SourceStatus { lag_seconds, rate: pace.recent.per_second(now), ..status }
     }
 
+    /// Goes on from the counts of the run before: what counts since the process began outlives a pause and a change.
+    pub(super) fn go_on(&self, before: &SourceStatus) {
+        self.with(|s| {
+            s.accepted += before.accepted;
+            s.duplicates += before.duplicates;
+            s.errors += before.errors;
+            s.refused += before.refused;
+            s.last_event_at = s.last_event_at.max(before.last_event_at);
+        });
+    }
+
     /// Counts an event that no enabled rule wants, or a call that was turned away.
     pub fn refused(&self) {
         self.with(|s| s.refused += 1);

@@ -84,7 +84,8 @@ impl SinkTarget {
             return None;
         };
         let pointer = format!("{pointer}/sink");
-        Some(Reference { kind: "Connection", name: name.clone(), version: None, span, pointer })
+        let of = Some(self.kind());
+        Some(Reference { kind: "Connection", name: name.clone(), version: None, of, span, pointer })
     }
 }
 

@@ -143,6 +143,7 @@ impl Target {
             Target::Function { name, version } => ("Function", name, version),
             Target::Sink(sink) => return sink.reference(span, pointer),
         };
-        Some(Reference { kind, name: name.clone(), version: version.clone(), span, pointer: pointer.into() })
+        let (name, version, pointer) = (name.clone(), version.clone(), pointer.into());
+        Some(Reference { kind, name, version, of: None, span, pointer })
     }
 }
