@@ -26,6 +26,8 @@ mod hooks;
 mod kafka;
 #[path = "e2e/kafka_group.rs"]
 mod kafka_group;
+#[path = "e2e/kafka_seek.rs"]
+mod kafka_seek;
 #[path = "e2e/kafka_server.rs"]
 mod kafka_server;
 #[path = "e2e/kill.rs"]
