@@ -6,6 +6,8 @@
 
 #[path = "e2e/buffer.rs"]
 mod buffer;
+#[path = "e2e/connections.rs"]
+mod connections;
 #[path = "e2e/contract.rs"]
 mod contract;
 #[path = "e2e/cron.rs"]
@@ -38,12 +40,18 @@ mod minio;
 mod minio_server;
 #[path = "e2e/mysql.rs"]
 mod mysql;
+#[path = "e2e/mysql_large.rs"]
+mod mysql_large;
 #[path = "e2e/mysql_server.rs"]
 mod mysql_server;
+#[path = "e2e/mysql_tls.rs"]
+mod mysql_tls;
 #[path = "e2e/order.rs"]
 mod order;
 #[path = "e2e/pages.rs"]
 mod pages;
+#[path = "e2e/partner.rs"]
+mod partner;
 #[path = "e2e/rate.rs"]
 mod rate;
 #[path = "e2e/removal.rs"]
