@@ -36,6 +36,10 @@ mod kafka_server;
 mod kill;
 #[path = "e2e/minio.rs"]
 mod minio;
+#[path = "e2e/minio_bulk.rs"]
+mod minio_bulk;
+#[path = "e2e/minio_entries.rs"]
+mod minio_entries;
 #[path = "e2e/minio_server.rs"]
 mod minio_server;
 #[path = "e2e/mysql.rs"]

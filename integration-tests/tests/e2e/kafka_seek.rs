@@ -64,6 +64,9 @@ async fn heavy_an_operator_sends_the_source_somewhere() {
     assert_eq!(seek(&server, r#"{"position": "earliest"}"#).await.0, 200);
     counts(&server, 24).await;
     runs(&server).await;
+    // It counts on, wherever it was sent.
+    let accepted = async || get(&server, "/sources/records").await["status"]["eventsAccepted"] == 24;
+    until("all are counted", LIMIT, accepted).await;
     assert_eq!(server.terminate(), Some(0), "{}", server.log());
 }
 
