@@ -11,6 +11,7 @@ mod reading;
 pub mod record;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use futures_util::StreamExt;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use tidemill_dsl::event::Event;
+use tidemill_dsl::ids::Time;
 
 pub use config::{Security, owned};
 pub use record::{Mapping, Poison, Record, to_event};
@@ -101,7 +103,7 @@ async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
 async fn serve(spec: &Spec, context: &Context, consumer: Arc<SourceConsumer>) -> Result<(), SourceError> {
     let saved = parse(&context.positions);
     let watch = consumer.context().clone();
-    watch.saved(saved.clone());
+    watch.saved(saved.next.clone());
     let asked = ask(spec, &consumer, &saved);
     let begin = tokio::select! {
         biased;
@@ -136,7 +138,7 @@ async fn serve(spec: &Spec, context: &Context, consumer: Arc<SourceConsumer>) ->
 async fn ask(
     spec: &Spec,
     consumer: &Arc<SourceConsumer>,
-    saved: &Positions,
+    saved: &Saved,
 ) -> Result<begin::Begin, SourceError> {
     let (asking, topics, group) = (Arc::clone(consumer), spec.topics.clone(), spec.group.clone());
     let (start, saved) = (spec.start, saved.clone());
@@ -161,12 +163,54 @@ async fn ask(
     }
 }
 
-fn parse(positions: &[(Arc<str>, Arc<str>)]) -> Positions {
-    let one = |(name, value): &(Arc<str>, Arc<str>)| {
-        let (topic, partition) = name.rsplit_once('/')?;
-        Some(((topic.into(), partition.parse().ok()?), value.parse().ok()?))
-    };
-    positions.iter().filter_map(one).collect()
+/// What is saved of a partition: the next offset, or where an operator sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The next offset to read.
+    Next(i64),
+    /// To be asked for.
+    Sought(Start),
+}
+
+impl Place {
+    /// An offset, `earliest`, `latest` or an RFC 3339 instant.
+    pub(crate) fn parse(text: &str) -> Option<Place> {
+        match text {
+            "earliest" => Some(Place::Sought(Start::Earliest)),
+            "latest" => Some(Place::Sought(Start::Latest)),
+            _ => match text.parse().ok().filter(|next| *next >= 0) {
+                Some(next) => Some(Place::Next(next)),
+                None => Time::parse(text).map(|at| Place::Sought(Start::Timestamp(at))),
+            },
+        }
+    }
+}
+
+/// What is saved of all partitions.
+#[derive(Clone, Debug, Default)]
+struct Saved {
+    next: Positions,
+    sought: BTreeMap<Partition, Start>,
+}
+
+/// The topic and the number of a partition that is written `TOPIC/NUMBER`.
+pub(crate) fn partition(name: &str) -> Option<(&str, i32)> {
+    let (topic, number) = name.rsplit_once('/')?;
+    Some((topic, number.parse().ok().filter(|number| *number >= 0)?))
+}
+
+fn parse(positions: &[(Arc<str>, Arc<str>)]) -> Saved {
+    let mut saved = Saved::default();
+    for (name, value) in positions {
+        let Some((topic, number)) = partition(name) else { continue };
+        let partition = (topic.into(), number);
+        match Place::parse(value) {
+            Some(Place::Next(next)) => drop(saved.next.insert(partition, next)),
+            Some(Place::Sought(start)) => drop(saved.sought.insert(partition, start)),
+            None => {}
+        }
+    }
+    saved
 }
 
 /// Events, each with the partition and the offset behind it, and the positions behind all.

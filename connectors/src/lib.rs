@@ -10,6 +10,7 @@ pub mod minio;
 pub mod mysql;
 mod offer;
 pub mod registry;
+pub mod seek;
 pub mod sink;
 
 use std::collections::BTreeMap;

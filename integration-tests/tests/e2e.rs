@@ -30,12 +30,18 @@ mod hooks;
 mod kafka;
 #[path = "e2e/kafka_group.rs"]
 mod kafka_group;
+#[path = "e2e/kafka_seek.rs"]
+mod kafka_seek;
 #[path = "e2e/kafka_server.rs"]
 mod kafka_server;
 #[path = "e2e/kill.rs"]
 mod kill;
 #[path = "e2e/minio.rs"]
 mod minio;
+#[path = "e2e/minio_bulk.rs"]
+mod minio_bulk;
+#[path = "e2e/minio_entries.rs"]
+mod minio_entries;
 #[path = "e2e/minio_server.rs"]
 mod minio_server;
 #[path = "e2e/mysql.rs"]

@@ -17,6 +17,7 @@ use crate::rooms::Rooms;
 mod alias;
 mod condition;
 mod life;
+mod paths;
 mod place;
 
 pub use alias::{AliasRequest, put_alias};
@@ -259,7 +260,7 @@ fn refer(documents: &[Document], draft: &Space, diagnostics: &mut Vec<Diagnostic
             diagnostics.extend(source.check_carrier(carrier));
         }
         if let Manifest::Source(source) = &**manifest {
-            diagnostics.extend(taken_path(source, draft));
+            diagnostics.extend(paths::taken(source, draft).or_else(|| paths::shared(source, draft)));
         }
         if let Manifest::Trigger(trigger) = &**manifest {
             let source =
@@ -304,20 +305,4 @@ fn dangling(reference: manifest::Reference, draft: &Space) -> Option<Diagnostic>
     };
     let found = Diagnostic::error(codes::REFERENCE, reference.span, text);
     Some(found.at(reference.pointer).help(help))
-}
-
-/// A path leads to one source.
-fn taken_path(source: &manifest::Source, draft: &Space) -> Option<Diagnostic> {
-    let (path, span, pointer) = source.hook()?;
-    let other =
-        draft.manifests(DefinitionKind::Source).into_iter().find_map(|entry| match &*entry.manifest {
-            Manifest::Source(other) if other.meta.name != source.meta.name => {
-                (other.hook()?.0 == path).then(|| other.meta.name.clone())
-            }
-            _ => None,
-        })?;
-    let text = format!("the path `{path}` leads to the source `{other}` already");
-    Some(
-        Diagnostic::error(codes::TAKEN_PATH, span, text).at(pointer).help("give one of the two another path"),
-    )
 }

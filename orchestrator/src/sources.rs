@@ -128,14 +128,14 @@ impl Sources {
             }
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = HashMap::new();
+        let mut former: HashMap<Key, Arc<Gauge>> = HashMap::new();
         running.retain(|key, source| {
             let keep = wanted.get(key).is_some_and(|(entry, mode, _)| {
                 entry.definition.generation == source.generation && *mode == source.mode
             });
             if !keep {
                 source.stop.cancel();
-                before.insert(key.clone(), source.gauge.status());
+                former.insert(key.clone(), source.gauge.clone());
             }
             keep
         });
@@ -145,8 +145,8 @@ impl Sources {
             match running.entry(key) {
                 Entry::Vacant(vacant) => {
                     let spread = most.mul_f64(crate::ids::fraction());
-                    let source = self.launch(rooms, vacant.key(), &entry, (mode, rules, spread));
-                    before.get(vacant.key()).inspect(|before| source.gauge.go_on(before));
+                    let former = former.get(vacant.key()).map(|gauge| &**gauge);
+                    let source = self.launch(rooms, (vacant.key(), former), &entry, (mode, rules, spread));
                     vacant.insert(source);
                 }
                 Entry::Occupied(own) => {
@@ -159,7 +159,7 @@ impl Sources {
     fn launch(
         self: &Arc<Self>,
         rooms: &Arc<Rooms>,
-        key: &Key,
+        (key, former): (&Key, Option<&Gauge>),
         entry: &ManifestEntry,
         (mode, rules, spread): (Mode, Rules, Duration),
     ) -> Running {
@@ -169,7 +169,11 @@ impl Sources {
             Manifest::Source(spec) => spec.limits,
             _ => manifest::SourceLimits::default(),
         };
-        let gauge = Arc::new(Gauge::new(rooms.clock.clone(), state, (limits, self.told.clone())));
+        let gauge = Gauge::new(rooms.clock.clone(), state, (limits, self.told.clone()));
+        let gauge = Arc::new(match former {
+            Some(former) => gauge.after(former),
+            None => gauge,
+        });
         let rules = watch::Sender::new(rules);
         let task = match &*entry.manifest {
             Manifest::Source(spec) if mode != Mode::Off => {

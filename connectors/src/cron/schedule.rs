@@ -160,7 +160,8 @@ impl fmt::Debug for Schedule {
 fn posix(expression: &str) -> Result<Rule, ScheduleError> {
     let parser =
         CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).sloppy_ranges(true).build();
-    let cron = parser.parse(expression).map_err(|error| refused(expression, &error))?;
+    let known = if expression.eq_ignore_ascii_case("@midnight") { "@daily" } else { expression };
+    let cron = parser.parse(known).map_err(|error| refused(expression, &error))?;
     Ok(Rule::Posix(Box::new(cron)))
 }
 
@@ -259,6 +260,7 @@ mod tests {
             &["Mon 2026-11-23 12:00:20 -05:00", "Mon 2026-11-23 12:00:40 -05:00"],
         );
         check(Posix, "@hourly", after, &["Mon 2026-11-23 13:00:00 -05:00"]);
+        check(Posix, "@midnight", after, &["Tue 2026-11-24 00:00:00 -05:00"]);
         check(Quartz, "*/20 * * * * *", after, &["Mon 2026-11-23 12:00:20 -05:00"]);
         check(Quartz, "0 0 0 1 1 ? 2030", after, &["Tue 2030-01-01 00:00:00 -05:00"]);
     }

@@ -1,6 +1,6 @@
 //! Where the partitions of a source begin: questions to the brokers, and the answers judged.
 //!
-//! Owns the order of what counts: the saved position, the group's, the source's `start`. Blocks; run on a thread of its own.
+//! Owns the order of what counts: the saved position, where an operator sent it, the group's, the source's `start`. Blocks; run on a thread of its own.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::Start;
 use super::watch::{Partition, Positions, SourceConsumer, Watch};
+use super::{Saved, Start};
 use crate::SourceError;
 
 /// How long one question to the brokers may take.
@@ -37,7 +37,7 @@ pub(super) fn begin(
     consumer: &SourceConsumer,
     (topics, group): (&[Arc<str>], &str),
     start: Start,
-    saved: &Positions,
+    saved: &Saved,
 ) -> Result<Begin, BeginError> {
     let mut begin = Begin::default();
     let mut partitions = Vec::new();
@@ -50,17 +50,26 @@ pub(super) fn begin(
     begin.is_shared = has_members(consumer, group);
     let low = offsets(consumer, &partitions, Offset::Beginning)?;
     let high = offsets(consumer, &partitions, Offset::End)?;
-    let unsaved: Vec<Partition> = partitions.iter().filter(|at| !saved.contains_key(*at)).cloned().collect();
+    let is_new = |at: &&Partition| !saved.next.contains_key(*at) && !saved.sought.contains_key(*at);
+    let unsaved: Vec<Partition> = partitions.iter().filter(is_new).cloned().collect();
     let committed = committed(consumer, &unsaved, ASK)?;
-    let started = match start {
-        Start::Earliest => low.clone(),
-        Start::Latest => high.clone(),
-        Start::Timestamp(at) => offsets(consumer, &unsaved, Offset::Offset(at.0.max(0)))?,
+    let asked = |start: Start, partitions: &[Partition]| match start {
+        Start::Earliest => Ok(low.clone()),
+        Start::Latest => Ok(high.clone()),
+        Start::Timestamp(at) => offsets(consumer, partitions, Offset::Offset(at.0.max(0))),
     };
+    let mut started = asked(start, &unsaved)?;
+    for partition in &partitions {
+        if let Some(start) = saved.sought.get(partition) {
+            let found = asked(*start, std::slice::from_ref(partition))?;
+            let next = found.get(partition).or(high.get(partition)).copied();
+            started.extend(next.map(|next| (partition.clone(), next)));
+        }
+    }
     for partition in partitions {
         let (name, number) = (&partition.0, partition.1);
         let (low, high) = (offset(&low, &partition, 0), offset(&high, &partition, i64::MAX));
-        match saved.get(&partition) {
+        match saved.next.get(&partition) {
             Some(next) if *next > high => {
                 let message = format!(
                     "the saved position {next} of {name}/{number} lies beyond the topic's end {high}"
@@ -74,7 +83,7 @@ pub(super) fn begin(
             }
             None => {
                 let told = committed.get(&partition);
-                if told.is_none() {
+                if told.is_none() && !saved.sought.contains_key(&partition) {
                     begin.unread.insert(partition.clone());
                 }
                 let from = told.or(started.get(&partition)).copied().unwrap_or(high);

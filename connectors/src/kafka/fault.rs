@@ -77,7 +77,9 @@ fn help_for(code: &str) -> &'static str {
         "kafka-auth" => "check `security`: mechanism and the secret with username and password",
         "kafka-tls" => "check `security.protocol` and the ssl.* options, such as ssl.ca.location",
         "kafka-denied" => "allow the user to read the topics and to use the group",
-        "kafka-unreachable" => "check that `brokers` names running brokers and that the port is open",
+        "kafka-unreachable" => {
+            "check that `brokers` names running brokers, that the port is open and that `security` fits it"
+        }
         "kafka-topic" => "create the topic, or correct `topics`; the source goes on when it is there",
         "kafka-position" => {
             "records were deleted before they were read; the source begins anew at what is left"

@@ -150,6 +150,7 @@ impl<'a> Reading<'a> {
 
     fn landed(&mut self, positions: Positions) -> Result<(), SourceError> {
         self.watch.saved(positions.clone());
+        self.watch.holds(self.gathered.records > 0);
         self.watch.well();
         self.untold.extend(positions);
         self.tell_at.get_or_insert_with(|| Instant::now() + COMMIT); // tidy: clock, when to commit next
@@ -176,6 +177,7 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         *read_to = next;
+        self.watch.holds(true);
         let record = owned_record(topic, &message);
         drop(message);
         self.gathered.bytes += record::size(&record);

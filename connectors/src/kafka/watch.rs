@@ -4,6 +4,7 @@
 //! client decides where reading begins. The group's offsets count for partitions that come from another member alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol, StreamConsumer,
 };
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{self, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -41,6 +42,8 @@ const JOINING: &str = "kafka-joining";
 /// What the client's callbacks and the run share.
 pub(super) struct Watch {
     state: Mutex<State>,
+    /// Whether records were read that are not saved yet.
+    holds: AtomicBool,
     health: Arc<dyn Health>,
 }
 
@@ -67,7 +70,7 @@ struct State {
 
 impl Watch {
     pub(super) fn new(health: Arc<dyn Health>) -> Watch {
-        Watch { state: Mutex::default(), health }
+        Watch { state: Mutex::default(), holds: AtomicBool::new(false), health }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -236,7 +239,13 @@ impl Watch {
         state.skipped > 0
     }
 
+    /// Tells whether records were read that are not saved yet.
+    pub(super) fn holds(&self, records: bool) {
+        self.holds.store(records, Ordering::Relaxed);
+    }
+
     fn lag(&self, statistics: &Statistics) {
+        let holds = self.holds.load(Ordering::Relaxed);
         let mut lag = 0;
         {
             let mut state = self.state();
@@ -246,14 +255,20 @@ impl Watch {
             }
             for (topic, partition) in &state.assigned {
                 let seen = statistics.topics.get(&**topic).and_then(|topic| topic.partitions.get(partition));
-                let end = seen.map_or(-1, |partition| partition.hi_offset);
                 let next = state.positions.get(&(topic.clone(), *partition)).copied().unwrap_or(0);
-                lag += u64::try_from(end.saturating_sub(next)).unwrap_or(0);
+                lag += seen.map_or(0, |seen| behind(seen, next, holds));
             }
             state.lag = Some(lag);
         }
         self.health.lag(lag);
     }
+}
+
+/// Records of a partition between the saved position and its end. Where all is read and saved, what is left is no record:
+/// the marks of transactions, and records that were taken back.
+fn behind(seen: &statistics::Partition, next: i64, holds: bool) -> u64 {
+    let is_done = !holds && seen.fetchq_cnt == 0 && seen.app_offset >= seen.hi_offset;
+    if is_done { 0 } else { u64::try_from(seen.hi_offset.saturating_sub(next)).unwrap_or(0) }
 }
 
 impl ClientContext for Watch {

@@ -248,11 +248,7 @@ impl Client {
 
     /// What the client says, to its first cause.
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> S3Error {
-        let mut why: &dyn std::error::Error = error;
-        while let Some(cause) = why.source() {
-            why = cause;
-        }
-        S3Error::Unreachable { endpoint: self.place.endpoint.clone(), why: why.to_string() }
+        S3Error::Unreachable { endpoint: self.place.endpoint.clone(), why: first_cause(error) }
     }
 
     /// No answer in time.
@@ -274,6 +270,15 @@ pub(super) fn date(response: &Response) -> Option<Time> {
     let text = response.headers().get("date")?.to_str().ok()?;
     let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(Time(at.as_millisecond()))
+}
+
+/// The first cause of an error of the client.
+pub(super) fn first_cause(error: &reqwest::Error) -> String {
+    let mut why: &dyn std::error::Error = error;
+    while let Some(cause) = why.source() {
+        why = cause;
+    }
+    why.to_string()
 }
 
 #[cfg(test)]

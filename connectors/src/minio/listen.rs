@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Spec;
-use super::client::{Client, S3Error, Vendor, ahead, date};
+use super::client::{Client, S3Error, Vendor, ahead, date, first_cause};
 use super::record::{KeyForm, Mapping, Record, read};
 use super::sweep::{Position, give, now, sweep};
 use crate::{Context, SourceError};
@@ -150,7 +150,7 @@ async fn read_lines(
         match chunk {
             Ok(Ok(Some(chunk))) => held.extend_from_slice(&chunk),
             Ok(Ok(None)) => return dead("the server ended it"),
-            Ok(Err(error)) => return dead(&error.to_string()),
+            Ok(Err(error)) => return dead(&format!("it broke off: {}", first_cause(&error))),
             Err(_) => return dead("no heartbeat came"),
         }
         while let Some(end) = held.iter().position(|byte| *byte == b'\n') {

@@ -14,9 +14,9 @@ use crate::kafka::{self, produce};
 use crate::kafka_server::Broker;
 use crate::support::{BASE, all, apply, folder, get, post, until};
 
-const LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
-fn set(broker: &str, topic: &str, more: &str) -> String {
+pub(crate) fn set(broker: &str, topic: &str, more: &str) -> String {
     format!(
         r"
 document: {{dsl: '1.0.3', namespace: default, name: take, version: '1.0.0'}}
@@ -38,18 +38,18 @@ spec:
     )
 }
 
-async fn state(server: &Server) -> (String, String) {
+pub(crate) async fn state(server: &Server) -> (String, String) {
     let status = get(server, "/sources/records").await["status"].clone();
     let text = |pointer: &str| status.pointer(pointer).and_then(|v| v.as_str()).unwrap_or("").to_owned();
     (text("/state"), text("/lastError/code"))
 }
 
-async fn runs(server: &Server) {
+pub(crate) async fn runs(server: &Server) {
     until("the source runs", LIMIT, async || state(server).await.0 == "running").await;
 }
 
 /// Executions of a service.
-async fn count(server: &Server) -> u64 {
+pub(crate) async fn count(server: &Server) -> u64 {
     get(server, "/executions?pageSize=1&count=true").await["total"].as_u64().unwrap()
 }
 

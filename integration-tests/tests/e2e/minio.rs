@@ -1,5 +1,5 @@
-//! MinIO three ways against a real server: every created version has one event over kills of both sides, entries at
-//! the bucket follow the triggers, and trouble is told with what helps.
+//! MinIO three ways against a real server: every created version has one event over kills of both sides, and trouble is
+//! told with what helps.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,14 +12,12 @@ use crate::minio_server::{Hand, KEYS, Minio, TOKEN};
 use crate::responder::Responder;
 use crate::support::{BASE, LOOPBACK, all, apply, event, folder, get, open, post, until};
 
-const LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// Entries are looked at each second.
-const RECONCILE: (&str, &str) = ("TIDEMILL_SOURCES__RECONCILE", "1s");
-
-const FOREIGN: &str = "<QueueConfiguration><Id>somebody else</Id><Queue>arn:minio:sqs::F:webhook</Queue><Event>s3:ObjectRemoved:*</Event></QueueConfiguration>";
+pub(crate) const RECONCILE: (&str, &str) = ("TIDEMILL_SOURCES__RECONCILE", "1s");
 
 /// Secrets and a workflow that ends at once.
-fn base() -> String {
+pub(crate) fn base() -> String {
     format!(
         r"
 document: {{dsl: '1.0.3', namespace: default, name: take, version: '1.0.0'}}
@@ -39,7 +37,7 @@ spec: {{value: {TOKEN}}}
 }
 
 /// A Source called `name` over the bucket `photos`.
-fn source(minio: &Minio, name: &str, via: &str) -> String {
+pub(crate) fn source(minio: &Minio, name: &str, via: &str) -> String {
     format!(
         r"
 ---
@@ -56,10 +54,10 @@ spec:
     )
 }
 
-const WEBHOOK: &str = "webhook: {arn: 'arn:minio:sqs::W:webhook', token: {secret: hook}}";
+pub(crate) const WEBHOOK: &str = "webhook: {arn: 'arn:minio:sqs::W:webhook', token: {secret: hook}}";
 
 /// A trigger called `name` on a Source.
-fn trigger(name: &str, source: &str, rest: &str) -> String {
+pub(crate) fn trigger(name: &str, source: &str, rest: &str) -> String {
     format!(
         r"
 ---
@@ -79,21 +77,21 @@ spec:
 }
 
 /// A hook of a server under test.
-fn hook(server: &Server, name: &str) -> String {
+pub(crate) fn hook(server: &Server, name: &str) -> String {
     format!("http://{}/hooks/default/{name}", server.address)
 }
 
-async fn status(server: &Server, path: &str) -> Value {
+pub(crate) async fn status(server: &Server, path: &str) -> Value {
     get(server, path).await["status"].clone()
 }
 
-async fn reaches(server: &Server, path: &str, member: &str, expected: &str) {
+pub(crate) async fn reaches(server: &Server, path: &str, member: &str, expected: &str) {
     let what = format!("{path} {member} {expected}");
     until(&what, LIMIT, async || status(server, path).await[member] == expected).await;
 }
 
 /// The tags of a trigger's executions.
-async fn tags(server: &Server, trigger: &str, tag: &str) -> Vec<String> {
+pub(crate) async fn tags(server: &Server, trigger: &str, tag: &str) -> Vec<String> {
     let executions = all(server, "/executions", &format!("&trigger={trigger}")).await;
     let mut tags: Vec<_> = executions.iter().map(|e| e["tags"][tag].as_str().unwrap().to_owned()).collect();
     tags.sort();
@@ -174,83 +172,6 @@ async fn heavy_each_version_once_over_kills_of_both_sides() {
     assert_eq!(tags(&server, "by-call", "event").await, tags(&server, "by-ear", "event").await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heavy_entries_follow_the_triggers() {
-    let Some(minio) = Minio::new("entries follow the triggers") else { return };
-    let folder = folder();
-    let mut server = Server::start(folder.path(), &[LOOPBACK, RECONCILE]).await;
-    let mut minio = minio.webhook("W", &hook(&server, "called")).webhook("F", "http://127.0.0.1:9/");
-    minio.start().await;
-    let hand = minio.hand();
-    hand.bucket("photos");
-    hand.write_document("photos", FOREIGN);
-    let triggers = trigger("a", "called", "") + &trigger("b", "called", "");
-    apply(&server, &(base() + &source(&minio, "called", WEBHOOK) + &triggers)).await;
-    // (entry a, entry b, the foreign one)
-    let entries = || {
-        let document = hand.document("photos");
-        ["tidemill.default.called.a<", "tidemill.default.called.b<", "somebody else<"]
-            .map(|id| document.contains(id))
-    };
-    for repaired in [false, true] {
-        if repaired {
-            hand.write_document("photos", FOREIGN);
-        }
-        until("both entries are there", LIMIT, async || entries() == [true, true, true]).await;
-        reaches(&server, "/triggers/a", "syncState", "inSync").await;
-    }
-    let shown = status(&server, "/triggers/a").await;
-    let facts = ["integration", "ruleHome", "firesFrom"].map(|name| shown[name].as_str().unwrap());
-    assert_eq!(facts, ["twoWay", "both", "source"]);
-    assert_eq!(shown["generation"], shown["observedGeneration"], "{shown}");
-    let relations = status(&server, "/sources/called").await["relations"].to_string();
-    assert!(relations.contains(r#"{"id":"somebody else","syncState":"foreign"}"#), "{relations}");
-
-    // A record that cannot be read is set aside; the one beside it goes on.
-    let good = r#"{"eventTime":"2026-01-01T00:00:00Z","eventName":"s3:ObjectCreated:Put","s3":{"bucket":{"name":"photos"},"object":{"key":"by+hand"}}}"#;
-    assert_eq!(called(&server, TOKEN, &format!(r#"{{"Records":[{{}},{good}]}}"#)).await.0, 202);
-    assert_eq!(tags(&server, "a", "key").await, ["by hand"]);
-    assert_eq!(status(&server, "/sources/called").await["lastError"]["code"], "poison-record");
-
-    assert_eq!(delete(&server, "/triggers/b").await, 204);
-    assert_eq!(entries(), [true, false, true]);
-    post(&server, "/triggers/a/pause").await;
-    until("a paused rule has no entry", LIMIT, async || entries() == [false, false, true]).await;
-    post(&server, "/triggers/a/resume").await;
-    until("a resumed rule has one", LIMIT, async || entries() == [true, false, true]).await;
-
-    minio.kill();
-    reaches(&server, "/triggers/a", "syncState", "unreachable").await;
-    assert_eq!(delete(&server, "/triggers/a").await, 202);
-    server.kill();
-    server.restart().await;
-    assert_eq!(status(&server, "/triggers/a").await["state"], "deleting");
-    assert_eq!(called(&server, TOKEN, NOTHING).await, (410, "no-rule".to_owned()));
-    assert_eq!(called(&server, "wrong", NOTHING).await.0, 401);
-    // The one that no rule wants, and the caller without the token.
-    let refused = status(&server, "/sources/called").await["refused"].clone();
-    assert_eq!(refused, 2);
-    assert!(server.metric("tidemill_source_refused_total").await >= 1.0);
-    minio.start().await;
-    until("the trigger is gone", LIMIT, async || missing(&server, "/triggers/a").await).await;
-    assert_eq!(entries(), [false, false, true]);
-
-    // By force it goes at once, and its entry is left to whoever has the server.
-    apply(&server, &trigger("b", "called", "")).await;
-    reaches(&server, "/triggers/b", "syncState", "inSync").await;
-    minio.kill();
-    reaches(&server, "/triggers/b", "syncState", "unreachable").await;
-    assert_eq!(delete(&server, "/triggers/b").await, 202);
-    assert_eq!(delete(&server, "/triggers/b?force=true").await, 204);
-    assert!(missing(&server, "/triggers/b").await);
-    assert_eq!(delete(&server, "/sources/called?force=true").await, 204);
-    server.kill();
-    server.restart().await;
-    assert!(missing(&server, "/triggers/b").await && missing(&server, "/sources/called").await);
-    minio.start().await;
-    assert_eq!(entries(), [false, true, true]);
-}
-
 /// A restart between two looks at the server: its end is heard, and what was lost is found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_a_short_restart_is_noticed_and_keys_keep_their_order() {
@@ -293,26 +214,6 @@ async fn heavy_a_short_restart_is_noticed_and_keys_keep_their_order() {
             assert!(ended <= next, "two of {key} ran at once: {pair:?}");
         }
     }
-}
-
-async fn delete(server: &Server, path: &str) -> u16 {
-    server.client().call("DELETE", &format!("{BASE}{path}"), &[], b"").await.unwrap().status
-}
-
-async fn missing(server: &Server, path: &str) -> bool {
-    server.client().get(&format!("{BASE}{path}")).await.unwrap().0 == 404
-}
-
-/// A notification without records.
-const NOTHING: &str = r#"{"Records":[]}"#;
-
-/// A call of the hook with a token; status and code.
-async fn called(server: &Server, token: &str, body: &str) -> (u16, String) {
-    let authorization = format!("Bearer {token}");
-    let headers = [("content-type", "application/json"), ("authorization", &*authorization)];
-    let path = "/hooks/default/called";
-    let answer = server.client().call("POST", path, &headers, body.as_bytes()).await.unwrap();
-    (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -461,11 +362,19 @@ async fn heavy_a_bus_carries_the_same_events() {
             "{trigger}"
         );
     }
+    // A pause of the Source that is carried holds the one that carries.
+    post(&server, "/sources/carried/pause").await;
+    hand.must("PUT", "photos/later", "x");
+    let is_held = async || status(&server, "/sources/records").await["lastError"]["code"] == "source-held";
+    until("the carrier is held", LIMIT, is_held).await;
+    assert_eq!(tags(&server, "by-bus", "key").await.len(), 3);
+    post(&server, "/sources/carried/resume").await;
+    until("it is taken", LIMIT, async || tags(&server, "by-bus", "key").await.len() == 4).await;
     // What the topic holds beside notifications is no concern of the bucket's.
     kafka::produce(&broker, &topic, 0..3).await;
-    let all_read = async || status(&server, "/sources/records").await["eventsAccepted"] == 6;
+    let all_read = async || status(&server, "/sources/records").await["eventsAccepted"] == 7;
     until("the topic is read", LIMIT, all_read).await;
-    assert_eq!(tags(&server, "by-bus", "key").await.len(), 3);
+    assert_eq!(tags(&server, "by-bus", "key").await.len(), 4);
     assert_eq!(event(&mut server.client(), "other", "1", "s", 0).await.unwrap().status, 202);
 }
 

@@ -140,14 +140,26 @@ impl Hand {
         self.must("PUT", &format!("{bucket}?notification="), &text);
     }
 
-    /// `key:version` of every version of every object, delete markers left out.
+    /// `key:version` of every version of every object, delete markers left out; keys in the order of their bytes, the
+    /// newest version of each first.
     pub(crate) fn versions(self, bucket: &str) -> Vec<String> {
-        let text = self.must("GET", &format!("{bucket}?versions="), "");
-        let part = |entry: &str, name: &str| -> String {
-            let (_, rest) = entry.split_once(&format!("<{name}>")).unwrap();
-            rest.split('<').next().unwrap().to_owned()
+        let part = |entry: &str, name: &str| -> Option<String> {
+            let (_, rest) = entry.split_once(&format!("<{name}>"))?;
+            Some(rest.split('<').next()?.to_owned())
         };
-        let entries = text.split("<Version>").skip(1);
-        entries.map(|entry| format!("{}:{}", part(entry, "Key"), part(entry, "VersionId"))).collect()
+        // The signature wants the parameters in order.
+        let (mut found, mut behind) = (Vec::new(), String::new());
+        loop {
+            let text = self.must("GET", &format!("{bucket}?encoding-type=url{behind}&versions="), "");
+            for entry in text.split("<Version>").skip(1) {
+                let key = part(entry, "Key").unwrap().replace("%2F", "/");
+                found.push(format!("{key}:{}", part(entry, "VersionId").unwrap()));
+            }
+            let Some(key) = part(&text, "NextKeyMarker").filter(|key| !key.is_empty()) else {
+                return found;
+            };
+            let version = part(&text, "NextVersionIdMarker").unwrap_or_default();
+            behind = format!("&key-marker={key}&version-id-marker={version}");
+        }
     }
 }

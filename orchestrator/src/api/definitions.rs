@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::response::Response;
 use http::header;
 use serde::{Deserialize, Serialize};
-use tidemill_connectors::cron;
+use tidemill_connectors::seek::{self, Seek};
 use tidemill_dsl::ids::Time;
-use tidemill_dsl::manifest::{Manifest, SourceKind};
+use tidemill_dsl::manifest::Manifest;
 use tidemill_store::{Batch, Checkpoint, Class, DefinitionKind, OperatorChange, Part};
 use tidemill_workers::process::{InstanceState, InstanceStatus};
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ use super::workflows::{tag, written};
 use crate::apply::{self, Removal, Removed, Request, what};
 use crate::buffer::submit;
 use crate::catalog::ManifestEntry;
+use crate::deliveries::blocking;
 use crate::error::Error;
 use crate::problem::Problem;
 use crate::sources::State;
@@ -50,11 +51,38 @@ pub struct Resource {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SeekBody {
-    /// For a source with one position.
-    position: Option<String>,
+    /// For the whole source.
+    #[schema(value_type = Option<String>)]
+    position: Option<Place>,
     /// Position by partition.
     #[serde(default)]
-    positions: BTreeMap<String, Option<String>>,
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
+    positions: BTreeMap<String, Option<Place>>,
+}
+
+/// A position as text, or an offset as the number it is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Place {
+    Text(String),
+    Number(i64),
+}
+
+impl From<Place> for Arc<str> {
+    fn from(place: Place) -> Arc<str> {
+        match place {
+            Place::Text(text) => text.into(),
+            Place::Number(number) => number.to_string().into(),
+        }
+    }
+}
+
+impl From<SeekBody> for Seek {
+    fn from(body: SeekBody) -> Seek {
+        let one = |(name, place): (String, Option<Place>)| (name.into(), place.map(Into::into));
+        let positions = body.positions.into_iter().map(one).collect();
+        Seek { position: body.position.map(Into::into), positions }
+    }
 }
 
 /// `GET /functions/{name}/instances`: one process that runs a function.
@@ -174,16 +202,14 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     let name = call.name()?;
     let body: SeekBody = call.read()?;
     let source = entry(&call, DefinitionKind::Source, &name)?;
-    let mut wanted = body.positions;
-    wanted.extend(body.position.map(|position| (only_partition(&source).to_owned(), Some(position))));
-    if wanted.is_empty() {
-        return Err(Problem::bad("bad-body", "a seek names `position`, or `positions` by partition"));
-    }
-    let is_instant =
-        |position: &Option<String>| position.as_ref().is_none_or(|text| Time::parse(text).is_some());
-    if only_partition(&source) == cron::POSITION && !wanted.get(cron::POSITION).is_none_or(is_instant) {
-        return Err(Problem::bad("bad-position", "the position of a cron source is an RFC 3339 instant"));
-    }
+    let Manifest::Source(spec) = &*source.manifest else {
+        return Err(Problem::bad("bad-body", "it is no Source"));
+    };
+    let (store, namespace, own) = (call.rooms().store.clone(), call.namespace.clone(), name.clone());
+    let saved = blocking(move || store.checkpoints(&namespace, &own)).await?;
+    let saved: Vec<Arc<str>> = saved.into_iter().map(|saved| saved.partition).collect();
+    let wanted = seek::places(spec, &saved, body.into());
+    let wanted = wanted.map_err(|why| Problem::bad("bad-position", why))?;
     if call.query.flag("dryRun")? {
         return json(200, &resource(&call, source).await?);
     }
@@ -192,8 +218,8 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
         stop(&call, &name).await?;
     }
     let changes = wanted.into_iter().map(|(partition, value)| {
-        let value: Arc<str> = value.unwrap_or_default().into();
-        let checkpoint = Checkpoint { source: name.clone(), partition: partition.into(), value };
+        let value = value.unwrap_or_default();
+        let checkpoint = Checkpoint { source: name.clone(), partition, value };
         OperatorChange::Checkpoint { namespace: call.namespace.clone(), checkpoint }
     });
     let parts = vec![Part::Operator(changes.collect())];
@@ -205,14 +231,6 @@ pub async fn seek(call: Call) -> Result<Response, Problem> {
     written?;
     let resource = resource(&call, entry(&call, DefinitionKind::Source, &name)?).await?;
     json(200, &resource)
-}
-
-/// The partition of a source that has one position.
-fn only_partition(entry: &ManifestEntry) -> &'static str {
-    match &*entry.manifest {
-        Manifest::Source(source) if matches!(source.kind, SourceKind::Cron(_)) => cron::POSITION,
-        _ => "",
-    }
 }
 
 /// Pauses a source and waits until its task has ended, so that it saves no position any more.

@@ -125,8 +125,10 @@ fn failed(call: &Call, source: &Source, error: &SourceError) -> Problem {
 
 /// The answer to a caller without valid credentials: what exactly is wrong is told to the operator alone.
 fn turned_away(call: &Call, found: &Found, auth: &Auth, problem: &HttpProblem) -> Response {
-    let (source, code) = (found.name.to_string(), problem.code);
-    metrics::counter!("tidemill_hook_refused_total", "source" => source, "code" => code).increment(1);
+    let code = problem.code;
+    let [namespace, source] = [&call.namespace, &found.name].map(ToString::to_string);
+    let labels = [("namespace", namespace), ("source", source), ("code", code.to_owned())];
+    metrics::counter!("tidemill_hook_refused_total", &labels).increment(1);
     let why = if problem.why.is_empty() { problem.message.as_str() } else { problem.why };
     tracing::debug!(source = %found.name, code, why, trace = call.trace, "a caller of a hook was turned away");
     if let Some(gauge) = gauge(call, &found.name) {
@@ -166,7 +168,9 @@ async fn notified(mut call: Call, found: &Found, source: &Source) -> Result<Resp
     let gauge = gauge(&call, &found.name);
     let space = call.rooms().catalog.space(&call.namespace);
     if !relations::has_rule(&space, &found.name) || space.is_deleting(DefinitionKind::Source, &found.name) {
-        metrics::counter!("tidemill_source_refused_total", "source" => found.name.to_string()).increment(1);
+        let [namespace, source] = [&call.namespace, &found.name].map(ToString::to_string);
+        metrics::counter!("tidemill_source_refused_total", "namespace" => namespace, "source" => source)
+            .increment(1);
         gauge.inspect(|gauge| gauge.refused());
         let detail = format!("no enabled trigger takes events of the source `{}`", found.name);
         return Err(Problem::new(410, "no-rule", detail));

@@ -13,7 +13,7 @@ use tidemill_dsl::ids::Namespace;
 use tidemill_dsl::manifest::Manifest;
 use tidemill_store::{Checkpoint, DefinitionKind};
 
-use super::{Gauge, Sources, active, with_lookup};
+use super::{Gauge, Sources, with_lookup};
 use crate::error::Error;
 use crate::ingress::Offer;
 use crate::rooms::Rooms;
@@ -97,9 +97,10 @@ impl Door {
     }
 
     /// Hands carried events to the Sources they belong to, before the position of their carrier is saved: a crash in
-    /// between reads the record again, and the carried event is a duplicate then.
+    /// between reads the record again, and the carried event is a duplicate then. A paused Source takes none, so its carrier
+    /// waits.
     async fn hand_over(&self, arrivals: &Arrivals) -> Result<(), Error> {
-        for (name, mapping) in carried(&self.rooms, &arrivals.namespace, &arrivals.source) {
+        for (name, mapping, paused) in carried(&self.rooms, &arrivals.namespace, &arrivals.source) {
             let gauge = self.sources.gauge(&arrivals.namespace, &name);
             let mut events: Vec<Event> = Vec::new();
             for carrier in &arrivals.events {
@@ -113,6 +114,10 @@ impl Door {
             }
             if events.is_empty() {
                 continue;
+            }
+            if paused {
+                let detail = format!("the source `{name}`, whose records these are, is paused");
+                return Err(Error::Busy { code: "source-paused", detail, after: BUSY_RETRY });
             }
             let offer = Offer {
                 namespace: arrivals.namespace.clone(),
@@ -129,17 +134,20 @@ impl Door {
     }
 }
 
-/// The Sources that another one carries, with what of its records is theirs.
-fn carried(rooms: &Rooms, namespace: &Namespace, carrier: &str) -> Vec<(Arc<str>, minio::Mapping)> {
+/// The enabled Sources that another one carries, with what of its records is theirs, and whether they are paused: a pause
+/// holds their carrier.
+fn carried(rooms: &Rooms, namespace: &Namespace, carrier: &str) -> Vec<(Arc<str>, minio::Mapping, bool)> {
     let space = rooms.catalog.space(namespace);
-    let sources = space.manifests(DefinitionKind::Source).into_iter().filter(|entry| active(entry));
-    let own = sources.filter_map(|entry| match &*entry.manifest {
-        Manifest::Source(source) if source.carrier().is_some_and(|(_, name)| **name == *carrier) => {
-            let mapping = with_lookup(rooms, namespace, |l| connectors::registry::mapping(source, l));
-            Some((entry.definition.name.clone(), mapping.ok()??))
-        }
-        _ => None,
-    });
+    let own =
+        space.manifests(DefinitionKind::Source).into_iter().filter_map(|entry| match &*entry.manifest {
+            Manifest::Source(source)
+                if source.enabled && source.carrier().is_some_and(|(_, name)| **name == *carrier) =>
+            {
+                let mapping = with_lookup(rooms, namespace, |l| connectors::registry::mapping(source, l));
+                Some((entry.definition.name.clone(), mapping.ok()??, entry.definition.paused))
+            }
+            _ => None,
+        });
     own.collect()
 }
 

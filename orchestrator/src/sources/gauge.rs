@@ -3,7 +3,7 @@
 //! Written by the source's own task and by the routes that accept for it; read by the status.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidemill_connectors as connectors;
@@ -108,11 +108,16 @@ impl SourceStatus {
     }
 }
 
-/// What came when.
-struct Pace {
+/// What has come since the process began: it outlives a run that is paused, sent elsewhere or changed.
+struct Tally {
     recent: Recent,
     /// The `time` of the last accepted event.
     last: Option<Time>,
+    last_event_at: Option<Time>,
+    accepted: u64,
+    duplicates: u64,
+    errors: u64,
+    refused: u64,
 }
 
 /// One source's counters and state, shared with its task.
@@ -121,7 +126,7 @@ pub struct Gauge {
     pub gate: Gate,
     clock: crate::clock::Clock,
     status: Mutex<SourceStatus>,
-    pace: Mutex<Pace>,
+    tally: Arc<Mutex<Tally>>,
     /// When it told something last, in milliseconds after `made`.
     heard: AtomicU64,
     made: Instant,
@@ -143,12 +148,29 @@ impl Gauge {
             gate,
             clock,
             status: Mutex::new(status),
-            pace: Mutex::new(Pace { recent: Recent::new(), last: None }),
+            tally: Arc::new(Mutex::new(Tally {
+                recent: Recent::new(),
+                last: None,
+                last_event_at: None,
+                accepted: 0,
+                duplicates: 0,
+                errors: 0,
+                refused: 0,
+            })),
             heard: AtomicU64::new(0),
             made: crate::clock::tick(),
             is_paused: state == State::Paused,
             told,
         }
+    }
+
+    /// The same source after a former run: it counts on.
+    pub(super) fn after(self, former: &Gauge) -> Gauge {
+        Gauge { tally: former.tally.clone(), ..self }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with(&self, change: impl FnOnce(&mut SourceStatus)) {
@@ -171,8 +193,8 @@ impl Gauge {
     /// Notes a trouble; the state stays.
     pub fn trouble(&self, code: &str, message: &str, help: &str) {
         let at = (self.clock)();
+        self.tally().errors += 1;
         self.with(|s| {
-            s.errors += 1;
             s.last_error =
                 Some(Trouble { at, code: code.into(), message: message.into(), help: help.into() });
         });
@@ -190,31 +212,29 @@ impl Gauge {
     /// Everything it tells.
     pub fn status(&self) -> SourceStatus {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (now, pace) = ((self.clock)(), self.pace.lock().unwrap_or_else(PoisonError::into_inner));
+        let (now, tally) = ((self.clock)(), self.tally());
         let behind = |last: Time| u64::try_from((now.0 - last.0) / 1000).unwrap_or(0);
         let lag_seconds = match status.lag {
             Some(0) => Some(0),
-            Some(_) => pace.last.map(behind),
+            Some(_) => tally.last.map(behind),
             // Kinds that count no records tell it themselves.
             None => status.lag_seconds,
         };
-        SourceStatus { lag_seconds, rate: pace.recent.per_second(now), ..status }
-    }
-
-    /// Goes on from the counts of the run before: what counts since the process began outlives a pause and a change.
-    pub(super) fn go_on(&self, before: &SourceStatus) {
-        self.with(|s| {
-            s.accepted += before.accepted;
-            s.duplicates += before.duplicates;
-            s.errors += before.errors;
-            s.refused += before.refused;
-            s.last_event_at = s.last_event_at.max(before.last_event_at);
-        });
+        SourceStatus {
+            lag_seconds,
+            rate: tally.recent.per_second(now),
+            last_event_at: tally.last_event_at,
+            accepted: tally.accepted,
+            duplicates: tally.duplicates,
+            errors: tally.errors,
+            refused: tally.refused,
+            ..status
+        }
     }
 
     /// Counts an event that no enabled rule wants, or a call that was turned away.
     pub fn refused(&self) {
-        self.with(|s| s.refused += 1);
+        self.tally().refused += 1;
     }
 
     /// Its state now.
@@ -225,18 +245,15 @@ impl Gauge {
     /// Counts accepted events; `last` is the `time` of the last one.
     pub fn counted(&self, receipt: &Receipt, last: Option<&str>) {
         let now = (self.clock)();
-        {
-            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-            pace.recent.add(now, receipt.accepted as u64);
-            pace.last = last.and_then(Time::parse).or(pace.last);
+        self.heard.store(self.age(), Ordering::Relaxed);
+        let mut tally = self.tally();
+        tally.recent.add(now, receipt.accepted as u64);
+        tally.last = last.and_then(Time::parse).or(tally.last);
+        tally.accepted += receipt.accepted as u64;
+        tally.duplicates += receipt.duplicates as u64;
+        if receipt.accepted > 0 {
+            tally.last_event_at = Some(now);
         }
-        self.with(|s| {
-            s.accepted += receipt.accepted as u64;
-            s.duplicates += receipt.duplicates as u64;
-            if receipt.accepted > 0 {
-                s.last_event_at = Some(now);
-            }
-        });
     }
 }
 

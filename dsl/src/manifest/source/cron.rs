@@ -106,6 +106,7 @@ fn fields(dialect: Dialect) -> [Field; 6] {
     ]
 }
 
+const QUARTZ: &str = "a Quartz schedule has six fields, `second minute hour day-of-month month day-of-week`, Sunday is 1, or seven with the year";
 const NICKNAMES: [&str; 7] =
     ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
@@ -113,7 +114,14 @@ fn schedule(place: &Place, sink: &Sink, dialect: Dialect) -> Option<Arc<str>> {
     let text = place.text(sink)?;
     match judge(&text, dialect) {
         Ok(()) => Some(text),
-        Err(why) => read::wrong(place, sink, codes::SCHEDULE, &format!("the schedule `{text}` {why}")),
+        Err(why) => {
+            let wrong = place.error(codes::SCHEDULE, format!("the schedule `{text}` {why}"));
+            sink.push(match dialect {
+                Dialect::Posix => read::explained(wrong),
+                Dialect::Quartz => wrong.help(QUARTZ),
+            });
+            None
+        }
     }
 }
 

@@ -85,7 +85,9 @@ pub(in super::super) fn topic(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     if (1..=249).contains(&text.len()) && text.bytes().all(good) && !matches!(&*text, "." | "..") {
         return Some(text);
     }
-    read::wrong(place, sink, shared::WRONG_NAME, &format!("`{text}` is no name of a topic"))
+    let wrong = place.error(shared::WRONG_NAME, format!("`{text}` is no name of a topic"));
+    sink.push(wrong.help("a topic has 1 to 249 of A-Z, a-z, 0-9, `.`, `_` and `-`; patterns are not taken"));
+    None
 }
 
 fn start(place: &Place, sink: &Sink) -> Option<Start> {

@@ -8,7 +8,7 @@ use super::super::connection::read_minio;
 use super::super::{Integration, Link, Metadata, MinioConnection, codes, read};
 use super::http::hook_path;
 use crate::codes as shared;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Span, nearest};
 use crate::reader::{Place, Reader, Sink};
 
 /// A binding to a bucket.
@@ -149,6 +149,22 @@ fn bucket(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     read::wrong(place, sink, codes::BUCKET, &format!("`{text}` is no name of a bucket"))
 }
 
+/// Groups of events that servers tell. Others are taken too, unless they look like one of these.
+const GROUPS: [&str; 12] = [
+    "ObjectCreated",
+    "ObjectRemoved",
+    "ObjectAccessed",
+    "ObjectRestore",
+    "ObjectTransition",
+    "ObjectTagging",
+    "ObjectAcl",
+    "ObjectLifecycle",
+    "ObjectSynced",
+    "LifecycleExpiration",
+    "LifecycleTransition",
+    "Replication",
+];
+
 /// `s3:ObjectCreated:Put`, or a group `s3:ObjectCreated:*`.
 fn event_name(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     let text = place.text(sink)?;
@@ -156,10 +172,19 @@ fn event_name(place: &Place, sink: &Sink) -> Option<Arc<str>> {
     let good = text.strip_prefix("s3:").and_then(|rest| rest.split_once(':')).is_some_and(|(group, name)| {
         word(group) && (name == "*" || name.split(':').all(word) || name.strip_suffix(":*").is_some_and(word))
     });
-    if good {
-        return Some(text);
+    let wrong = format!("`{text}` is no name of an S3 event");
+    if !good {
+        return read::wrong(place, sink, codes::S3_EVENT, &wrong);
     }
-    read::wrong(place, sink, codes::S3_EVENT, &format!("`{text}` is no name of an S3 event"))
+    let group = text.split(':').nth(1).unwrap_or_default();
+    match nearest(group, GROUPS).filter(|known| *known != group) {
+        None => Some(text),
+        Some(known) => {
+            let meant = text.replacen(group, known, 1);
+            sink.push(place.error(codes::S3_EVENT, wrong).help(format!("did you mean `{meant}`?")));
+            None
+        }
+    }
 }
 
 /// `arn:PARTITION:SERVICE:REGION:REST`.
@@ -242,6 +267,10 @@ mod tests {
         check(&format!("{PLACE}, via: {{nats: {{}}}}"), "E0202");
         check(
             &format!("{PLACE}, {listen}, events: ['ObjectCreated:Put', 's3:*', 's3:ObjectCreated:*']"),
+            "E1027 E1027",
+        );
+        check(
+            &format!("{PLACE}, {listen}, events: ['s3:ObjectCreate:*', 's3:ObjectRemove:Delete']"),
             "E1027 E1027",
         );
         check(
