@@ -20,6 +20,7 @@ mod table;
 mod times;
 mod value;
 mod walk;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,8 +134,8 @@ async fn tell_absent(spec: &Spec, context: &Context, conn: &mut Conn) -> Result<
         let message = format!("no table is called `{pattern}`, as far as the user sees");
         let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         let help = format!(
-            "{near}Its rows are read as soon as it is created; the user sees tables that it may SELECT from; upper and \
-             lower case differ"
+            "{near}Upper and lower case differ; the user sees tables that it may SELECT from. Changes are told as soon as \
+             there is one; a snapshot that is over is begun again by a seek to {{\"snapshot\": null, \"binlog\": null}}"
         );
         context.health.degraded("mysql-tables", &message, &help);
     }
