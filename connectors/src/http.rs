@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
-use tidemill_dsl::event::{self, Data, Event, EventError, Limits, Refusal, is_json};
+use tidemill_dsl::event::{self, Data, Event, EventError, Limits, Refusal, is_json, is_media_type};
 use tidemill_dsl::ids::Time;
 use tidemill_dsl::manifest::EventOverrides;
 use tidemill_dsl::value::{Map, Value};
@@ -155,7 +155,7 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
     // A signed id goes before one that is not.
     let names = if spec.auth.signs_id() { &["webhook-id"][..] } else { &["idempotency-key", "webhook-id"] };
     let named = names.iter().find_map(|name| header(request.headers, name));
-    let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| !text.is_empty());
+    let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| is_media_type(text));
     let (data, content_type) = payload(sent_type, request.body);
     let event = Event {
         id: named.filter(|id| !id.is_empty()).unwrap_or(fresh_id).into(),
@@ -167,7 +167,8 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
         dataschema: None,
         extensions: Map::from_iter([("httpmethod".into(), Value::text(request.method))]),
         data,
-    };
+    }
+    .sound();
     if spec.overrides.is_empty() {
         return Ok(event);
     }

@@ -20,8 +20,8 @@ mod trigger;
 use std::sync::Arc;
 
 pub use connection::{
-    Connection, ConnectionKind, KafkaConnection, KafkaSecurity, Link, Mechanism, MinioConnection,
-    MysqlConnection, Pem, Protocol, Queue, Tls,
+    Connection, ConnectionKind, HttpAccess, HttpConnection, KafkaConnection, KafkaSecurity, Link, Mechanism,
+    MinioConnection, MysqlConnection, Pem, Protocol, Queue, Tls,
 };
 pub use function::{
     Builtin, CallAuth, Function, FunctionKind, FunctionLimits, Lifecycle, ProcessFunction, ProcessProtocol,

@@ -6,6 +6,8 @@
 
 #[path = "e2e/buffer.rs"]
 mod buffer;
+#[path = "e2e/connections.rs"]
+mod connections;
 #[path = "e2e/contract.rs"]
 mod contract;
 #[path = "e2e/cron.rs"]
@@ -46,6 +48,8 @@ mod mysql_tls;
 mod order;
 #[path = "e2e/pages.rs"]
 mod pages;
+#[path = "e2e/partner.rs"]
+mod partner;
 #[path = "e2e/rate.rs"]
 mod rate;
 #[path = "e2e/removal.rs"]

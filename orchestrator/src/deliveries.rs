@@ -117,7 +117,8 @@ fn again_at(
     let age = Duration::from_millis((end.at.0 - accepted.0).max(0) as u64);
     let mut seed = [0; 8];
     seed.copy_from_slice(&end.execution.0[8..]);
-    policy.next(end.cause.attempt, age, u64::from_be_bytes(seed)).map(|delay| end.at.plus(delay))
+    let after = ErrorClass::retry_after(fault);
+    policy.next(end.cause.attempt, (age, after), u64::from_be_bytes(seed)).map(|delay| end.at.plus(delay))
 }
 
 async fn event_of(rooms: &Arc<Rooms>, end: &DeliveryEnded) -> Result<Option<StoredEvent>, Error> {

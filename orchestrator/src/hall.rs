@@ -28,7 +28,7 @@ use crate::retention::{self, Defaults};
 use crate::rooms::Rooms;
 use crate::secrets::Secrets;
 use crate::shard::Driver;
-use crate::sinks::KafkaSink;
+use crate::sinks::{self, KafkaSink};
 use crate::sources::Sources;
 use crate::stream::Stream;
 use crate::timers::{self, Timers};
@@ -93,6 +93,7 @@ impl Hall {
         }
         rooms.stream.committed(rooms.store.last_pos()?);
         hall.threads = Mutex::new(threads(&rooms)?);
+        rooms.dispatch.registry.set_connections(sinks::http_connections(&rooms));
         rooms.dispatch.registry.set_sink("kafka", Arc::new(KafkaSink::new(&rooms)));
         rooms.dispatch.sync(&rooms);
         hall.tasks.push(tokio::spawn(listeners::run(rooms.clone())));

@@ -79,7 +79,7 @@ impl KeySets {
 
 async fn fetch(outbound: &Outbound, url: &str) -> Result<KeySet, String> {
     let target = outbound.target(url).map_err(|error| error.to_string())?;
-    let exchange = Exchange { method: Method::GET, target, headers: HeaderMap::new(), body: None };
+    let exchange = Exchange { method: Method::GET, target, headers: HeaderMap::new(), body: None, tls: None };
     let answer = tokio::time::timeout(PATIENCE, outbound.send(exchange)).await;
     let answer = answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
     let answer = answer.map_err(|error| error.to_string())?;

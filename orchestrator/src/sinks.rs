@@ -8,13 +8,27 @@ use std::sync::{Arc, Weak};
 use tidemill_connectors::registry;
 use tidemill_connectors::sink::{SinkError, kafka::Kafka};
 use tidemill_dsl::fault::Fault;
+use tidemill_dsl::manifest::ConnectionKind;
 use tidemill_dsl::order::{Call, Order, Outcome};
 use tidemill_dsl::value::Value;
+use tidemill_workers::secret::Connections;
 use tidemill_workers::{BoxFuture, Function};
 use tokio_util::sync::CancellationToken;
 
 use crate::rooms::Rooms;
 use crate::sources::with_lookup;
+
+/// The HTTP connections of the catalog as they are now.
+pub(crate) fn http_connections(rooms: &Arc<Rooms>) -> Connections {
+    let rooms = Arc::downgrade(rooms);
+    Arc::new(move |namespace, name| {
+        let found = with_lookup(&*rooms.upgrade()?, &namespace.into(), |lookup| (lookup.connection)(name));
+        match found? {
+            ConnectionKind::Http(connection) => Some(connection),
+            _ => None,
+        }
+    })
+}
 
 /// Kafka topics.
 pub(crate) struct KafkaSink {

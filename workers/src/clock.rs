@@ -22,7 +22,7 @@ impl Clock {
     /// The system's clock.
     pub fn system() -> Clock {
         Clock::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH); // tidy: clock, the default of a port
+            let since = system_time().duration_since(UNIX_EPOCH);
             Time(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
         })
     }
@@ -49,6 +49,11 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// The time of day.
+pub(crate) fn system_time() -> SystemTime {
+    SystemTime::now() // tidy: clock, the default of a port
 }
 
 /// CPU time of the calling thread, nanoseconds.

@@ -25,9 +25,10 @@ pub use manifest::ONE_SHOT_CONCURRENCY;
 use crate::Function;
 use crate::clock::{Clock, mark};
 use crate::egress::{Allow, Policy};
-use crate::http::{CALLS_IN_FLIGHT, Outbound, perform, sink};
+use crate::http::sink::{self, Sender};
+use crate::http::{CALLS_IN_FLIGHT, Outbound, perform};
 use crate::process::{InstanceStatus, Programs};
-use crate::secret::SecretSource;
+use crate::secret::{Connections, SecretSource};
 
 /// How long a request of `call: http` may take when no timeout of a task or workflow says otherwise.
 pub const HTTP_TIMEOUT: Duration = Duration::from_mins(1);
@@ -38,6 +39,7 @@ pub struct Registry {
     egress: RwLock<Egress>,
     open: Arc<Semaphore>,
     secrets: Arc<dyn SecretSource>,
+    connections: RwLock<Connections>,
     clock: Clock,
     requests: Counters,
     programs: RwLock<Programs>,
@@ -69,6 +71,7 @@ impl Registry {
             egress,
             open,
             secrets,
+            connections: RwLock::new(Arc::new(|_, _| None)),
             clock,
             requests: Counters::default(),
             programs: RwLock::default(),
@@ -93,6 +96,11 @@ impl Registry {
     /// Sets what sends to sinks of a kind; sinks of kind `http` are the registry's own.
     pub fn set_sink(&self, kind: &'static str, function: Arc<dyn Function>) {
         self.sinks.write().unwrap_or_else(PoisonError::into_inner).insert(kind, function);
+    }
+
+    /// Sets where the HTTP connections that sinks name are read from; until then there are none.
+    pub fn set_connections(&self, connections: Connections) {
+        *self.connections.write().unwrap_or_else(PoisonError::into_inner) = connections;
     }
 
     /// Sets what a namespace may call besides what the server's policy allows (`egress.allow` of a Namespace).
@@ -251,8 +259,17 @@ impl Registry {
                 match function {
                     Some(function) => function.call(order.clone(), stop.clone()).await,
                     None if kind == "http" => {
-                        let outbound = self.outbound(&order.namespace);
-                        sink::send(&outbound, (&*self.secrets, self.clock.now()), order).await
+                        let sender = Sender {
+                            outbound: self.outbound(&order.namespace),
+                            secrets: &*self.secrets,
+                            connections: self
+                                .connections
+                                .read()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .clone(),
+                            now: self.clock.now(),
+                        };
+                        sink::send(&sender, order).await
                     }
                     None => {
                         Outcome::Failed(Fault::configuration(format!("there is no sink of kind `{kind}`")))

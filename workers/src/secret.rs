@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemill_dsl::fault::Fault;
+use tidemill_dsl::manifest::{HttpConnection, Setting};
 use tidemill_dsl::value::Value;
 
 /// Where secrets are read from.
@@ -13,6 +14,9 @@ pub trait SecretSource: Send + Sync + 'static {
     /// The value of a secret now: text or an object.
     fn read(&self, namespace: &str, name: &str) -> Option<Value>;
 }
+
+/// Where HTTP connections are read from, by namespace and name: as they are now.
+pub type Connections = Arc<dyn Fn(&str, &str) -> Option<HttpConnection> + Send + Sync>;
 
 /// No secrets at all, or a fixed set of one namespace for every caller.
 impl SecretSource for BTreeMap<String, Value> {
@@ -36,6 +40,15 @@ impl Text {
         match self {
             Text::Literal(text) => Ok(text.clone()),
             Text::Secret(name) => secret_text(secrets, namespace, name, None),
+        }
+    }
+}
+
+impl From<&Setting> for Text {
+    fn from(setting: &Setting) -> Text {
+        match setting {
+            Setting::Text(text) => Text::Literal(text.to_string()),
+            Setting::Secret(name) => Text::Secret(name.clone()),
         }
     }
 }

@@ -59,8 +59,9 @@ const OWNED: [(&str, &str); 23] = [
     ("log.queue", "Tidemill chooses it"),
 ];
 
-/// Milliseconds between two looks at lag and connections.
-pub(super) const STATISTICS_MS: u32 = 2000;
+/// Milliseconds between two looks at lag and connections: making a report is most of what an idle client does besides
+/// waking up.
+pub(super) const STATISTICS_MS: u32 = 10_000;
 
 /// Whether a setting of `options` is Tidemill's own: then what to do instead.
 pub fn owned(option: &str) -> Option<&'static str> {
@@ -76,15 +77,17 @@ pub(super) fn client(spec: &Spec) -> Result<ClientConfig, SourceError> {
         // Bounded, where the default lets 64 MB pile up for each consumer.
         .set("queued.max.messages.kbytes", "4096")
         .set("queued.min.messages", "10000")
+        // Brokers may ask clients for their metrics; gathering them costs an idle one CPU.
+        .set("enable.metrics.push", "false")
         // A topic that is made later, or grows, is seen within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
-        // How long a broker holds a question while there is nothing: it answers at once when there is, so a short time
-        // costs idle sources CPU and gains nothing.
-        .set("fetch.wait.max.ms", "500")
+        // How long a broker holds a question while there is nothing. It answers at once when there is; a partition that is
+        // assigned meanwhile is asked for after it, and each answer of nothing costs an idle source CPU.
+        .set("fetch.wait.max.ms", "2000")
         // A process that was killed stays a member until its session ends, and the next one reads nothing before that:
         // the least time brokers take by default, and heartbeats often enough for it.
         .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1500");
+        .set("heartbeat.interval.ms", "2000");
     for (name, value) in &spec.options {
         if let Some(instead) = owned(name) {
             return Err(refused(format!("the option `{name}` is not yours to set"), instead));

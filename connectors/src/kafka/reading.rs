@@ -93,8 +93,8 @@ impl<'a> Reading<'a> {
     pub(super) async fn read(mut self) -> Result<(), SourceError> {
         let mut stream = self.consumer.stream();
         let mut flight: Option<Flight> = None;
-        let mut look = tokio::time::interval(JOIN / 4);
-        let mut outside = 0;
+        let mut look = tokio::time::interval(JOIN);
+        let mut was_outside = false;
         loop {
             if flight.is_none() && self.gathered.records > 0 {
                 self.drain(&mut stream)?;
@@ -117,10 +117,11 @@ impl<'a> Reading<'a> {
                 () = until(pause_at) => self.pause()?,
                 () = until(self.tell_at) => self.tell(),
                 _ = look.tick() => {
-                    outside = if self.watch.joined() { 0 } else { outside + 1 };
-                    if outside > 4 {
+                    let is_outside = !self.watch.joined();
+                    if is_outside && was_outside {
                         self.watch.waits_to_join();
                     }
+                    was_outside = is_outside;
                 }
             }
         }

@@ -114,7 +114,7 @@ codes! {
     LATER_DESTINATIONS "E1108" "onSuccess and onFailure are not supported by this release"
     "Let the workflow that calls the function go on to a next task, or catch its error."
     LATER_CONNECTION "E1109" "this kind of connection is not supported by this release"
-    "This release uses connections of the kinds kafka, minio and mysql."
+    "This release uses connections of the kinds kafka, minio, mysql and http."
     LATER_SIGN "E1110" "signing of calls is not supported by this release"
     "`sign` of a function is not done yet; a call without a signature must not go out in its place. Use `auth`."
     LATER_WORKFLOW_ALIAS "E1111" "aliases of workflows are not supported by this release"

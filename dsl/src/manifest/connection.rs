@@ -2,7 +2,9 @@
 //!
 //! Owns the fields that sources share with connections. Connects to nothing.
 
+mod http;
 mod mysql;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +13,11 @@ use super::trigger::{Buffer, read_buffer};
 use super::{Head, Metadata, Raw, codes, open, read};
 use crate::reader::{Place, Reader, Sink};
 
+pub use http::{HttpAccess, HttpConnection};
+pub(super) use http::{read_access, read_http};
+pub use mysql::MysqlConnection;
 pub(super) use mysql::read_mysql;
-pub use mysql::{MysqlConnection, Pem, Tls};
+pub use tls::{Pem, Tls};
 
 /// An address and its credentials.
 #[derive(Clone, Debug)]
@@ -34,6 +39,8 @@ pub enum ConnectionKind {
     Minio(MinioConnection),
     /// A MySQL or MariaDB server.
     Mysql(MysqlConnection),
+    /// An HTTP service.
+    Http(HttpConnection),
 }
 
 /// Fields in place, or the name of a Connection that has them.
@@ -186,7 +193,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Connection> {
     let kind = read::one_of(&mut reader, &KINDS, "the kind of connection");
     reader.finish();
     let (kind, place) = kind?;
-    if !matches!(kind, "kafka" | "minio" | "mysql") {
+    if !matches!(kind, "kafka" | "minio" | "mysql" | "http") {
         let message = format!("connections of kind {kind} are not supported by this release");
         sink.push(read::explained(place.key_error(codes::LATER_CONNECTION, message)));
         return None;
@@ -195,6 +202,7 @@ pub(super) fn read(head: Head, spec: Place, sink: &Sink) -> Option<Connection> {
     let kind = match kind {
         "kafka" => read_kafka(&mut reader).map(ConnectionKind::Kafka),
         "mysql" => read_mysql(&mut reader).map(ConnectionKind::Mysql),
+        "http" => read_http(&mut reader).map(ConnectionKind::Http),
         _ => read_minio(&mut reader).map(ConnectionKind::Minio),
     };
     reader.finish();

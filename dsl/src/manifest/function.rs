@@ -232,7 +232,8 @@ fn read_http(place: Place, sink: &Sink) -> Option<FunctionKind> {
     Some(FunctionKind::Http { url: url?, method: method?, headers: headers?, auth })
 }
 
-fn check_header(name: &str, value: &Setting) -> Option<String> {
+/// What is wrong with a header field of a call.
+pub(super) fn check_header(name: &str, value: &Setting) -> Option<String> {
     let lower = name.to_ascii_lowercase();
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&b))
     {
@@ -249,7 +250,7 @@ fn check_header(name: &str, value: &Setting) -> Option<String> {
     }
 }
 
-fn read_auth(place: Place, sink: &Sink) -> Option<CallAuth> {
+pub(super) fn read_auth(place: Place, sink: &Sink) -> Option<CallAuth> {
     let mut reader = Reader::open(place, sink, "auth")?;
     let kind = read::one_of(
         &mut reader,
@@ -271,7 +272,7 @@ fn read_auth(place: Place, sink: &Sink) -> Option<CallAuth> {
 }
 
 /// A map of texts or secrets; `check` says what is wrong with an entry.
-fn settings(
+pub(super) fn settings(
     place: &Place,
     sink: &Sink,
     check: fn(&str, &Setting) -> Option<String>,

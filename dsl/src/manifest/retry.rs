@@ -103,6 +103,13 @@ impl ErrorClass {
     pub fn of(fault: &Fault) -> ErrorClass {
         ErrorClass::of_status(fault.status)
     }
+
+    /// How long the target asked to wait, as the errors of calls over HTTP tell it in their detail; zero if it did not.
+    pub fn retry_after(fault: &Fault) -> Duration {
+        let told = fault.detail.as_deref().filter(|_| ErrorClass::of(fault) == ErrorClass::Throttle);
+        let seconds = told.and_then(|detail| detail.split_once("(retry-after: ")?.1.split_once(')'));
+        Duration::from_secs(seconds.and_then(|(seconds, _)| seconds.parse().ok()).unwrap_or(0))
+    }
 }
 
 /// The names of the presets.
@@ -147,10 +154,11 @@ impl RetryPolicy {
         Some(delay + Duration::from_millis(added as u64))
     }
 
-    /// The same, limited by age too: `age` is the time since the first try. A retry that would begin after
-    /// `max_age` is not made.
-    pub fn next(&self, attempt: u32, age: Duration, hash: u64) -> Option<Duration> {
-        self.delay(attempt, hash).filter(|delay| age.saturating_add(*delay) <= self.max_age)
+    /// The same, but not before `after`, and limited by age too: `age` is the time since the first try. A retry that
+    /// would begin after `max_age` is not made.
+    pub fn next(&self, attempt: u32, (age, after): (Duration, Duration), hash: u64) -> Option<Duration> {
+        let delay = self.delay(attempt, hash)?.max(after);
+        (age.saturating_add(delay) <= self.max_age).then_some(delay)
     }
 
     /// Retries that can happen when every try fails at once and nothing is added by jitter; at most 100,000.
@@ -306,10 +314,27 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_is_not_before_the_target_wants_it() {
+        let check = |status: i64, detail: &str, expected: Option<u64>| {
+            let after = ErrorClass::retry_after(&Fault::communication(status, detail.to_owned()));
+            let next = preset("day").next(1, (Duration::from_secs(60), after), 0);
+            assert_eq!(next.map(|delay| delay.as_secs()), expected, "{status} {detail}");
+        };
+        check(429, "h answered 429 Too Many Requests (retry-after: 70): wait", Some(70));
+        check(503, "h answered 503 Service Unavailable (retry-after: 0)", Some(1));
+        check(500, "h answered 500 Internal Server Error (retry-after: 70)", Some(1));
+        check(429, "h answered 429 Too Many Requests (retry-after: soon)", Some(1));
+        check(429, "h answered 429 Too Many Requests", Some(1));
+        check(503, "h answered 503 Service Unavailable (retry-after: 86340)", Some(86_340));
+        check(503, "h answered 503 Service Unavailable (retry-after: 86341)", None);
+    }
+
+    #[test]
     fn age_ends_retries() {
         let day = preset("day");
         let check = |age: u64, expected: Option<u64>| {
-            let next = day.next(50, Duration::from_secs(age), 0).map(|delay| delay.as_secs());
+            let next =
+                day.next(50, (Duration::from_secs(age), Duration::ZERO), 0).map(|delay| delay.as_secs());
             assert_eq!(next, expected, "{age}");
         };
         check(0, Some(512));

@@ -24,8 +24,9 @@ fn spec(kind: &str) -> Value {
                 ("kafka", keys(kafka_address())),
                 ("minio", keys(minio_address())),
                 ("mysql", keys(mysql_address())),
+                ("http", http_connection()),
             ]);
-            one_key(kinds, &["kafka", "minio", "mysql"])
+            one_key(kinds, &["kafka", "minio", "mysql", "http"])
         }
         "Queue" => {
             keys([("!via", keys([("!embedded", keys([]))])), ("buffer", buffer()), ("retention", duration())])
@@ -222,9 +223,25 @@ fn minio_source() -> Value {
 }
 
 fn mysql_address() -> [(&'static str, Value); 3] {
+    [("!url", said(text(), "mysql://host:port")), ("!credentials", secret()), ("tls", tls())]
+}
+
+fn tls() -> Value {
     let pem = || one_key(keys([("file", text()), ("secret", text())]), &["file", "secret"]);
-    let tls = keys([("ca", pem()), ("certificate", pem()), ("key", pem()), ("serverName", text())]);
-    [("!url", said(text(), "mysql://host:port")), ("!credentials", secret()), ("tls", tls)]
+    keys([("ca", pem()), ("certificate", pem()), ("key", pem()), ("serverName", text())])
+}
+
+fn http_connection() -> Value {
+    let [auth, headers, tls] = http_access();
+    keys([("!url", text()), auth, headers, tls])
+}
+
+fn http_access() -> [(&'static str, Value); 3] {
+    [("auth", call_auth()), ("headers", map(setting())), ("tls", tls())]
+}
+
+fn call_auth() -> Value {
+    one_key(keys([("basic", secret()), ("bearer", secret())]), &["basic", "bearer"])
 }
 
 fn mysql_source() -> Value {
@@ -260,7 +277,9 @@ fn sink() -> Value {
         ("!topic", expression()),
         ("key", expression()),
     ]);
-    let http = keys([("!url", expression()), ("sign", secret())]);
+    let [auth, headers, tls] = http_access();
+    let http = [("url", expression()), ("sign", secret()), ("connection", label()), auth, headers, tls];
+    let http = keys(http);
     one_key(keys([("http", http), ("kafka", kafka), ("connection", label())]), &["http", "kafka"])
 }
 
@@ -331,8 +350,8 @@ fn function() -> Value {
             ("cpu", number()),
         ])
     };
-    let auth = one_key(keys([("basic", secret()), ("bearer", secret())]), &["basic", "bearer"]);
-    let http = keys([("!url", text()), ("method", text()), ("headers", map(setting())), ("auth", auth)]);
+    let http = [("!url", text()), ("method", text()), ("headers", map(setting())), ("auth", call_auth())];
+    let http = keys(http);
     let process = keys([
         ("!command", some(text())),
         ("lifecycle", choice(&["oneShot", "resident"])),

@@ -29,6 +29,8 @@ pub(crate) struct Pinned {
     pub(crate) policy: Arc<Policy>,
     /// The port that will be connected to, when a listener of this process has it.
     pub(crate) port: Option<u16>,
+    /// The host that is looked up whatever is asked for; none: what is asked for.
+    pub(crate) instead: Option<Arc<str>>,
 }
 
 impl Pinned {
@@ -53,6 +55,7 @@ impl Pinned {
     }
 
     async fn addresses(&self, host: &str) -> Result<std::vec::IntoIter<SocketAddr>, BoxError> {
+        let host = self.instead.as_deref().unwrap_or(host);
         let found = tokio::net::lookup_host((host, 0)).await?;
         Ok(self.filter(host, found)?.into_iter())
     }
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn private_answers_are_dropped_beside_public_ones() {
-        let pinned = Pinned { policy: Arc::new(Policy::default()), port: None };
+        let pinned = Pinned { policy: Arc::new(Policy::default()), port: None, instead: None };
         let check = |found: &[&str], expected: Option<&[&str]>| {
             let parse =
                 |list: &[&str]| list.iter().map(|a| a.parse::<SocketAddr>().unwrap()).collect::<Vec<_>>();

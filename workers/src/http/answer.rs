@@ -3,6 +3,8 @@
 //! Owns the reading of bodies by content type. It may not decide whether an answer is a failure.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +14,12 @@ use tidemill_dsl::fault::Fault;
 use tidemill_dsl::order::Outcome;
 use tidemill_dsl::value::Value;
 
+use crate::clock::system_time;
+
 /// Longest excerpt of a body in an error, in characters.
 const EXCERPT: usize = 500;
+/// Longest `retry-after` in seconds: beyond the age of any retry, so that a later one means the same.
+const LATEST: u64 = 999_999;
 
 /// The body of an answer with what its header says about it.
 #[derive(Debug)]
@@ -98,13 +104,26 @@ pub(crate) fn output_of(status: StatusCode, headers: &HeaderMap, bytes: &Bytes, 
     }
 }
 
-/// The fault of an answer whose status says failure; a `retry-after` is part of its detail.
+/// The seconds that a `retry-after` asks for, at most [`LATEST`]: a number of them, or a date (RFC 9110, 10.2.3), which
+/// is taken against the partner's own clock where the answer tells it. None if it is neither.
+fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<u64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let after = text(header::RETRY_AFTER)?;
+    if !after.is_empty() && after.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(after.parse().unwrap_or(LATEST).min(LATEST));
+    }
+    let until = httpdate::parse_http_date(after).ok()?;
+    let from = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(now);
+    let left = until.duration_since(from).unwrap_or_default();
+    Some(left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0)).min(LATEST))
+}
+
+/// The fault of an answer whose status says failure; the seconds of a `retry-after` are part of its detail, from which
+/// the retries of deliveries take them.
 pub(crate) fn failed(status: StatusCode, headers: &HeaderMap, bytes: &[u8], whom: &str) -> Fault {
     let mut detail = format!("{whom} answered {status}");
-    if let Some(after) = headers.get(header::RETRY_AFTER) {
-        detail.push_str(" (retry-after: ");
-        detail.push_str(&excerpt(after.as_bytes()));
-        detail.push(')');
+    if let Some(seconds) = retry_after(headers, system_time) {
+        let _ = write!(detail, " (retry-after: {seconds})");
     }
     let excerpt = excerpt(bytes);
     if !excerpt.is_empty() {
@@ -172,6 +191,29 @@ mod tests {
 
     #[test]
     fn retry_after_is_told() {
+        let check = |after: &str, date: &str, expected: Option<u64>| {
+            let mut headers = headers("");
+            headers.insert(header::RETRY_AFTER, after.parse().unwrap());
+            if !date.is_empty() {
+                headers.insert(header::DATE, date.parse().unwrap());
+            }
+            // Sun, 06 Nov 1994 08:49:37 GMT
+            let now = || SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(784_111_777_500);
+            assert_eq!(retry_after(&headers, now), expected, "{after} {date}");
+        };
+        check("7", "", Some(7));
+        check(" 0 ", "", Some(0));
+        check("99999999999999999999", "", Some(LATEST));
+        check("Sun, 06 Nov 1994 08:49:40 GMT", "", Some(3));
+        check("Sunday, 06-Nov-94 08:49:40 GMT", "", Some(3));
+        check("Sun Nov  6 08:49:40 1994", "", Some(3));
+        check("Sun, 06 Nov 1994 08:49:30 GMT", "", Some(0));
+        check("Fri, 31 Dec 9999 23:59:59 GMT", "", Some(LATEST));
+        check("Sun, 06 Nov 1994 10:00:05 GMT", "Sun, 06 Nov 1994 10:00:00 GMT", Some(5));
+        check("Sun, 06 Nov 1994 08:49:40 GMT", "yesterday", Some(3));
+        for none in ["", "-1", "1.5", "soon", "+7"] {
+            check(none, "", None);
+        }
         let mut headers = headers("");
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
         let fault = failed(StatusCode::TOO_MANY_REQUESTS, &headers, b"", "f");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tidemill_dsl::fault::Fault;
+use tidemill_dsl::manifest::CallAuth;
 use tidemill_dsl::order::{Order, Outcome};
 use tidemill_dsl::value::Value;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,15 @@ pub enum Auth {
     Basic(Arc<str>),
     /// `bearer`: the secret is the token or holds `{token}`.
     Bearer(Arc<str>),
+}
+
+impl From<&CallAuth> for Auth {
+    fn from(auth: &CallAuth) -> Auth {
+        match auth {
+            CallAuth::Basic { secret } => Auth::Basic(secret.clone()),
+            CallAuth::Bearer { secret } => Auth::Bearer(secret.clone()),
+        }
+    }
 }
 
 /// A function behind a URL.
@@ -86,7 +96,7 @@ impl HttpFunction {
         origin::insert(order, &mut headers);
         insert(&mut headers, CALLBACK, &callback(order))?;
         let body = input_of(order)?.to_json();
-        Ok(Exchange { method, target, headers, body: Some(body.into()) })
+        Ok(Exchange { method, target, headers, body: Some(body.into()), tls: None })
     }
 }
 
@@ -103,7 +113,7 @@ fn is_later(status: http::StatusCode, headers: &HeaderMap) -> bool {
         && said.is_some_and(|said| said.trim().eq_ignore_ascii_case("accepted"))
 }
 
-fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault> {
+pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault> {
     let field: HeaderName =
         name.parse().map_err(|_| Fault::configuration(format!("`{name}` is no header name")))?;
     let mut value = HeaderValue::from_str(value).map_err(|_| {
@@ -114,7 +124,11 @@ fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault>
     Ok(())
 }
 
-fn authorization(auth: &Auth, secrets: &dyn SecretSource, namespace: &str) -> Result<String, Fault> {
+pub(super) fn authorization(
+    auth: &Auth,
+    secrets: &dyn SecretSource,
+    namespace: &str,
+) -> Result<String, Fault> {
     match auth {
         Auth::Bearer(name) => Ok(format!("Bearer {}", secret_text(secrets, namespace, name, Some("token"))?)),
         Auth::Basic(name) => {

@@ -70,7 +70,7 @@ impl PlainClient {
     async fn connect(&self, target: &Target, to: &Plain) -> Result<Wire<TcpStream>, CallError> {
         let port = target.port();
         permit_literal(&self.policy, target.url(), port)?;
-        let resolver = Pinned { policy: self.policy.clone(), port: Some(port) };
+        let resolver = Pinned { policy: self.policy.clone(), port: Some(port), instead: None };
         let mut connector = HttpConnector::new_with_resolver(resolver);
         connector.set_nodelay(true);
         let connecting = connector.ready().await.map_err(|error| failure(&error))?.call(to.uri.clone());
@@ -125,7 +125,7 @@ async fn sweep(client: Weak<PlainClient>, keep_for: Duration) {
 
 /// The request as it is sent. No compressed answer is asked for.
 fn ask(exchange: Exchange, to: &Plain) -> Ask {
-    let Exchange { method, target, headers, body } = exchange;
+    let Exchange { method, target, headers, body, tls: _ } = exchange;
     let mut ask = Request::new(Full::new(body.unwrap_or_default()));
     *ask.method_mut() = method;
     *ask.uri_mut() = to.path.clone().into();
@@ -193,7 +193,8 @@ mod tests {
         };
         let client = Arc::new(PlainClient::new(policy.clone(), Duration::from_millis(1)));
         let target = Target::read(&policy, &url).unwrap();
-        let exchange = Exchange { method: Method::GET, target, headers: HeaderMap::new(), body: None };
+        let exchange =
+            Exchange { method: Method::GET, target, headers: HeaderMap::new(), body: None, tls: None };
         let both = async { tokio::join!(partner, client.exchange(exchange)).1 };
         let answer = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
         assert_eq!(answer.unwrap().status.as_u16(), 204);

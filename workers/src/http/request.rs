@@ -46,6 +46,7 @@ async fn attempt(outbound: &Outbound, request: &HttpRequest) -> Result<Value, Fa
             target: target.clone(),
             headers: headers.clone(),
             body: body.clone(),
+            tls: None,
         };
         let answer = outbound.send(exchange).await.map_err(|error| error.fault(&whom))?;
         let follow = request.redirect && answer.status.is_redirection();

@@ -10,70 +10,133 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::Url;
 use tidemill_dsl::event::{self, Event};
 use tidemill_dsl::fault::Fault;
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest::{HttpAccess, HttpConnection};
 use tidemill_dsl::order::{Order, Outcome};
 use tidemill_dsl::value::Value;
 
+use super::access::Access;
 use super::answer::failed;
 use super::transport::{CallError, Exchange, Outbound};
-use crate::secret::SecretSource;
+use crate::secret::{Connections, SecretSource};
 use crate::{input_of, origin};
 
 const STRUCTURED: &str = "application/cloudevents+json";
 
-/// Sends the event of an order: `{url, event, sign?}`. Any 2xx is its acknowledgement.
-pub(crate) async fn send(
-    outbound: &Outbound,
-    (secrets, now): (&dyn SecretSource, Time),
-    order: &Order,
-) -> Outcome {
-    match deliver(outbound, (secrets, now), order).await {
-        Ok(status) => Outcome::Done(Value::object([("status", Value::from(u32::from(status)))])),
+/// What a sink is sent with.
+pub(crate) struct Sender<'a> {
+    /// The way out.
+    pub(crate) outbound: Outbound,
+    /// Where secrets are read from.
+    pub(crate) secrets: &'a dyn SecretSource,
+    /// Where connections are read from.
+    pub(crate) connections: Connections,
+    /// The time now: part of a signature.
+    pub(crate) now: Time,
+}
+
+/// Sends the event of an order: `{event, url?, connection?, access?, sign?}`. Any 2xx is its acknowledgement.
+pub(crate) async fn send(sender: &Sender<'_>, order: &Order) -> Outcome {
+    match deliver(sender, order).await {
+        Ok(outcome) => outcome,
         Err(fault) => Outcome::Failed(fault),
     }
 }
 
-async fn deliver(
-    outbound: &Outbound,
-    (secrets, now): (&dyn SecretSource, Time),
-    order: &Order,
-) -> Result<u16, Fault> {
+async fn deliver(sender: &Sender<'_>, order: &Order) -> Result<Outcome, Fault> {
     let input = input_of(order)?;
-    let text = |name: &str| input.get(name).and_then(Value::as_str);
-    let url = text("url").ok_or_else(|| Fault::configuration("the `url` of the sink is no text"))?;
     let event = input.get("event").map(Event::from_value);
     let event =
         event.and_then(Result::ok).ok_or_else(|| Fault::configuration("there is no event to send"))?;
-    let target = outbound.target(url).map_err(|refusal| CallError::Refused(refusal).fault(url))?;
-    let mut headers = HeaderMap::with_capacity(16);
-    origin::insert(order, &mut headers);
-    let body = match text("sign") {
-        Some(name) => {
-            let key = key(name, secrets.read(&order.namespace, name))?;
-            let body: Bytes = event.to_value().to_json().into();
-            let id = order.execution.to_string();
-            let seconds = now.0.div_euclid(1000);
-            insert(&mut headers, "content-type", STRUCTURED)?;
-            insert(&mut headers, "webhook-id", &id)?;
-            insert(&mut headers, "webhook-timestamp", &seconds.to_string())?;
-            insert(&mut headers, "webhook-signature", &signature(&key, &id, seconds, &body))?;
-            body
-        }
-        None => {
-            for (name, value) in event::http::binary_headers(&event) {
-                insert(&mut headers, &name, &value)?;
-            }
-            event.data.write(event.datacontenttype.as_deref()).0.into()
-        }
-    };
-    let exchange = Exchange { method: Method::POST, target, headers, body: Some(body) };
-    let answer = outbound.send(exchange).await.map_err(|error| error.fault(url))?;
-    if !answer.status.is_success() {
-        return Err(failed(answer.status, &answer.headers, &answer.body, url));
+    let through = through(sender, order, input)?;
+    let url = address(through.url.as_deref(), input)?;
+    let target = sender.outbound.target(&url).map_err(|refusal| CallError::Refused(refusal).fault(&url))?;
+    if through.access.tls.is_some() && target.asked().scheme() != "https" {
+        return Err(Fault::configuration(format!("{url}: `tls` needs an https URL")));
     }
-    Ok(answer.status.as_u16())
+    let Access { mut headers, tls, masks } =
+        Access::read(&through.access, sender.secrets, &order.namespace).await?;
+    origin::insert(order, &mut headers);
+    let body = body(sender, order, &event, &mut headers)?;
+    let exchange = Exchange { method: Method::POST, target, headers, body: Some(body), tls };
+    let answer = sender.outbound.send(exchange).await.map_err(|error| error.fault(&url))?;
+    if !answer.status.is_success() {
+        let fault = failed(answer.status, &answer.headers, &answer.body, &url);
+        return Ok(masks.hide(Outcome::Failed(fault)));
+    }
+    let status = Value::from(u32::from(answer.status.as_u16()));
+    Ok(Outcome::Done(Value::object([("status", status)])))
+}
+
+/// Where the event goes, and what goes along.
+struct Through {
+    /// The URL of a connection.
+    url: Option<Arc<str>>,
+    access: HttpAccess,
+}
+
+fn through(sender: &Sender<'_>, order: &Order, input: &Value) -> Result<Through, Fault> {
+    let Some(name) = input.get("connection").and_then(Value::as_str) else {
+        let access = input.get("access").map_or_else(|| Ok(HttpAccess::default()), HttpAccess::of);
+        let access =
+            access.map_err(|why| Fault::configuration(format!("the sink cannot be called: {why}")))?;
+        return Ok(Through { url: None, access });
+    };
+    match (sender.connections)(&order.namespace, name) {
+        Some(HttpConnection { url, access }) => Ok(Through { url: Some(url), access }),
+        None => Err(Fault::authorization(format!(
+            "there is no HTTP connection `{name}`; apply the Connection, or correct `connection`"
+        ))),
+    }
+}
+
+/// The URL that is called. With a connection that lies at its scheme, host and port: credentials go nowhere else. What
+/// is relative stands below the path of the connection, or below its host when it begins with a slash.
+fn address(connection: Option<&str>, input: &Value) -> Result<String, Fault> {
+    let stated = match input.get("url") {
+        None => None,
+        Some(Value::String(text)) => Some(text),
+        Some(_) => return Err(Fault::configuration("the `url` of the sink is no text")),
+    };
+    let Some(connection) = connection else {
+        return stated.map(ToString::to_string).ok_or_else(|| Fault::configuration("the sink has no `url`"));
+    };
+    let Some(stated) = stated else { return Ok(connection.to_owned()) };
+    let unreadable = |error| Fault::configuration(format!("`{stated}` is no URL of a sink: {error}"));
+    let mut base = Url::parse(connection).map_err(unreadable)?;
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    let url = base.join(stated).map_err(unreadable)?;
+    if url.origin() != base.origin() {
+        let host = base.origin().ascii_serialization();
+        return Err(Fault::configuration(format!(
+            "`{stated}` does not lie at the connection's host, {host}"
+        )));
+    }
+    Ok(url.into())
+}
+
+/// The body, and what the event says in header fields.
+fn body(sender: &Sender<'_>, order: &Order, event: &Event, headers: &mut HeaderMap) -> Result<Bytes, Fault> {
+    let Some(name) = input_of(order)?.get("sign").and_then(Value::as_str) else {
+        for (name, value) in event::http::binary_headers(event) {
+            insert(headers, &name, &value)?;
+        }
+        return Ok(event.data.write(event.datacontenttype.as_deref()).0.into());
+    };
+    let key = key(name, sender.secrets.read(&order.namespace, name))?;
+    let body: Bytes = event.to_value().to_json().into();
+    let id = order.execution.to_string();
+    let seconds = sender.now.0.div_euclid(1000);
+    insert(headers, "content-type", STRUCTURED)?;
+    insert(headers, "webhook-id", &id)?;
+    insert(headers, "webhook-timestamp", &seconds.to_string())?;
+    insert(headers, "webhook-signature", &signature(&key, &id, seconds, &body))?;
+    Ok(body)
 }
 
 fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Fault> {
@@ -117,6 +180,27 @@ mod tests {
         let key = key("s", Some(Value::text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))).unwrap();
         let made = signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(made, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn urls_through_a_connection() {
+        let check = |connection: &str, url: &str, expected: Option<&str>| {
+            let input = Value::object((!url.is_empty()).then(|| ("url", Value::text(url))));
+            let found = address(Some(connection).filter(|c| !c.is_empty()), &input);
+            assert_eq!(found.ok().as_deref(), expected, "{connection} {url}");
+        };
+        check("", "http://h/a", Some("http://h/a"));
+        check("", "", None);
+        check("https://h/v2", "", Some("https://h/v2"));
+        check("https://h/v2", "orders?a=b", Some("https://h/v2/orders?a=b"));
+        check("https://h/v2/", "orders", Some("https://h/v2/orders"));
+        check("https://h", "orders", Some("https://h/orders"));
+        check("https://h/v2", "/orders", Some("https://h/orders"));
+        check("https://h/v2", "https://H:443/orders", Some("https://h/orders"));
+        for foreign in ["http://h/a", "https://h:8443/a", "https://i/a", "//i/a", "https://h.i/a", "\\\\i/a"]
+        {
+            check("https://h/v2", foreign, None);
+        }
     }
 
     #[test]

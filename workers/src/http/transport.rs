@@ -19,7 +19,7 @@ use tower::load_shed::LoadShed;
 use tower::load_shed::error::Overloaded;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
-use super::general::GeneralClient;
+use super::general::{ClientTls, GeneralClient};
 use super::plain::PlainClient;
 use super::target::Target;
 use crate::BoxFuture;
@@ -46,6 +46,8 @@ pub struct Exchange {
     pub headers: HeaderMap,
     /// Body.
     pub body: Option<Bytes>,
+    /// Own authorities and certificate; none: the well-known authorities.
+    pub tls: Option<Arc<ClientTls>>,
 }
 
 /// An answer, read to its end.
@@ -65,6 +67,9 @@ pub enum CallError {
     /// The outbound policy refuses the address.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The certificates of a connection cannot be used.
+    #[error("use `tls` of the connection: {0}")]
+    Certificates(String),
     /// The answer is larger than [`MAX_OUTPUT`].
     #[error("read the answer: it is larger than {MAX_OUTPUT} bytes (limit `task-output`)")]
     TooLarge,
@@ -81,6 +86,7 @@ impl CallError {
     pub fn fault(&self, whom: &str) -> Fault {
         match self {
             CallError::Refused(refusal) => Fault::authorization(format!("cannot {refusal}")),
+            CallError::Certificates(_) => Fault::authorization(format!("{whom}: cannot {self}")),
             CallError::TooLarge => Fault::runtime(format!("{whom}: cannot {self}")),
             CallError::Overloaded => Fault::communication(503, format!("{whom}: cannot {self}")),
             CallError::NoAnswer(_) => Fault::communication(500, format!("{whom}: cannot {self}")),

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use tidemill_dsl::manifest::{
-    Builtin as Named, CallAuth, Function, FunctionKind as Kind, Lifecycle, Setting,
-};
+use tidemill_dsl::manifest::{Builtin as Named, Function, FunctionKind as Kind, Lifecycle, Setting};
 
 use super::{FunctionKind, FunctionSpec, HttpSpec};
 use crate::admission::Limits;
@@ -34,10 +32,7 @@ impl FunctionSpec {
                 url: url.to_string(),
                 method: method.to_string(),
                 headers: texts(headers),
-                auth: auth.as_ref().map(|auth| match auth {
-                    CallAuth::Basic { secret } => Auth::Basic(secret.clone()),
-                    CallAuth::Bearer { secret } => Auth::Bearer(secret.clone()),
-                }),
+                auth: auth.as_ref().map(Auth::from),
             }),
             Kind::Process(process) => {
                 let command = process.command.iter().map(ToString::to_string).collect();
@@ -73,9 +68,5 @@ fn count(number: u32) -> usize {
 }
 
 fn texts(settings: &[(Arc<str>, Setting)]) -> Vec<(String, Text)> {
-    let text = |setting: &Setting| match setting {
-        Setting::Text(text) => Text::Literal(text.to_string()),
-        Setting::Secret(name) => Text::Secret(name.clone()),
-    };
-    settings.iter().map(|(name, setting)| (name.to_string(), text(setting))).collect()
+    settings.iter().map(|(name, setting)| (name.to_string(), setting.into())).collect()
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::super::{codes, read};
-use crate::codes as shared;
+use super::tls::{Tls, read_tls};
 use crate::reader::{Place, Reader, Sink};
 
 /// How to reach a MySQL or MariaDB server.
@@ -30,28 +30,6 @@ impl MysqlConnection {
             format!("{}:{}", self.host, self.port)
         }
     }
-}
-
-/// `tls`: whom to trust, and who one is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Certificates of authorities; none: the well-known ones.
-    pub ca: Option<Pem>,
-    /// The client's own certificate; there together with the key.
-    pub certificate: Option<Pem>,
-    /// The key of the certificate.
-    pub key: Option<Pem>,
-    /// The name that the server's certificate must have; none: the host of the URL.
-    pub server_name: Option<Arc<str>>,
-}
-
-/// Where a text in PEM form is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pem {
-    /// In a file.
-    File(Arc<str>),
-    /// In a secret.
-    Secret(Arc<str>),
 }
 
 /// The fields that a MySQL connection and a MySQL source share.
@@ -81,36 +59,5 @@ fn url(place: &Place, sink: &Sink) -> Option<(Arc<str>, u16)> {
             Some((host.into(), port.unwrap_or(3306)))
         }
         _ => read::wrong(place, sink, codes::MYSQL_URL, &format!("`{text}` is no URL of a MySQL server")),
-    }
-}
-
-fn read_tls(mut reader: Reader) -> Option<Tls> {
-    let sink = reader.sink();
-    let mut good = true;
-    let mut pem = |key: &'static str| {
-        let place = reader.take(key)?;
-        let found = read_pem(&place, sink);
-        good &= found.is_some();
-        found
-    };
-    let (ca, certificate, key) = (pem("ca"), pem("certificate"), pem("key"));
-    let server_name = reader.text("serverName");
-    let place = reader.place().clone();
-    reader.finish();
-    if good && certificate.is_some() != key.is_some() {
-        let message = "`certificate` and `key` of tls stand together";
-        sink.push(place.error(shared::EXCLUSIVE, message).help("add the other one, or leave both out"));
-        return None;
-    }
-    good.then_some(Tls { ca, certificate, key, server_name })
-}
-
-fn read_pem(place: &Place, sink: &Sink) -> Option<Pem> {
-    let mut reader = Reader::open(place.clone(), sink, "a file or a secret in PEM form")?;
-    let found = read::one_of(&mut reader, &["file", "secret"], "where it is");
-    reader.finish();
-    match found? {
-        ("file", place) => read::some_text(&place, sink).map(Pem::File),
-        (_, place) => read::secret_name(&place, sink).map(Pem::Secret),
     }
 }

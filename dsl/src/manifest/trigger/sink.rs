@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use super::super::connection::read_kafka;
+use super::super::connection::{read_access, read_kafka};
 use super::super::source::topic;
-use super::super::{KafkaConnection, Link, Reference, codes, read};
+use super::super::{HttpAccess, KafkaConnection, Link, Reference, Setting, codes, read};
 use crate::codes as shared;
 use crate::diagnostic::Span;
 use crate::event::Event;
+use crate::expr::Template;
 use crate::reader::{Place, Reader, Sink};
 use crate::value::{Map, Value};
 
@@ -18,8 +19,12 @@ use crate::value::{Map, Value};
 pub enum SinkTarget {
     /// A URL.
     Http {
-        /// A URL, or an expression that gives one.
-        url: Value,
+        /// The Connection that holds where it is and what goes along; none: `access` says it.
+        connection: Option<Arc<str>>,
+        /// `auth`, `headers` and `tls` as written, for [`super::super::HttpAccess::of`]; none beside a connection.
+        access: Option<Value>,
+        /// A URL, or an expression that gives one; with a connection it may be relative to the connection's, or absent.
+        url: Option<Value>,
         /// The secret that signs, as Standard Webhooks has it.
         sign: Option<Arc<str>>,
     },
@@ -49,8 +54,10 @@ impl SinkTarget {
     pub(in super::super) fn with(&self) -> Value {
         let mut with = vec![("event", Value::text("${ . }"))];
         match self {
-            SinkTarget::Http { url, sign } => {
-                with.push(("url", url.clone()));
+            SinkTarget::Http { connection, access, url, sign } => {
+                with.extend(connection.iter().map(|name| ("connection", Value::String(name.clone()))));
+                with.extend(access.iter().map(|access| ("access", access.clone())));
+                with.extend(url.iter().map(|url| ("url", url.clone())));
                 with.extend(sign.iter().map(|name| ("sign", Value::String(name.clone()))));
             }
             SinkTarget::Kafka { connection, topic, key } => {
@@ -71,7 +78,9 @@ impl SinkTarget {
     }
 
     pub(super) fn reference(&self, span: Span, pointer: &str) -> Option<Reference> {
-        let SinkTarget::Kafka { connection: Link::Named(name), .. } = self else {
+        let (SinkTarget::Kafka { connection: Link::Named(name), .. }
+        | SinkTarget::Http { connection: Some(name), .. }) = self
+        else {
             return None;
         };
         let pointer = format!("{pointer}/sink");
@@ -98,7 +107,7 @@ pub(super) fn read_sink(place: Place, sink: &Sink) -> Option<SinkTarget> {
     reader.finish();
     let (kind, place) = kind?;
     match kind {
-        "http" => read_http(place, connection.as_ref(), sink),
+        "http" => read_http(place, connection, sink),
         "kafka" => read_kafka_sink(place, connection, sink),
         later => {
             let message = format!("sinks of kind {later} are not supported by this release");
@@ -108,41 +117,104 @@ pub(super) fn read_sink(place: Place, sink: &Sink) -> Option<SinkTarget> {
     }
 }
 
-fn read_http(place: Place, connection: Option<&Place>, sink: &Sink) -> Option<SinkTarget> {
-    if let Some(connection) = connection {
-        let message = "connections of kind http are not supported by this release";
-        sink.push(read::explained(connection.key_error(codes::LATER_CONNECTION, message)));
-    }
-    let mut reader = Reader::open(place, sink, "an http sink")?;
-    let url = reader.need("url").and_then(|place| per_event(&place, sink, read::url));
-    let sign = reader.take("sign").map(|place| read::secret(&place, sink));
-    reader.finish();
-    let sign = match sign {
-        Some(sign) => Some(sign?),
-        None => None,
-    };
-    connection.is_none().then_some(SinkTarget::Http { url: url?, sign })
-}
-
-fn read_kafka_sink<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Option<SinkTarget> {
-    let mut reader = Reader::open(place, sink, "a kafka sink")?;
+/// `connection: NAME`, which stands in the fields of the sink or beside them, and excludes those it holds.
+fn read_connection<'a>(
+    reader: &mut Reader<'a, '_>,
+    beside: Option<Place<'a>>,
+    held: &[&'static str],
+) -> Option<Option<Arc<str>>> {
+    let sink = reader.sink();
     let within = reader.take("connection");
     if let (Some(second), Some(_)) = (&within, &beside) {
         let message = "`connection` stands twice";
         sink.push(second.key_error(shared::EXCLUSIVE, message).help("keep one of them"));
     }
-    let connection = match beside.or(within) {
-        Some(place) => {
-            for key in ["brokers", "security", "options"] {
-                if let Some(extra) = reader.take(key) {
-                    let message = format!("`{key}` and `connection` exclude each other");
-                    let found = extra.key_error(shared::EXCLUSIVE, message);
-                    sink.push(found.help("the Connection holds these fields"));
-                }
-            }
-            read::label(&place, sink).map(Link::Named)
+    let Some(place) = beside.or(within) else { return Some(None) };
+    for key in held {
+        if let Some(extra) = reader.take(key) {
+            let message = format!("`{key}` and `connection` exclude each other");
+            let found = extra.key_error(shared::EXCLUSIVE, message);
+            sink.push(found.help("the Connection holds these fields"));
         }
-        None => read_kafka(&mut reader).map(Link::Inline),
+    }
+    read::label(&place, sink).map(Some)
+}
+
+fn read_http<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Option<SinkTarget> {
+    let mut reader = Reader::open(place, sink, "an http sink")?;
+    let connection = read_connection(&mut reader, beside, &ACCESS);
+    let access = written(reader.place());
+    let given = read_access(&mut reader);
+    let is_through = !matches!(connection, Some(None));
+    let place = if is_through { reader.take("url") } else { reader.need("url") };
+    let check = if is_through { below } else { read::url };
+    let url = place.as_ref().map(|place| per_event(place, sink, check));
+    let sign = reader.take("sign").map(|place| read::secret(&place, sink));
+    reader.finish();
+    if let (Some(Some(url)), Some(given)) = (&url, &given) {
+        fits(place.as_ref()?, sink, url, given)?;
+    }
+    given?;
+    let (sign, url) =
+        (sign.map_or(Some(None), |sign| sign.map(Some)), url.map_or(Some(None), |url| url.map(Some)));
+    let (connection, url, sign) = (connection?, url?, sign?);
+    (is_through || url.is_some()).then_some(SinkTarget::Http { connection, access, url, sign })
+}
+
+const ACCESS: [&str; 3] = ["auth", "headers", "tls"];
+
+/// The fields of the access as written; none if there are none.
+fn written(place: &Place) -> Option<Value> {
+    let value = place.node.to_value();
+    let members = value.as_object()?.iter().filter(|(name, _)| ACCESS.contains(&&***name));
+    let access: Map = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+    (!access.is_empty()).then(|| access.into())
+}
+
+/// What goes with a request goes to one host, and certificates over TLS.
+fn fits(place: &Place, sink: &Sink, url: &Value, access: &HttpAccess) -> Option<()> {
+    let text = url.as_str().unwrap_or("");
+    let is_fixed = !text.contains("${");
+    if !is_fixed && (access.has_secrets() || access.tls.is_some()) {
+        let message = "credentials do not go where an event says: the `url` is an expression";
+        let help = "put them into a Connection of kind http and name it: it keeps them to its own host";
+        sink.push(place.error(shared::EXCLUSIVE, message).help(help));
+        return None;
+    }
+    if access.tls.is_some() && !text.starts_with("https://") {
+        return read::wrong(place, sink, codes::URL, "`tls` needs an https URL");
+    }
+    for (name, value) in &access.headers {
+        if let Setting::Text(text) = value
+            && text.contains("${")
+            && let Err(error) = Template::compile(&Value::String(text.clone()), &[])
+        {
+            let message = format!("the header `{name}`: {}", error.error.message);
+            sink.push(place.error(shared::EXPR_SYNTAX, message));
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// A URL, or a path below that of the connection.
+fn below(place: &Place, sink: &Sink) -> Option<Arc<str>> {
+    let text = place.text(sink)?;
+    if text.contains("://") {
+        return read::url(place, sink);
+    }
+    let clean = !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#' || c == '\\');
+    if clean && !text.is_empty() && !text.starts_with("//") {
+        return Some(text);
+    }
+    read::wrong(place, sink, codes::URL, &format!("`{text}` is no path and no http or https URL"))
+}
+
+fn read_kafka_sink<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Option<SinkTarget> {
+    let mut reader = Reader::open(place, sink, "a kafka sink")?;
+    let connection = match read_connection(&mut reader, beside, &["brokers", "security", "options"]) {
+        Some(None) => read_kafka(&mut reader).map(Link::Inline),
+        named => named.flatten().map(Link::Named),
     };
     let topic = reader.need("topic").and_then(|place| per_event(&place, sink, topic));
     let key = reader.take("key").map(|place| per_event(&place, sink, read::some_text));
