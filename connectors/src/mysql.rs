@@ -106,7 +106,7 @@ async fn run(spec: &Spec, context: &Context) -> Result<(), SourceError> {
         None => fresh(spec, context, (&mut conn, &facts)).await?,
         Some(position) => match resume(&mut conn, &facts, &position).await? {
             Ok(request) => Start { request, position, plan },
-            Err(why) => beyond(spec, context, (&mut conn, &facts), (position, &why)).await?,
+            Err(why) => beyond(spec, context, (&mut conn, &facts), (position, plan, &why)).await?,
         },
     };
     // A server may tell of a gap no sooner than it sends its log.
@@ -116,8 +116,8 @@ async fn run(spec: &Spec, context: &Context) -> Result<(), SourceError> {
             Err(Fault::Error(found)) => return Err(found),
             Err(Fault::Gap(why)) => {
                 conn = server::connect(&spec.place).await?;
-                let position = start.position.clone();
-                start = beyond(spec, context, (&mut conn, &facts), (position, &why)).await?;
+                let Start { position, plan, .. } = start;
+                start = beyond(spec, context, (&mut conn, &facts), (position, plan, &why)).await?;
             }
         }
     }
@@ -231,7 +231,7 @@ async fn beyond(
     spec: &Spec,
     context: &Context,
     (conn, facts): (&mut Conn, &Facts),
-    (from, why): (Position, &str),
+    (from, plan, why): (Position, Option<Plan>, &str),
 ) -> Result<Start, SourceError> {
     match spec.on_gap {
         OnGap::Stop => Err(SourceError {
@@ -271,7 +271,8 @@ async fn beyond(
             };
             let position = Position { file, pos: FIRST, gtids, server: facts.uuid.clone(), within: None };
             let event = spec.mapping.of_gap(&from, &position, why, (context.clock)());
-            begin(context, vec![event], Start { request, position, plan: None }).await
+            // A snapshot that is under way goes on.
+            begin(context, vec![event], Start { request, position, plan }).await
         }
     }
 }

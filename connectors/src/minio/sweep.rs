@@ -136,7 +136,8 @@ pub(super) async fn sweep(
         };
         begun_at = begun_at.or(answer.date);
         let page = xml::page(&answer.text).map_err(|why| client.unreadable(why))?;
-        let young = page.versions.iter().filter(|version| version.modified >= position.from && can_tell(version));
+        let young =
+            page.versions.iter().filter(|version| version.modified >= position.from && can_tell(version));
         found.extend(young.map(|version| listed(mapping, version)).filter(|record| mapping.takes(record)));
         if found.len() >= HELD && give(context, mapping, std::mem::take(&mut found), None).await.is_none() {
             return Ok(None);
