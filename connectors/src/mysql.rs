@@ -20,6 +20,7 @@ mod table;
 mod times;
 mod value;
 mod walk;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +106,7 @@ async fn run(spec: &Spec, context: &Context) -> Result<(), SourceError> {
         None => fresh(spec, context, (&mut conn, &facts)).await?,
         Some(position) => match resume(&mut conn, &facts, &position).await? {
             Ok(request) => Start { request, position, plan },
-            Err(why) => beyond(spec, context, (&mut conn, &facts), (position, &why)).await?,
+            Err(why) => beyond(spec, context, (&mut conn, &facts), (position, plan, &why)).await?,
         },
     };
     // A server may tell of a gap no sooner than it sends its log.
@@ -115,8 +116,8 @@ async fn run(spec: &Spec, context: &Context) -> Result<(), SourceError> {
             Err(Fault::Error(found)) => return Err(found),
             Err(Fault::Gap(why)) => {
                 conn = server::connect(&spec.place).await?;
-                let position = start.position.clone();
-                start = beyond(spec, context, (&mut conn, &facts), (position, &why)).await?;
+                let Start { position, plan, .. } = start;
+                start = beyond(spec, context, (&mut conn, &facts), (position, plan, &why)).await?;
             }
         }
     }
@@ -133,8 +134,8 @@ async fn tell_absent(spec: &Spec, context: &Context, conn: &mut Conn) -> Result<
         let message = format!("no table is called `{pattern}`, as far as the user sees");
         let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         let help = format!(
-            "{near}Its rows are read as soon as it is created; the user sees tables that it may SELECT from; upper and \
-             lower case differ"
+            "{near}Upper and lower case differ; the user sees tables that it may SELECT from. Changes are told as soon as \
+             there is one; a snapshot that is over is begun again by a seek to {{\"snapshot\": null, \"binlog\": null}}"
         );
         context.health.degraded("mysql-tables", &message, &help);
     }
@@ -230,7 +231,7 @@ async fn beyond(
     spec: &Spec,
     context: &Context,
     (conn, facts): (&mut Conn, &Facts),
-    (from, why): (Position, &str),
+    (from, plan, why): (Position, Option<Plan>, &str),
 ) -> Result<Start, SourceError> {
     match spec.on_gap {
         OnGap::Stop => Err(SourceError {
@@ -270,7 +271,8 @@ async fn beyond(
             };
             let position = Position { file, pos: FIRST, gtids, server: facts.uuid.clone(), within: None };
             let event = spec.mapping.of_gap(&from, &position, why, (context.clock)());
-            begin(context, vec![event], Start { request, position, plan: None }).await
+            // A snapshot that is under way goes on.
+            begin(context, vec![event], Start { request, position, plan }).await
         }
     }
 }

@@ -24,6 +24,7 @@ use super::server::Facts;
 use super::snapshot::{Piece, Plan, fetch};
 use super::table::{Table, TableMap, head};
 use super::walk::{Raw, Step, Walk};
+use super::watch::Watch;
 use super::{BATCH_BYTES, BATCH_RECORDS, Spec, arrivals};
 use crate::offer::offer;
 use crate::{BoxFuture, Context, Receipt, SourceError};
@@ -122,8 +123,7 @@ pub(super) struct Reading<'a> {
     /// The rows event of the transaction, and the next of its rows.
     within: Option<(u32, u32)>,
     snapshot: Option<Snapshot>,
-    /// Where large transactions are asked about.
-    asking: Option<Conn>,
+    watch: Watch,
     gathered: Batch,
     /// The positions that were saved last.
     saved: Vec<(Arc<str>, Arc<str>)>,
@@ -155,7 +155,7 @@ impl<'a> Reading<'a> {
             current: None,
             within: None,
             snapshot,
-            asking: None,
+            watch: Watch::default(),
             gathered: Batch::default(),
             saved: Vec::new(),
             save_at: now() + spec.heartbeat,
@@ -229,7 +229,7 @@ impl<'a> Reading<'a> {
         let raw = raw(event);
         let step = self.walk.step(&raw).map_err(|why| broken(&raw, &why))?;
         if let Some(open) = self.walk.open().filter(|_| payload::is_large(event)) {
-            payload::check(self.spec, &mut self.asking, open).await?;
+            payload::check(self.spec, &mut self.watch.conn, open).await?;
         }
         let is_beat = step == Step::Heartbeat;
         match step {
@@ -242,7 +242,10 @@ impl<'a> Reading<'a> {
                 self.schemas.forget();
                 self.known.clear();
             }
-            Step::Heartbeat => self.context.health.behind(0),
+            Step::Heartbeat => {
+                self.context.health.behind(0);
+                self.watch.beat(self.spec, self.facts, self.walk.seen()).await?;
+            }
             Step::Lost(why) => self.context.health.poison(&why),
         }
         if raw.time > 0 && !is_beat && self.told.elapsed() >= TELL {

@@ -79,6 +79,8 @@ pub(super) struct Facts {
     pub(super) is_mariadb: bool,
     /// Not of MariaDB.
     pub(super) uuid: Option<Arc<str>>,
+    /// Its id among the servers.
+    pub(super) number: u32,
     pub(super) has_gtids: bool,
     pub(super) charsets: Arc<Charsets>,
     /// Major and minor number.
@@ -130,7 +132,7 @@ async fn encryption(tls: &Tls) -> Result<SslOpts, SourceError> {
 /// Asks what the server is and refuses settings that changes of rows cannot be read with.
 pub(super) async fn facts(conn: &mut Conn) -> Result<Facts, SourceError> {
     let names = "'version', 'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_value_options', \
-                 'gtid_mode', 'server_uuid'";
+                 'gtid_mode', 'server_uuid', 'server_id'";
     let rows: Vec<(String, String)> =
         ask(conn, &format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")).await?;
     let variables: HashMap<String, String> =
@@ -144,6 +146,7 @@ pub(super) async fn facts(conn: &mut Conn) -> Result<Facts, SourceError> {
     Ok(Facts {
         is_mariadb,
         uuid: Some(value("server_uuid")).filter(|uuid| !uuid.is_empty() && !is_mariadb).map(Arc::from),
+        number: value("server_id").parse().unwrap_or(0),
         has_gtids: is_mariadb || value("gtid_mode").starts_with("ON"),
         charsets: Arc::new(Charsets::listed(ask::<(u64, String)>(conn, list).await?)),
         version: (major, minor),

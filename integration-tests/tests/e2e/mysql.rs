@@ -235,6 +235,42 @@ async fn heavy_mysql_over_the_end_of_the_server() {
     over_the_end_of_the_server(Kind::Mysql).await;
 }
 
+/// The server goes on sending the log that was thrown away, and nobody writes to that.
+async fn a_log_begun_anew(kind: Kind) {
+    let Some(mut database) = Database::new(kind, "a log begun anew") else { return };
+    database.start().await;
+    let address = database.address;
+    let (responder, folder) = (Responder::start(), folder());
+    let mut server = Server::start(folder.path(), &[LOOPBACK]).await;
+    let create = "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, n INT, x TEXT)";
+    // So that both logs are called the same.
+    run(address, &["RESET MASTER".into(), "CREATE DATABASE d".into(), create.into()]).await;
+    let definitions = set(address, "d", ", onGap: snapshot", "");
+    apply(&server, &format!("{}{definitions}", responder.function("held"))).await;
+    runs(&server).await;
+    insert(address, "d", 0..20, 1).await;
+    check(&server, 20).await;
+    run(address, &["RESET MASTER".into()]).await;
+    insert(address, "d", 20..21, 1).await;
+    until("it is seen, and the rows are read anew", LONG, async || {
+        !all(&server, "/executions", "&trigger=taken&tag=n:20").await.is_empty()
+    })
+    .await;
+    let trouble = status(&server).await["lastError"].clone();
+    assert_eq!(trouble["code"], "mysql-log", "{trouble}");
+    assert_eq!(server.terminate(), Some(0), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_mariadb_a_log_begun_anew() {
+    a_log_begun_anew(Kind::Mariadb).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_mysql_a_log_begun_anew() {
+    a_log_begun_anew(Kind::Mysql).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_a_full_buffer_holds_the_binlog() {
     const COUNT: usize = 1200;

@@ -91,32 +91,38 @@ async fn kill(server: &mut Server) -> u64 {
     peak
 }
 
-/// One transaction, with kills within it; the transaction is resumed where it was left, in bounded memory.
-async fn a_large_transaction(kind: Kind, rows: usize, session: &str) {
-    const KILLS: usize = 3;
-    const MEMORY: u64 = 200 << 20;
-    let Some(address) = shared(kind, "a large transaction") else { return };
-    let database = database(address, "transaction", "n INT PRIMARY KEY").await;
+/// Inserts the numbers below `rows`, in one transaction.
+async fn fill(address: SocketAddr, database: &str, rows: usize, session: &str) {
     let thousand: Vec<String> = (0..1000).map(|n| format!("({n})")).collect();
-    let folder = folder();
-    let mut server = Server::start(folder.path(), &[]).await;
-    apply(&server, &source(address, &database, "")).await;
-    runs(&server).await;
-    let insert = format!(
-        "INSERT INTO {database}.t SELECT a.n * 1000000 + b.n * 1000 + c.n FROM {database}.d a, {database}.d b, \
-         {database}.d c WHERE a.n * 1000000 + b.n * 1000 + c.n < {rows} AND a.n <= {rows} DIV 1000000"
-    );
-    let began = Instant::now();
+    let number = "a.n * 1000000 + b.n * 1000 + c.n";
+    let of = format!("{database}.d a, {database}.d b, {database}.d c");
     run(
         address,
         &[
             format!("CREATE TABLE {database}.d (n INT PRIMARY KEY)"),
             format!("INSERT INTO {database}.d VALUES {}", thousand.join(", ")),
             session.to_owned(),
-            insert,
+            format!(
+                "INSERT INTO {database}.t SELECT {number} FROM {of} WHERE {number} < {rows} \
+                 AND a.n <= {rows} DIV 1000000"
+            ),
         ],
     )
     .await;
+}
+
+/// One transaction, with kills within it; the transaction is resumed where it was left, in bounded memory.
+async fn a_large_transaction(kind: Kind, rows: usize, session: &str) {
+    const KILLS: usize = 3;
+    const MEMORY: u64 = 200 << 20;
+    let Some(address) = shared(kind, "a large transaction") else { return };
+    let database = database(address, "transaction", "n INT PRIMARY KEY").await;
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[]).await;
+    apply(&server, &source(address, &database, "")).await;
+    runs(&server).await;
+    let began = Instant::now();
+    fill(address, &database, rows, session).await;
     eprintln!("{kind:?}: {rows} rows in one transaction after {:.1} s", began.elapsed().as_secs_f64());
     let (began, mut peak) = (Instant::now(), 0);
     for _ in 0..KILLS {
@@ -382,4 +388,70 @@ async fn heavy_mariadb_events_at_full_size() {
 #[ignore = "takes minutes; heavy_mysql_each_row_once_over_kills does the same with fewer rows"]
 async fn heavy_mysql_events_at_full_size() {
     events_over_kills_of_both(Kind::Mysql, 100_000, 5).await;
+}
+
+/// The log is thrown away while the service is dead in the middle of a snapshot.
+async fn a_purge_in_mid_snapshot(kind: Kind, rows: usize, on_gap: &str) {
+    let Some(mut database) = Database::new(kind, "a purge in mid-snapshot") else { return };
+    database.start().await;
+    let address = database.address;
+    run(address, &["CREATE DATABASE d".into(), "CREATE TABLE d.t (n INT PRIMARY KEY)".into()]).await;
+    fill(address, "d", rows, "DO 1").await;
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[]).await;
+    apply(&server, &source(address, "d", &format!(", snapshot: initial, onGap: {on_gap}"))).await;
+    until("a part is read", LONG, async || {
+        status(&server).await["eventsAccepted"].as_u64() >= Some(rows as u64 / 4)
+    })
+    .await;
+    assert!(!position(&server, "snapshot").await.contains(r#""left":[]"#), "the snapshot is over already");
+    server.kill();
+    let lost =
+        ["UPDATE d.t SET n = -1 WHERE n = 0".into(), format!("DELETE FROM d.t WHERE n = {}", rows - 1)];
+    run(address, &lost).await;
+    run(address, &["FLUSH BINARY LOGS".into(), format!("INSERT INTO d.t VALUES ({rows})")]).await;
+    let mut conn = connect(address).await.unwrap();
+    let logs: Vec<mysql_async::Row> = conn.query("SHOW BINARY LOGS").await.unwrap();
+    let last: String = logs.last().unwrap().get(0).unwrap();
+    run(address, &[format!("PURGE BINARY LOGS TO '{last}'")]).await;
+    server.restart().await;
+    if on_gap == "stop" {
+        until("it fails", LONG, async || status(&server).await["state"] == "failed").await;
+        assert_eq!(status(&server).await["lastError"]["code"], "mysql-gap");
+        return;
+    }
+    until("the snapshot is whole", LONG, async || {
+        position(&server, "snapshot").await.contains(r#""left":[]"#)
+    })
+    .await;
+    let (mut told, mut gaps, mut ids) = (HashSet::new(), 0, 0);
+    each(&server, |event| match event["data"]["after"]["n"].as_i64() {
+        Some(n) => {
+            told.insert(n);
+            ids += 1;
+        }
+        None => gaps += usize::from(event["type"] == "mysql.gap"),
+    })
+    .await;
+    // What was read before the gap stays told; what was lost in it is read anew, or told of by the gap.
+    let mut expected: HashSet<i64> = (0..rows as i64 - 1).collect();
+    expected.insert(rows as i64);
+    if on_gap == "snapshot" {
+        expected.insert(-1);
+    }
+    eprintln!("{kind:?}: {} of {rows} rows told by {ids} events, {gaps} gaps, onGap: {on_gap}", told.len());
+    let differ: Vec<_> = told.symmetric_difference(&expected).take(5).collect();
+    assert!(differ.is_empty(), "told or not told: {differ:?}");
+    assert_eq!(gaps, usize::from(on_gap == "skip"));
+    assert_eq!(server.terminate(), Some(0), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; heavy_a_log_purged_during_a_snapshot does the same with fewer rows"]
+async fn heavy_a_purge_at_full_size() {
+    for kind in [Kind::Mariadb, Kind::Mysql] {
+        for on_gap in ["stop", "snapshot", "skip"] {
+            a_purge_in_mid_snapshot(kind, 200_000, on_gap).await;
+        }
+    }
 }

@@ -58,6 +58,12 @@ async fn users(address: SocketAddr, kind: Kind) -> String {
         statements.push(format!("GRANT ALL ON *.* TO '{name}'@'%'"));
         secrets += &secret(name, &format!("{{username: {name}, password: a password}}"));
     }
+    if kind == Kind::Mariadb {
+        statements.push("INSTALL SONAME 'auth_ed25519'".into());
+        statements.push("CREATE USER signed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('a password')".into());
+        statements.push("GRANT ALL ON *.* TO signed@'%'".into());
+        secrets += &secret("signed", "{username: signed, password: a password}");
+    }
     run(address, &statements).await;
     secrets
 }
@@ -73,7 +79,7 @@ async fn logins(kind: Kind) {
     let text = serde_json::to_string(&std::fs::read_to_string(database.file("ca.pem")).unwrap()).unwrap();
     definitions += &secret("authority", &text);
     let here = "127.0.0.1";
-    let ways: Vec<Way<'_>> = vec![
+    let mut ways: Vec<Way<'_>> = vec![
         ("plain", here, "plain", String::new(), "running"),
         ("wrong", here, "wrong", String::new(), "mysql-auth"),
         ("trusted", here, "plain", format!("{{ca: {ca}}}"), "running"),
@@ -96,6 +102,9 @@ async fn logins(kind: Kind) {
             "mysql-tls",
         ),
     ];
+    if kind == Kind::Mariadb {
+        ways.push(("signed", here, "signed", String::new(), "running"));
+    }
     definitions.extend(ways.iter().map(|way| source(way, address.port())));
     let folder = folder();
     let mut server = Server::start(folder.path(), &[]).await;

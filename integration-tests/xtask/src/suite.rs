@@ -48,7 +48,8 @@ pub(crate) fn sim(seed: Option<u64>, executions: Option<u64>) -> Result<()> {
 }
 
 /// Benchmarks that need a server, and which.
-const BENCH_SERVICES: [(&str, &str); 2] = [("k1", "kafka"), ("sources", "kafka")];
+const BENCH_SERVICES: [(&str, &str); 4] =
+    [("k1", "kafka"), ("sources", "kafka"), ("b1", "mariadb"), ("b1", "mysql")];
 
 /// Builds in release, starts the servers that the named benchmarks need, and runs these.
 pub(crate) fn bench(args: &[String]) -> Result<()> {

@@ -2,10 +2,12 @@
 //!
 //! Owns when a run ends: by itself, by a change of what it was made with, or without a sign of life. Knows no protocol.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidemill_connectors as connectors;
 use tidemill_connectors::{Context, Rules, SourceError};
 use tidemill_dsl::ids::Time;
@@ -116,7 +118,7 @@ impl Supervised {
         let stop = self.stop.child_token();
         let context = self.context(stop.clone()).await?;
         let silence = source.silence();
-        let mut run = std::pin::pin!(heard(source.run(context), &self.gauge, silence));
+        let mut run = std::pin::pin!(heard(unharmed(source.run(context)), &self.gauge, silence));
         tokio::select! {
             biased;
             ended = &mut run => ended.map(|()| End::Stopped),
@@ -156,6 +158,20 @@ impl Supervised {
     }
 }
 
+/// A run that may fall over: a panic in it is an error as others are, and it is started again.
+async fn unharmed(run: impl Future<Output = Result<(), SourceError>>) -> Result<(), SourceError> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(SourceError {
+            code: "source-panicked".into(),
+            message: format!("it fell over by a fault of its own: {text}"),
+            help: "it is started again by itself; please report what stands in the service's log".into(),
+            permanent: false,
+        })
+    })
+}
+
 /// A run, given up when it has told nothing for longer than it may.
 async fn heard(
     run: impl Future<Output = Result<(), SourceError>>,
@@ -186,6 +202,19 @@ async fn heard(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_falls_over_is_an_error() {
+        let check = async |run: fn() -> Result<(), SourceError>, expected: Option<&str>| {
+            let error = unharmed(async move { run() }).await.err();
+            let told = error.map(|error| (error.code.to_string(), error.message, error.permanent));
+            let message = |text: &str| format!("it fell over by a fault of its own: {text}");
+            assert_eq!(told, expected.map(|text| ("source-panicked".into(), message(text), false)));
+        };
+        check(|| panic!("no number {}", 7), Some("no number 7")).await;
+        check(|| panic!("no number"), Some("no number")).await;
+        check(|| Ok(()), None).await;
+    }
 
     #[tokio::test]
     async fn a_run_without_a_sign_of_life_is_given_up() {
