@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
-use tidemill_dsl::event::{self, Data, Event, EventError, Limits, Refusal, is_json};
+use tidemill_dsl::event::{self, Data, Event, EventError, Limits, Refusal, is_json, is_media_type};
 use tidemill_dsl::ids::Time;
 use tidemill_dsl::manifest::EventOverrides;
 use tidemill_dsl::value::{Map, Value};
@@ -166,7 +166,7 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
         })?,
     };
     let signed = if named.is_empty() { spec.auth.signed_once(request) } else { None };
-    let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| !text.is_empty());
+    let sent_type = header(request.headers, "content-type").map(str::trim).filter(|text| is_media_type(text));
     let (data, content_type) = payload(sent_type, request.body);
     let event = Event {
         id: signed.as_deref().unwrap_or(if named.is_empty() { fresh_id } else { named }).into(),
@@ -178,7 +178,8 @@ fn wrap(spec: &Spec, namespace: &str, request: &Request<'_>, fresh_id: &str) -> 
         dataschema: None,
         extensions: Map::from_iter([("httpmethod".into(), Value::text(request.method))]),
         data,
-    };
+    }
+    .sound();
     if spec.overrides.is_empty() {
         return Ok(event);
     }

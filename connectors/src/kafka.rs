@@ -53,7 +53,7 @@ pub const BATCH_RECORDS: usize = 500;
 /// Most bytes of records offered at once, beside one record that is larger.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
-/// How long the client may report nothing: it does so every five seconds, also while partitions are paused.
+/// How long the client may report nothing: it does so every ten seconds, also while partitions are paused.
 const SILENCE: Duration = Duration::from_mins(2);
 
 /// A source made of a spec.
@@ -90,8 +90,7 @@ fn permanent(error: SourceError) -> SourceError {
 async fn run(spec: Spec, context: Context) -> Result<(), SourceError> {
     check(&spec)?;
     let watch = Watch::new(context.health.clone());
-    let consumer: SourceConsumer = config::client(&spec)?
-        .create_with_context(watch)
+    let consumer = watch::make(&config::client(&spec)?, watch)
         .map_err(|error| permanent(fault::fault(&error, None).error()))?;
     let held = Held::new(consumer);
     let ended = serve(&spec, &context, held.get()).await;

@@ -8,6 +8,7 @@ mod cursor;
 mod fault;
 mod gtid;
 mod json;
+mod payload;
 mod position;
 mod reading;
 pub mod record;
@@ -99,6 +100,7 @@ async fn run(spec: &Spec, context: &Context) -> Result<(), SourceError> {
     let plan = saved(SNAPSHOT).and_then(Plan::parse);
     let mut conn = server::connect(&spec.place).await?;
     let facts = server::facts(&mut conn).await?;
+    tell_absent(spec, context, &mut conn).await?;
     let mut start = match position {
         None => fresh(spec, context, (&mut conn, &facts)).await?,
         Some(position) => match resume(&mut conn, &facts, &position).await? {
@@ -123,6 +125,20 @@ async fn run(spec: &Spec, context: &Context) -> Result<(), SourceError> {
         "the server has no log to go on with",
         "see which logs it keeps: SHOW BINARY LOGS",
     ))
+}
+
+/// Tells of a pattern that takes no table: it may be mistyped, or not be there yet, or not for this user to see.
+async fn tell_absent(spec: &Spec, context: &Context, conn: &mut Conn) -> Result<(), SourceError> {
+    if let Some((pattern, near)) = schema::absent(conn, &spec.tables).await? {
+        let message = format!("no table is called `{pattern}`, as far as the user sees");
+        let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let help = format!(
+            "{near}Its rows are read as soon as it is created; the user sees tables that it may SELECT from; upper and \
+             lower case differ"
+        );
+        context.health.degraded("mysql-tables", &message, &help);
+    }
+    Ok(())
 }
 
 fn read_position(text: &str) -> Result<Position, SourceError> {

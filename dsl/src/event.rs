@@ -12,8 +12,8 @@ mod payload;
 
 use std::sync::Arc;
 
-pub(crate) use attribute::is_name as is_attribute_name;
-pub use attribute::{HOP_PATH, HOPS, LIFECYCLE, is_reserved};
+pub use attribute::{HOP_PATH, HOPS, LIFECYCLE, is_media_type, is_reserved};
+pub(crate) use attribute::{is_name as is_attribute_name, printable};
 pub use fault::{EventError, Refusal};
 pub use payload::is_json;
 

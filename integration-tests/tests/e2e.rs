@@ -40,8 +40,12 @@ mod minio;
 mod minio_server;
 #[path = "e2e/mysql.rs"]
 mod mysql;
+#[path = "e2e/mysql_large.rs"]
+mod mysql_large;
 #[path = "e2e/mysql_server.rs"]
 mod mysql_server;
+#[path = "e2e/mysql_tls.rs"]
+mod mysql_tls;
 #[path = "e2e/order.rs"]
 mod order;
 #[path = "e2e/pages.rs"]

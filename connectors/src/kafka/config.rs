@@ -59,8 +59,9 @@ const OWNED: [(&str, &str); 23] = [
     ("log.queue", "Tidemill chooses it"),
 ];
 
-/// Milliseconds between two looks at lag and connections.
-pub(super) const STATISTICS_MS: u32 = 5000;
+/// Milliseconds between two looks at lag and connections: making a report is most of what an idle client does besides
+/// waking up.
+pub(super) const STATISTICS_MS: u32 = 10_000;
 
 /// Whether a setting of `options` is Tidemill's own: then what to do instead.
 pub fn owned(option: &str) -> Option<&'static str> {
@@ -76,6 +77,8 @@ pub(super) fn client(spec: &Spec) -> Result<ClientConfig, SourceError> {
         // Bounded, where the default lets 64 MB pile up for each consumer.
         .set("queued.max.messages.kbytes", "4096")
         .set("queued.min.messages", "10000")
+        // Brokers may ask clients for their metrics; gathering them costs an idle one CPU.
+        .set("enable.metrics.push", "false")
         // A topic that is made later, or grows, is seen within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         // How long a broker holds a question while there is nothing. It answers at once when there is; a partition that is

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use tidemill_dsl::event::{self, Data, Event, Limits, is_json};
+use tidemill_dsl::event::{self, Data, Event, Limits, is_json, is_media_type};
 use tidemill_dsl::ids::Time;
 use tidemill_dsl::manifest::{EventOverrides, Format};
 use tidemill_dsl::value::{Map, Value};
@@ -105,12 +105,14 @@ fn plain(mapping: &Mapping, record: &Record) -> Event {
         source: format!("kafka://{}/{}", mapping.broker, record.topic).into(),
         kind: "kafka.record".into(),
         subject: key.clone(),
-        time: record.timestamp.map(|at| Time(at).rfc3339().into()),
+        // A producer that counts microseconds is beyond all years.
+        time: record.timestamp.map(|at| Time(at).rfc3339()).filter(|at| at.contains('-')).map(Into::into),
         datacontenttype: content_type.map(Into::into),
         dataschema: None,
         extensions: key.into_iter().map(|key| ("partitionkey".into(), Value::String(key))).collect(),
         data,
     }
+    .sound()
 }
 
 /// A record's value with its content type: JSON, else text, else bytes.
@@ -120,8 +122,9 @@ fn payload(record: &Record) -> (Data, Option<&str>) {
     };
     let said = record.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let said = said.and_then(|(_, value)| std::str::from_utf8(value).ok()).map(str::trim);
-    let said = said
-        .filter(|said| !said.is_empty() && !said.to_ascii_lowercase().starts_with("application/cloudevents"));
+    let said = said.filter(|said| {
+        is_media_type(said) && !said.to_ascii_lowercase().starts_with("application/cloudevents")
+    });
     if let Ok(json) = Value::parse(value) {
         return (Data::Json(json), Some(said.filter(|said| is_json(said)).unwrap_or("application/json")));
     }
@@ -208,6 +211,12 @@ mod tests {
             &record(b"", &[("content-type", "text/csv")], Some(b"a,b")),
             r#""datacontenttype":"text/csv","data":"a,b"}"#,
         );
+        check(
+            &record(b"\0\0\0\x05", &[("content-type", "json")], Some(b"{}")),
+            r#""subject":"%00%00%00%05","datacontenttype":"application/json","partitionkey":"%00%00%00%05","data":{}}"#,
+        );
+        let microseconds = Record { timestamp: Some(1_764_000_000_120_000), ..record(b"", &[], Some(b"1")) };
+        assert!(!read(Format::Auto, &microseconds).unwrap().contains(r#""time""#));
         let tombstone = read(Format::Auto, &record(b"k", &[], None)).unwrap();
         assert!(
             tombstone.ends_with(r#""subject":"k","time":"2025-11-24T16:00:00.120Z","partitionkey":"k"}"#),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
@@ -33,7 +34,7 @@ const ASK_TAKEN_OVER: Duration = Duration::from_secs(2);
 /// How long a run waits for its consumer to leave the group.
 const CLOSE: Duration = Duration::from_secs(10);
 /// Reports of the client that are not read in a row while nothing happens.
-const SKIPPED: u32 = 2;
+const SKIPPED: u32 = 1;
 /// The code of waiting for the group.
 const JOINING: &str = "kafka-joining";
 
@@ -312,6 +313,22 @@ impl ConsumerContext for Watch {
             tracing::debug!(target: "kafka", %error, "the group's offsets were not taken");
         }
     }
+}
+
+/// How late the timers of a client's threads may come, in nanoseconds.
+#[cfg(target_os = "linux")]
+const SLACK: std::num::NonZeroU64 = std::num::NonZeroU64::new(300_000_000).unwrap();
+
+/// Makes a consumer. Its four threads wake up for timers several times a second though there is nothing to do; they take
+/// over how late those may come from the thread that makes them, so that the system wakes those of many idle sources
+/// together. What arrives wakes them at once.
+pub(super) fn make(config: &ClientConfig, watch: Watch) -> KafkaResult<SourceConsumer> {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(Some(SLACK));
+    let made = config.create_with_context(watch);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(None);
+    made
 }
 
 /// A consumer that is dropped on a thread of its own: dropping it may wait for the brokers, and must not hold up the

@@ -18,6 +18,9 @@ use crate::http::decode;
 /// How far a `sequencer` that is an instant may lie from the time of its event, in milliseconds.
 const SEQUENCER_APART: u64 = 24 * 3600 * 1000;
 
+/// The one removal that leaves something to be listed, if the bucket has versions.
+const MARKER: &str = "ObjectRemoved:DeleteMarkerCreated";
+
 /// Which records are a source's, and how they become events.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping {
@@ -67,7 +70,8 @@ pub struct Record {
 struct Identity {
     /// Version, else eTag.
     version: String,
-    /// When the object came to be, in milliseconds.
+    /// When the object came to be, in milliseconds; 0 for a marker, which its version alone names: of one that is made
+    /// together with others the sequencer is not its time.
     modified: i64,
     /// What tells apart happenings that leave the object as it is.
     happening: String,
@@ -106,12 +110,13 @@ fn one(record: &Value, form: KeyForm) -> Result<Record, Poison> {
     };
     let version = text("/s3/object/versionId").filter(|id| !id.is_empty() && *id != "null");
     let sequencer = text("/s3/object/sequencer").unwrap_or_default();
+    let is_marker = name == MARKER && version.is_some();
     let identity = Identity {
         version: version.or(text("/s3/object/eTag")).unwrap_or_default().to_owned(),
-        modified: modified(sequencer, time),
+        modified: if is_marker { 0 } else { modified(sequencer, time) },
         happening: match name {
             _ if is_creation(name) => "ObjectCreated".to_owned(),
-            "ObjectRemoved:DeleteMarkerCreated" if version.is_some() => name.to_owned(),
+            _ if is_marker => name.to_owned(),
             _ => {
                 let request = text("/responseElements/x-amz-request-id").unwrap_or_default();
                 format!("{name} {} {sequencer} {request}", time.0)
@@ -148,10 +153,16 @@ fn with_key(record: &Value, key: &Arc<str>) -> Value {
     replaced(record, "s3", replaced(s3, "object", object))
 }
 
+/// Whether a listed version tells of one happening alone. A marker without a version, in a bucket whose versions are
+/// suspended, is put in the place of the one before; nothing names it.
+pub(super) fn can_tell(version: &Version) -> bool {
+    version.etag.is_some() || version.id.is_some()
+}
+
 /// A listed version as the record that would have told it. Put and Copy look alike in a listing: both are `Put`.
 pub(super) fn listed(mapping: &Mapping, version: &Version) -> Record {
     let name = match &version.etag {
-        None => "ObjectRemoved:DeleteMarkerCreated",
+        None => MARKER,
         Some(etag) if etag.contains('-') => "ObjectCreated:CompleteMultipartUpload",
         Some(_) => "ObjectCreated:Put",
     };
@@ -193,7 +204,7 @@ pub(super) fn listed(mapping: &Mapping, version: &Version) -> Record {
         recovered: true,
         identity: Identity {
             version: version.id.clone().or_else(|| version.etag.clone()).unwrap_or_default(),
-            modified: version.modified.0,
+            modified: if version.etag.is_some() { version.modified.0 } else { 0 },
             happening: if version.etag.is_some() { "ObjectCreated".to_owned() } else { name.to_owned() },
         },
         data,
@@ -227,7 +238,8 @@ impl Mapping {
             dataschema: None,
             extensions,
             data: Data::Json(record.data.clone()),
-        };
+        }
+        .sound();
         self.overrides.apply(&event, &record.data).map_err(|error| Poison { place, why: error.to_string() })
     }
 }

@@ -10,7 +10,7 @@ use tidemill_dsl::ids::Time;
 use tokio::time::Instant;
 
 use super::client::{Client, S3Error};
-use super::record::{Mapping, Record, listed};
+use super::record::{Mapping, Record, can_tell, listed};
 use super::xml;
 use crate::offer::offer;
 use crate::{Arrivals, Context};
@@ -136,7 +136,8 @@ pub(super) async fn sweep(
         };
         begun_at = begun_at.or(answer.date);
         let page = xml::page(&answer.text).map_err(|why| client.unreadable(why))?;
-        let young = page.versions.iter().filter(|version| version.modified >= position.from);
+        let young =
+            page.versions.iter().filter(|version| version.modified >= position.from && can_tell(version));
         found.extend(young.map(|version| listed(mapping, version)).filter(|record| mapping.takes(record)));
         if found.len() >= HELD && give(context, mapping, std::mem::take(&mut found), None).await.is_none() {
             return Ok(None);

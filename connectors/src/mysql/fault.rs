@@ -73,6 +73,9 @@ pub(super) fn fault(found: &Error) -> SourceError {
         Error::Driver(DriverError::NoClientSslFlagFromServer) => {
             ("mysql-tls", "the server offers no TLS".to_owned())
         }
+        Error::Driver(DriverError::NoKeyFound) => {
+            ("mysql-tls", "the file of the key holds no key".to_owned())
+        }
         Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
             ("mysql-auth", format!("the user logs in by `{name}`, which is not known here"))
         }

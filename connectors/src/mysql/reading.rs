@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use mysql_async::binlog::events::{Event as Logged, GtidEvent};
+use mysql_async::binlog::events::Event as Logged;
 use mysql_async::{BinlogStream, Conn};
 use tidemill_dsl::event::Event;
 use tokio::time::Instant;
 
 use super::cursor::Malformed;
 use super::fault::{Fault, error};
-use super::gtid::Gtid;
+use super::payload::{self, raw};
 use super::position::{BINLOG, SNAPSHOT};
 use super::record::{Origin, key_text};
 use super::rows::{Change, Operation, Rows, table_id};
@@ -23,7 +23,7 @@ use super::schema::Schemas;
 use super::server::Facts;
 use super::snapshot::{Piece, Plan, fetch};
 use super::table::{Table, TableMap, head};
-use super::walk::{Raw, Step, Walk, uuid_text};
+use super::walk::{Raw, Step, Walk};
 use super::{BATCH_BYTES, BATCH_RECORDS, Spec, arrivals};
 use crate::offer::offer;
 use crate::{BoxFuture, Context, Receipt, SourceError};
@@ -122,6 +122,8 @@ pub(super) struct Reading<'a> {
     /// The rows event of the transaction, and the next of its rows.
     within: Option<(u32, u32)>,
     snapshot: Option<Snapshot>,
+    /// Where large transactions are asked about.
+    asking: Option<Conn>,
     gathered: Batch,
     /// The positions that were saved last.
     saved: Vec<(Arc<str>, Arc<str>)>,
@@ -153,6 +155,7 @@ impl<'a> Reading<'a> {
             current: None,
             within: None,
             snapshot,
+            asking: None,
             gathered: Batch::default(),
             saved: Vec::new(),
             save_at: now() + spec.heartbeat,
@@ -225,6 +228,9 @@ impl<'a> Reading<'a> {
         }
         let raw = raw(event);
         let step = self.walk.step(&raw).map_err(|why| broken(&raw, &why))?;
+        if let Some(open) = self.walk.open().filter(|_| payload::is_large(event)) {
+            payload::check(self.spec, &mut self.asking, open).await?;
+        }
         let is_beat = step == Step::Heartbeat;
         match step {
             Step::None => {}
@@ -475,26 +481,4 @@ async fn fetched(snapshot: &mut Option<Snapshot>) -> Result<(Conn, Option<Piece>
         snapshot.fetching = None;
     }
     fetched
-}
-
-/// The event as the walk takes it.
-fn raw(event: &Logged) -> Raw<'_> {
-    let header = event.header();
-    let kind = header.event_type_raw();
-    let tagged = (kind == 42).then(|| event.read_event::<GtidEvent>().ok()).flatten();
-    let tagged = tagged.map(|gtid| {
-        let uuid = uuid_text(&gtid.sid());
-        let server = gtid.tag().map_or_else(|| uuid.clone(), |tag| format!("{uuid}:{tag}"));
-        Gtid::Mysql { server: server.into(), number: gtid.gno() }
-    });
-    Raw {
-        kind,
-        server: header.server_id(),
-        time: header.timestamp(),
-        size: header.event_size(),
-        end: header.log_pos(),
-        flags: header.flags_raw(),
-        body: event.data(),
-        tagged,
-    }
 }

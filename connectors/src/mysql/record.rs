@@ -141,7 +141,8 @@ impl Mapping {
             dataschema: None,
             extensions,
             data: Data::Json(data.into()),
-        };
+        }
+        .sound();
         if self.overrides.is_empty() {
             return Ok(event);
         }

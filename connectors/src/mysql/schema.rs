@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use tidemill_dsl::diagnostic::nearest;
+use tidemill_dsl::manifest::{TableFilter, TablePattern};
 
 use super::Spec;
 use super::charset::Charset;
@@ -47,6 +49,31 @@ pub(super) async fn tables(conn: &mut Conn) -> Result<Vec<(String, String)>, Sou
     let query = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
                  ORDER BY TABLE_SCHEMA, TABLE_NAME";
     super::server::ask(conn, query).await
+}
+
+/// The first pattern that takes no table, and the name that is nearest to it.
+pub(super) async fn absent(
+    conn: &mut Conn,
+    filter: &TableFilter,
+) -> Result<Option<(String, Option<String>)>, SourceError> {
+    let all = tables(conn).await?;
+    let taken = |pattern: &&TablePattern| {
+        let takes = |(database, table): &(String, String)| {
+            pattern.takes(database, table) && filter.takes(database, table)
+        };
+        !all.iter().any(takes)
+    };
+    Ok(filter.include.iter().find(taken).map(|pattern| {
+        let shown = |database: &str, table: Option<&str>| format!("{database}.{}", table.unwrap_or("*"));
+        let own = shown(&pattern.database, pattern.table.as_deref());
+        let names: Vec<String> = all
+            .iter()
+            .map(|(database, table)| shown(database, pattern.table.as_ref().map(|_| table.as_str())))
+            .filter(|name| *name != own)
+            .collect();
+        let near = nearest(&own, names.iter().map(String::as_str)).map(str::to_owned);
+        (own, near)
+    }))
 }
 
 fn kind((_, data_type, column_type, charset, precision, scale, digits): &Described) -> Kind {

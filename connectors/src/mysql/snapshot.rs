@@ -22,6 +22,7 @@ use super::rows::Image;
 use super::schema::{describe, tables};
 use super::server::{Facts, connect, head};
 use super::table::Table;
+use super::value::Kind;
 use crate::SourceError;
 
 /// Most rows of a piece.
@@ -237,40 +238,73 @@ fn quoted(name: &str) -> String {
 /// is used.
 fn select(table: &Table, after: Option<&[Queried]>, is_mariadb: bool) -> (String, Vec<Queried>) {
     let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-    let keys: Vec<&str> = table.key.iter().map(|index| names[*index].as_str()).collect();
+    let keys: Vec<(&str, &Kind)> =
+        table.key.iter().map(|index| (names[*index].as_str(), &table.columns[*index].kind)).collect();
     let mut parameters = Vec::new();
     let mut condition = String::new();
     if let Some(after) = after.filter(|after| after.len() == keys.len()) {
+        let after: Vec<Queried> = keys.iter().zip(after).map(|((_, kind), part)| bound(kind, part)).collect();
+        let compared = |(key, kind): &(&str, &Kind), how: &str| match kind {
+            // With a text the server compares it as a double, and takes numbers that are near for equal.
+            Kind::Decimal { precision, scale } => {
+                format!("{key} {how} CAST(? AS DECIMAL({precision},{scale}))")
+            }
+            _ => format!("{key} {how} ?"),
+        };
         let mut ways = Vec::new();
         for (last, key) in keys.iter().enumerate() {
-            let mut way: Vec<String> = keys[..last].iter().map(|key| format!("{key} = ?")).collect();
-            way.push(format!("{key} > ?"));
+            let mut way: Vec<String> = keys[..last].iter().map(|key| compared(key, "=")).collect();
+            way.push(compared(key, ">"));
             ways.push(format!("({})", way.join(" AND ")));
             parameters.extend_from_slice(&after[..=last]);
         }
         let first = if keys.len() > 1 {
             parameters.insert(0, after[0].clone());
-            format!("{} >= ? AND ", keys[0])
+            format!("{} AND ", compared(&keys[0], ">="))
         } else {
             String::new()
         };
         condition = format!(" WHERE {first}({})", ways.join(" OR "));
     }
     let lock = if is_mariadb { "LOCK IN SHARE MODE" } else { "FOR SHARE" };
+    let order: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
     let query = format!(
         "SELECT {} FROM {}.{}{condition} ORDER BY {} LIMIT {ROWS} {lock}",
         names.join(", "),
         quoted(&table.database),
         quoted(&table.name),
-        keys.join(", ")
+        order.join(", ")
     );
     (query, parameters)
+}
+
+/// A part of a key as it is compared: by number where that is the order of the column.
+fn bound(kind: &Kind, part: &Queried) -> Queried {
+    let Queried::Bytes(bytes) = part else {
+        return part.clone();
+    };
+    let is = |member: &Arc<str>, text: &[u8]| member.as_bytes() == text;
+    match kind {
+        Kind::Enum { members, .. } => {
+            let index = members.iter().position(|member| is(member, bytes));
+            Queried::UInt(index.map_or(0, |index| index as u64 + 1))
+        }
+        Kind::Set { members, .. } => {
+            let bit = |text: &[u8]| members.iter().position(|member| is(member, text));
+            Queried::UInt(
+                bytes.split(|byte| *byte == b',').filter_map(bit).fold(0, |set, bit| set | 1 << bit),
+            )
+        }
+        Kind::Bit { .. } => {
+            Queried::UInt(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        }
+        _ => part.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::table::Column;
-    use super::super::value::Kind;
     use super::*;
 
     fn table(key: &[usize]) -> Table {

@@ -3,6 +3,7 @@
 
 mod gaps;
 mod log;
+mod odd;
 mod snapshots;
 mod types;
 

@@ -3,6 +3,7 @@
 //! Owns the rules of the specification's section 3. It may not know transports.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Event, EventError, SPEC_VERSION};
 use crate::value::Value;
@@ -53,6 +54,42 @@ impl Event {
     pub fn strip_reserved(&mut self) {
         self.extensions.retain(|name, _| !is_reserved(name));
     }
+
+    /// The event with what attributes may not hold made harmless: for events that are put together from the words of
+    /// others, such as keys. Control characters are percent-encoded; an empty subject and a content type that is none are
+    /// left out. `data` stays as it is.
+    #[must_use]
+    pub fn sound(mut self) -> Event {
+        let optional = [self.subject.as_mut(), self.datacontenttype.as_mut()].into_iter().flatten();
+        for text in [&mut self.id, &mut self.source, &mut self.kind].into_iter().chain(optional) {
+            printable(text);
+        }
+        for value in self.extensions.values_mut() {
+            if let Value::String(text) = value {
+                printable(text);
+            }
+        }
+        self.subject = self.subject.filter(|text| !text.is_empty());
+        self.datacontenttype = self.datacontenttype.filter(|text| is_media_type(text));
+        self
+    }
+}
+
+/// Percent-encodes what no attribute may hold.
+pub(crate) fn printable(text: &mut Arc<str>) {
+    if !text.contains(is_control) {
+        return;
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_control(c) {
+            let mut bytes = [0; 4];
+            out.extend(c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")));
+        } else {
+            out.push(c);
+        }
+    }
+    *text = out.into();
 }
 
 /// An extension's value as text.
@@ -112,7 +149,8 @@ fn is_uri(text: &str) -> bool {
     is_uri_reference(text) && text.split_once(':').is_some_and(|(head, _)| scheme(head))
 }
 
-fn is_media_type(text: &str) -> bool {
+/// Whether a text is a media type such as `application/json`.
+pub fn is_media_type(text: &str) -> bool {
     let essence = text.split(';').next().unwrap_or("").trim();
     let token = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic() && !b",/()<>@:\\\"[]?=".contains(&b))
@@ -201,6 +239,34 @@ mod tests {
         check("specversion", "0.3", false);
         check("subject", "", false);
         check("anything", "", true);
+    }
+
+    #[test]
+    fn events_of_the_words_of_others_are_sound() {
+        let check = |subject: &str, content_type: &str, expected: &str| {
+            let event = Event {
+                id: "1".into(),
+                source: "/s".into(),
+                kind: "t".into(),
+                subject: Some(subject.into()),
+                time: None,
+                datacontenttype: Some(content_type.into()),
+                dataschema: None,
+                extensions: crate::value::Map::from_iter([("partitionkey".into(), Value::text(subject))]),
+                data: crate::event::Data::None,
+            };
+            let sound = event.sound();
+            assert_eq!(Event::parse(&sound.to_json()), Ok(sound.clone()), "{subject:?}");
+            let told = sound.to_json();
+            let told = std::str::from_utf8(&told).unwrap();
+            let rest =
+                told.strip_prefix(r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","#).unwrap();
+            assert_eq!(rest, expected, "{subject:?}");
+        };
+        check("a", "a/b", r#""subject":"a","datacontenttype":"a/b","partitionkey":"a"}"#);
+        check("a\n%", "json", r#""subject":"a%0A%","partitionkey":"a%0A%"}"#);
+        check("", "a/b\t", r#""datacontenttype":"a/b%09","partitionkey":""}"#);
+        check("\u{85}\u{fffe}", "", r#""subject":"%C2%85%EF%BF%BE","partitionkey":"%C2%85%EF%BF%BE"}"#);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn read(
     if let Some(key) = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| !key.is_empty()) {
         event.extensions.entry("partitionkey".into()).or_insert_with(|| Value::text(key));
     }
-    Ok(Some(event))
+    Ok(Some(event.sound()))
 }
 
 fn binary(value: &[u8], headers: &[(String, Vec<u8>)], limits: Limits) -> Result<Event, EventError> {
@@ -108,6 +108,7 @@ mod tests {
         };
         check(None, &LEAST, None, least(""));
         check(Some("k"), &LEAST, Some(""), least(r#","partitionkey":"k""#));
+        check(Some("\0k"), &LEAST, Some(""), least(r#","partitionkey":"%00k""#));
         check(Some("k"), &with(&[("ce_partitionkey", "p")]), None, least(r#","partitionkey":"p""#));
         check(
             None,

@@ -82,27 +82,40 @@ impl Database {
 
     /// Where the certificate of the authority is that signed the server's.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+        self.file("ca.pem")
+    }
+
+    /// A file of its folder: `client.pem` and `client.key` are of somebody whom the authority knows, `stranger.pem` is
+    /// an authority that signed nobody.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// An authority that signs itself.
+    fn authority_of(&self, name: &str) {
+        let at = |end: &str| self.file(&format!("{name}.{end}"));
+        let make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"];
+        let mut make = openssl(&make);
+        must(make.arg(format!("/CN={name}")).arg("-keyout").arg(at("key")).arg("-out").arg(at("pem")));
+    }
+
+    /// A key and a certificate that the authority signed.
+    fn certificate(&self, name: &str) {
+        let at = |end: &str| self.file(&format!("{name}.{end}"));
+        std::fs::write(at("names"), "subjectAltName=IP:127.0.0.1,DNS:db.example\n").unwrap();
+        let mut request = openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-subj"]);
+        must(request.arg(format!("/CN={name}")).arg("-keyout").arg(at("key")).arg("-out").arg(at("csr")));
+        let mut sign = openssl(&["x509", "-req", "-CAcreateserial", "-days", "2", "-in"]);
+        sign.arg(at("csr")).arg("-CA").arg(self.authority()).arg("-CAkey").arg(self.file("ca.key"));
+        must(sign.arg("-extfile").arg(at("names")).arg("-out").arg(at("pem")));
     }
 
     fn prepare(&self) {
-        let at = |name: &str| self.folder.path().join(name).display().to_string();
-        let extension = at("san.cnf");
-        std::fs::write(&extension, "subjectAltName=IP:127.0.0.1\n").unwrap();
-        let days = ["-days", "2"];
-        let authority = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=authority"];
-        must(openssl(&authority).args(days).args(["-keyout", &at("ca.key"), "-out", &at("ca.pem")]));
-        let request = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server"];
-        must(openssl(&request).args(["-keyout", &at("key.pem"), "-out", &at("server.csr")]));
-        let sign = ["x509", "-req", "-CAcreateserial", "-in", &at("server.csr"), "-CA", &at("ca.pem")];
-        must(openssl(&sign).args(days).args([
-            "-CAkey",
-            &at("ca.key"),
-            "-extfile",
-            &extension,
-            "-out",
-            &at("server.pem"),
-        ]));
+        let at = |name: &str| self.file(name).display().to_string();
+        self.authority_of("ca");
+        self.authority_of("stranger");
+        self.certificate("server");
+        self.certificate("client");
         let mut init = match self.kind {
             Kind::Mariadb => {
                 let mut install = Command::new("mariadb-install-db");
@@ -121,14 +134,14 @@ impl Database {
     }
 
     fn command(&self) -> Command {
-        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        let at = |name: &str| self.file(name).display().to_string();
         let mut server = Command::new(&self.binary);
         server.args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--server-id=77"]);
         server.arg(format!("--port={}", self.address.port()));
         for (name, file) in [("datadir", "data"), ("socket", "s"), ("pid-file", "pid")] {
             server.arg(format!("--{name}={}", at(file)));
         }
-        for (name, file) in [("ssl-ca", "ca.pem"), ("ssl-cert", "server.pem"), ("ssl-key", "key.pem")] {
+        for (name, file) in [("ssl-ca", "ca.pem"), ("ssl-cert", "server.pem"), ("ssl-key", "server.key")] {
             server.arg(format!("--{name}={}", at(file)));
         }
         server.args(["--log-bin=binlog", "--binlog-format=ROW", "--binlog-row-image=FULL"]);
@@ -143,7 +156,7 @@ impl Database {
 
     /// Starts it, also again, and waits until it lets one in.
     pub(crate) async fn start(&mut self) {
-        let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
+        let log = std::fs::File::create(self.file("log")).unwrap();
         let mut server = self.command();
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(server.spawn().unwrap());

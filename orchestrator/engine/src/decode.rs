@@ -240,7 +240,7 @@ pub(crate) fn get_kept(r: &mut Reader<'_>) -> Read<Kept> {
 }
 
 pub(crate) fn get_event(r: &mut Reader<'_>) -> Read<Event> {
-    Event::from_value(&r.value()?).map_err(|_| DecodeError("a signal is no event"))
+    Event::restore_value(&r.value()?).map_err(|_| DecodeError("a signal is no event"))
 }
 
 pub(crate) fn get_ended(r: &mut Reader<'_>) -> Read<Ended> {

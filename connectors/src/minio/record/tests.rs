@@ -78,7 +78,17 @@ fn an_event_and_its_back_filled_twin_have_one_id() {
     check("ObjectCreated:Put", versioned, &version("k", Some("v2"), Some("e")), false);
     let marker = r#"{"key":"k","versionId":"v3","sequencer":"18EADADA37E81C0F"}"#;
     check("ObjectRemoved:DeleteMarkerCreated", marker, &version("k", Some("v3"), None), true);
+    let one_of_many = r#"{"key":"k","versionId":"v3","sequencer":"18EADADA38E81C0F"}"#;
+    check("ObjectRemoved:DeleteMarkerCreated", one_of_many, &version("k", Some("v3"), None), true);
     check("ObjectRemoved:Delete", marker, &version("k", Some("v3"), None), false);
+}
+
+#[test]
+fn a_marker_without_a_version_is_not_back_filled() {
+    let check = |found: &Version, tells: bool| assert_eq!(can_tell(found), tells, "{found:?}");
+    check(&version("k", Some("v3"), None), true);
+    check(&version("k", None, Some("e")), true);
+    check(&version("k", None, None), false);
 }
 
 #[test]

@@ -146,6 +146,39 @@ async fn keys_of_any_kind_are_read_in_pieces() {
     }
 }
 
+/// Keys whose order is not that of their texts, and numbers that are one as a double.
+#[tokio::test]
+async fn keys_are_compared_in_their_own_order() {
+    const ROWS: usize = 2500;
+    for mut bench in benches("keys in their own order").await {
+        bench
+            .run_sql(&[
+                "CREATE TABLE e (e ENUM('z','m','a'), s SET('y','x'), b BIT(16), PRIMARY KEY (e, s, b))",
+                "CREATE TABLE d (d DECIMAL(30,2), n INT, PRIMARY KEY (d, n))",
+            ])
+            .await;
+        let of_names = |n: usize| format!("({}, {}, {n})", n % 3 + 1, n % 4);
+        let of_numbers = |n: usize| format!("(1234567890123456789012345678.{:02}, {n})", n % 7);
+        for (table, row) in [("e", &of_names as &dyn Fn(usize) -> String), ("d", &of_numbers)] {
+            let rows: Vec<String> = (0..ROWS).map(row).collect();
+            bench.run_sql(&[&format!("INSERT INTO {table} VALUES {}", rows.join(", "))]).await;
+        }
+        // Stopped within, so that the key comes out of its saved text too.
+        let spec = Spec { snapshot: true, ..bench.spec() };
+        let mut running = bench.start(spec.clone()).await;
+        for least in [1000, 3500] {
+            until("a part is read", || bench.ingress.count() >= least).await;
+            running.end().await.unwrap();
+            running = bench.start(spec.clone()).await;
+        }
+        bench.count(2 * ROWS).await;
+        running.end().await.unwrap();
+        let subjects: std::collections::BTreeSet<Arc<str>> =
+            bench.ingress.events().iter().map(|event| event.id.clone()).collect();
+        assert_eq!(subjects.len(), 2 * ROWS, "{}", bench.address);
+    }
+}
+
 #[tokio::test]
 async fn a_table_without_a_key_is_refused() {
     for mut bench in benches("no key").await {

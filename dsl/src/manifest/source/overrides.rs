@@ -120,6 +120,11 @@ impl EventOverrides {
         for (name, template) in &self.extensions {
             values.push((name, eval(&format!("extensions.{name}"), template)?));
         }
+        for (_, value) in &mut values {
+            if let Value::String(text) = value {
+                crate::event::printable(text);
+            }
+        }
         // The payload is put back afterwards, untouched.
         let bare = Event { data: crate::event::Data::None, ..event.clone() };
         let envelope = bare.to_value();

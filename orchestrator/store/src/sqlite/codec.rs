@@ -200,7 +200,7 @@ pub(super) fn event(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<Stored
 
 /// Reads a stored event's body.
 pub(super) fn read_event(json: &[u8]) -> rusqlite::Result<Event> {
-    Event::parse(json).map_err(|_| broken("an event"))
+    Event::restore(json).map_err(|_| broken("an event"))
 }
 
 /// The columns of [`delivery`], in its order.
