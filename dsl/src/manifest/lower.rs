@@ -247,13 +247,19 @@ mod tests {
         };
         let url = Value::text("https://h/in");
         check(
-            SinkTarget::Http { connection: None, access: None, url: Some(url), sign: Some("key".into()) },
+            SinkTarget::Http {
+                connection: None,
+                access: None,
+                headers: None,
+                url: Some(url),
+                sign: Some("key".into()),
+            },
             r#""sink:http@tidemill","with":{"event":"${ . }","url":"https://h/in","sign":"key""#,
         );
         let connection = Some("partner".into());
         let url = Some(Value::text("orders"));
         check(
-            SinkTarget::Http { connection, access: None, url, sign: None },
+            SinkTarget::Http { connection, access: None, headers: None, url, sign: None },
             r#""sink:http@tidemill","with":{"event":"${ . }","connection":"partner","url":"orders""#,
         );
         let connection = KafkaConnection {

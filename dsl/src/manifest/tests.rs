@@ -239,6 +239,8 @@ fn bad_triggers_by_code_and_line() {
     target("{sink: {http: {url: 'http://h', auth: {basic: {secret: s}}, headers: {a: '${ .id }'}}}}", "");
     target("{sink: {http: {url: 'http://h', headers: {a: '${ .id | }'}}}}", "E0401:4");
     target("{sink: {http: {url: 'http://h', headers: {ce-id: a}}}}", "E1022:4");
+    target("{sink: {http: {url: 'https://h', tls: {ca: {file: '${ .data.a }'}}}}}", "E0204:4");
+    target("{sink: {http: {url: 'http://h', headers: {a: {secret: '${ .data.a }'}}}}}", "E0208:4");
     target("{sink: {http: {url: '${ .data.url }', headers: {a: b}}}}", "");
     target("{sink: {http: {url: '${ .data.url }', auth: {bearer: {secret: s}}}}}", "E0205:4");
     target("{sink: {http: {url: '${ .data.url }', headers: {a: {secret: s}}}}}", "E0205:4");

@@ -38,7 +38,7 @@ pub(crate) struct Sender<'a> {
     pub(crate) now: Time,
 }
 
-/// Sends the event of an order: `{event, url?, connection?, access?, sign?}`. Any 2xx is its acknowledgement.
+/// Sends the event of an order: `{event, url?, connection?, access?, headers?, sign?}`. Any 2xx is its acknowledgement.
 pub(crate) async fn send(sender: &Sender<'_>, order: &Order) -> Outcome {
     match deliver(sender, order).await {
         Ok(outcome) => outcome,
@@ -59,6 +59,7 @@ async fn deliver(sender: &Sender<'_>, order: &Order) -> Result<Outcome, Fault> {
     }
     let Access { mut headers, tls, masks } =
         Access::read(&through.access, sender.secrets, &order.namespace).await?;
+    made(input, &mut headers)?;
     origin::insert(order, &mut headers);
     let body = body(sender, order, &event, &mut headers)?;
     let exchange = Exchange { method: Method::POST, target, headers, body: Some(body), tls };
@@ -69,6 +70,19 @@ async fn deliver(sender: &Sender<'_>, order: &Order) -> Result<Outcome, Fault> {
     }
     let status = Value::from(u32::from(answer.status.as_u16()));
     Ok(Outcome::Done(Value::object([("status", status)])))
+}
+
+/// Header fields that the event says: texts, never names of secrets.
+fn made(input: &Value, headers: &mut HeaderMap) -> Result<(), Fault> {
+    for (name, value) in input.get("headers").and_then(Value::as_object).into_iter().flatten() {
+        let text = match value {
+            Value::String(text) => text.to_string(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            _ => return Err(Fault::configuration(format!("the header `{name}` of the sink is no text"))),
+        };
+        insert(headers, name, &text)?;
+    }
+    Ok(())
 }
 
 /// Where the event goes, and what goes along.

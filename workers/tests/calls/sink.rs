@@ -72,6 +72,21 @@ async fn a_signed_event_goes_in_structured_mode() {
 }
 
 #[tokio::test]
+async fn what_an_event_says_names_no_secret() {
+    let access = r#","access":{"auth":{"bearer":{"secret":"token"}},"headers":{"x-a":"b"}}"#;
+    let (outcome, requests) =
+        send(ResponseTemplate::new(204), &format!(r#"{access},"headers":{{"x-n":7}}"#), None).await;
+    done(outcome);
+    for (name, value) in [("authorization", "Bearer s3cret-token"), ("x-a", "b"), ("x-n", "7")] {
+        assert_eq!(header(&requests[0], name), value, "{name}");
+    }
+    let made = r#","headers":{"x-stolen":{"secret":"token"}}"#;
+    let (outcome, requests) = send(ResponseTemplate::new(204), made, None).await;
+    let fault = fault(outcome);
+    assert_eq!((fault.status, requests.len()), (400, 0), "{fault:?}");
+}
+
+#[tokio::test]
 async fn answers_other_than_success_are_failures() {
     let check = async |answer: ResponseTemplate, status: i64| {
         let (outcome, requests) = send(answer, "", None).await;

@@ -23,6 +23,9 @@ pub enum SinkTarget {
         connection: Option<Arc<str>>,
         /// `auth`, `headers` and `tls` as written, for [`super::super::HttpAccess::of`]; none beside a connection.
         access: Option<Value>,
+        /// Header fields that are expressions, by name. Apart from `access`, in which nothing is evaluated: what an event
+        /// says can name no secret.
+        headers: Option<Value>,
         /// A URL, or an expression that gives one; with a connection it may be relative to the connection's, or absent.
         url: Option<Value>,
         /// The secret that signs, as Standard Webhooks has it.
@@ -54,9 +57,10 @@ impl SinkTarget {
     pub(in super::super) fn with(&self) -> Value {
         let mut with = vec![("event", Value::text("${ . }"))];
         match self {
-            SinkTarget::Http { connection, access, url, sign } => {
+            SinkTarget::Http { connection, access, headers, url, sign } => {
                 with.extend(connection.iter().map(|name| ("connection", Value::String(name.clone()))));
                 with.extend(access.iter().map(|access| ("access", access.clone())));
+                with.extend(headers.iter().map(|headers| ("headers", headers.clone())));
                 with.extend(url.iter().map(|url| ("url", url.clone())));
                 with.extend(sign.iter().map(|name| ("sign", Value::String(name.clone()))));
             }
@@ -144,32 +148,45 @@ fn read_connection<'a>(
 fn read_http<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Option<SinkTarget> {
     let mut reader = Reader::open(place, sink, "an http sink")?;
     let connection = read_connection(&mut reader, beside, &ACCESS);
-    let access = written(reader.place());
+    let (access, headers) = written(reader.place());
     let given = read_access(&mut reader);
     let is_through = !matches!(connection, Some(None));
     let place = if is_through { reader.take("url") } else { reader.need("url") };
     let check = if is_through { below } else { read::url };
     let url = place.as_ref().map(|place| per_event(place, sink, check));
     let sign = reader.take("sign").map(|place| read::secret(&place, sink));
+    let own = reader.place().clone();
     reader.finish();
     if let (Some(Some(url)), Some(given)) = (&url, &given) {
         fits(place.as_ref()?, sink, url, given)?;
     }
     given?;
+    if access.as_ref().is_some_and(|access| access.to_string().contains("${")) {
+        let message = "of `auth`, `headers` and `tls` the text of a header alone can be an expression";
+        sink.push(own.error(shared::WRONG_VALUE, message));
+        return None;
+    }
     let (sign, url) =
         (sign.map_or(Some(None), |sign| sign.map(Some)), url.map_or(Some(None), |url| url.map(Some)));
     let (connection, url, sign) = (connection?, url?, sign?);
-    (is_through || url.is_some()).then_some(SinkTarget::Http { connection, access, url, sign })
+    (is_through || url.is_some()).then_some(SinkTarget::Http { connection, access, headers, url, sign })
 }
 
 const ACCESS: [&str; 3] = ["auth", "headers", "tls"];
 
-/// The fields of the access as written; none if there are none.
-fn written(place: &Place) -> Option<Value> {
+/// The fields of the access as written, and apart from them the header fields that are expressions.
+fn written(place: &Place) -> (Option<Value>, Option<Value>) {
     let value = place.node.to_value();
-    let members = value.as_object()?.iter().filter(|(name, _)| ACCESS.contains(&&***name));
-    let access: Map = members.map(|(name, value)| (name.clone(), value.clone())).collect();
-    (!access.is_empty()).then(|| access.into())
+    let members = value.as_object().into_iter().flatten().filter(|(name, _)| ACCESS.contains(&&***name));
+    let mut access: Map = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let stated = access.get("headers").and_then(Value::as_object).cloned().unwrap_or_default();
+    let is_expression = |value: &Value| value.as_str().is_some_and(|text| text.contains("${"));
+    let (made, fixed): (Map, Map) = stated.into_iter().partition(|(_, value)| is_expression(value));
+    if !made.is_empty() {
+        access.insert("headers".into(), fixed.into());
+    }
+    let some = |map: Map| (!map.is_empty()).then(|| map.into());
+    (some(access), some(made))
 }
 
 /// What goes with a request goes to one host, and certificates over TLS.
