@@ -213,7 +213,7 @@ async fn store(spec: &Spec, context: &Context, plan: &Plan) -> Result<bool, Sour
             (POSITION.into(), plan.position.rfc3339().into()),
             (POSITION_SCHEDULE.into(), spec.schedule.to_string().into()),
         ],
-        dedupe: false,
+        placed: Vec::new(),
     };
     let stored = offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals).await;
     Ok(stored.is_some())

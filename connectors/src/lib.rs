@@ -51,8 +51,9 @@ pub struct Arrivals {
     /// The position behind each event, one each: then the ingress may take a first part of the events, with the last of
     /// these that belong to it, before the rest. Empty: all or nothing.
     pub marks: Vec<(Arc<str>, Arc<str>)>,
-    /// Whether duplicates are judged by (source, id); false where the position is the test (Kafka, cron).
-    pub dedupe: bool,
+    /// Whether the position alone tells if an event is new, one each: its id says no more than where it stood. Empty: all
+    /// are judged by (source, id).
+    pub placed: Vec<bool>,
 }
 
 /// What became of accepted events.

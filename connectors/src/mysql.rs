@@ -282,7 +282,7 @@ fn arrivals(context: &Context, events: Vec<Event>, positions: Vec<(Arc<str>, Arc
         events,
         positions,
         marks: Vec::new(),
-        dedupe: true,
+        placed: Vec::new(),
     }
 }
 

@@ -209,7 +209,7 @@ async fn offer(rooms: &Arc<Rooms>, namespace: Namespace, event: Event) -> Result
         events: vec![event],
         checkpoints: Vec::new(),
         marks: Vec::new(),
-        dedupe: true,
+        placed: Vec::new(),
         patient: true,
     };
     rooms.ingress.accept(rooms, offer).await?;

@@ -78,8 +78,8 @@ pub struct Offer {
     pub events: Vec<Event>,
     /// Positions to save in the same commit.
     pub checkpoints: Vec<Checkpoint>,
-    /// Whether duplicates are judged by (source, id).
-    pub dedupe: bool,
+    /// Whether the position alone tells if an event is new, one each; empty: all are judged by (source, id).
+    pub placed: Vec<bool>,
     /// The position behind each event, one each; where a first part is taken alone its last ones are saved with it.
     /// Empty: nothing is saved before the last part.
     pub marks: Vec<Checkpoint>,
@@ -99,20 +99,21 @@ impl Offer {
             events: self.events[..count].to_vec(),
             checkpoints: if whole { self.checkpoints.clone() } else { behind(marks) },
             marks: marks.to_vec(),
-            dedupe: self.dedupe,
+            placed: self.placed.iter().copied().take(count).collect(),
             patient: self.patient,
         }
     }
 
     /// Whether a first part may be taken alone: what comes again then is known by its position, or by its id.
     pub fn is_cuttable(&self) -> bool {
-        self.patient && (self.dedupe || self.marks.len() == self.events.len())
+        self.patient && (self.placed.is_empty() || self.marks.len() == self.events.len())
     }
 
     /// Leaves the first events out: they are stored.
     pub fn skip(&mut self, count: usize) {
         self.events.drain(..count);
         self.marks.drain(..count.min(self.marks.len()));
+        self.placed.drain(..count.min(self.placed.len()));
     }
 }
 
@@ -122,14 +123,16 @@ impl Ingress {
     /// any more.
     pub async fn accept(&self, rooms: &Arc<Rooms>, offer: Offer) -> Result<Vec<EventReceipt>, Error> {
         let cuttable = offer.is_cuttable();
-        let Offer { namespace, binding, events, checkpoints, marks, dedupe, patient } = offer;
+        let Offer { namespace, binding, events, checkpoints, marks, placed, patient } = offer;
         rooms.catalog.ensure_namespace(rooms, &namespace).await?;
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         let asked = Asked { namespace, binding, events: &events, cuttable, patient };
         let Admitted { mut part, planned, admission } = admit(rooms, &asked).await?;
         let count = planned.events();
         let whole = count == events.len();
-        part.seen = dedupe;
+        for (arrival, placed) in part.arrivals.iter_mut().zip(placed) {
+            arrival.placed = placed;
+        }
         part.checkpoints = if whole { checkpoints } else { behind(&marks[..count.min(marks.len())]) };
         let committed = tokio::spawn(commit(rooms.clone(), Admitted { part, planned, admission }));
         committed.await.map_err(|_| Error::Unavailable("accept events: the service is stopping".into()))?

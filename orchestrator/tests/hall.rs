@@ -144,7 +144,7 @@ fn offer(events: Vec<Event>) -> Offer {
         events,
         checkpoints: vec![],
         marks: vec![],
-        dedupe: true,
+        placed: Vec::new(),
         patient: true,
     }
 }

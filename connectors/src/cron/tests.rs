@@ -129,7 +129,7 @@ async fn a_first_run_saves_where_it_begins_and_fires_each_second_once() {
     run.await.unwrap().unwrap();
     let batches = ingress.batches();
     assert!(batches[0].events.is_empty() && batches[0].positions.len() == 2, "{:?}", batches[0]);
-    assert!(batches.iter().all(|batch| !batch.dedupe));
+    assert!(batches.iter().all(|batch| batch.placed.is_empty()));
     let ids: Vec<_> = ingress.events().iter().map(|event| Time::parse(&event.id).unwrap().0).collect();
     assert!(ids.windows(2).all(|pair| pair[1] - pair[0] == 1000), "{ids:?}");
     assert_eq!(health.state(), "running");

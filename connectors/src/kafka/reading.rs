@@ -26,7 +26,7 @@ const HOLD: Duration = Duration::from_secs(1);
 /// How long the group may keep the source waiting, at its start and after it lost its place, until that is told.
 const JOIN: Duration = Duration::from_secs(4);
 /// How often the group is told the offsets.
-const COMMIT: Duration = Duration::from_secs(1);
+const COMMIT: Duration = Duration::from_millis(200);
 
 /// Events read, each with its partition and the offset behind it, and the positions behind all, poison records included.
 #[derive(Default)]

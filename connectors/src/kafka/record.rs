@@ -86,6 +86,13 @@ pub fn to_event(mapping: &Mapping, record: &Record) -> Result<Event, Poison> {
     mapping.overrides.apply(&event, &raw(record, &event.data)).map_err(|error| poison(error.to_string()))
 }
 
+/// Whether an event's id is the place of its record: a topic that is made anew gives the same ids to other records. An id
+/// of the producer's own, in a CloudEvent or by the `event` block, tells a record that was sent twice.
+pub(super) fn is_placed(event: &Event, topic: &str, partition: i32, offset: i64) -> bool {
+    let id = event.id.strip_prefix(topic).and_then(|rest| rest.strip_prefix('/')?.split_once('/'));
+    id.is_some_and(|(p, o)| p.parse() == Ok(partition) && o.parse() == Ok(offset))
+}
+
 /// Bytes of key, value and headers.
 pub(super) fn size(record: &Record) -> usize {
     let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -196,6 +203,21 @@ mod tests {
         let head = r#"{"specversion":"1.0","id":"orders/2/41","source":"kafka://127.0.0.1:9092/orders","type":"kafka.record","#;
         let rest = event.strip_prefix(head).unwrap().replace(r#""time":"2025-11-24T16:00:00.120Z","#, "");
         assert_eq!(rest.trim_end_matches('}'), expected.trim_end_matches('}'));
+    }
+
+    #[test]
+    fn an_id_is_a_place_or_the_producers_own() {
+        let event = |id: &str| Event { id: id.into(), ..plain(&Mapping::default(), &record(b"", &[], None)) };
+        for (id, expected) in [
+            ("orders/2/41", true),
+            ("orders/2/42", false),
+            ("orders/1/41", false),
+            ("order/2/41", false),
+            ("orders/2/41/0", false),
+            ("7", false),
+        ] {
+            assert_eq!(is_placed(&event(id), "orders", 2, 41), expected, "{id}");
+        }
     }
 
     #[test]

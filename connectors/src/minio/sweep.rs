@@ -105,7 +105,7 @@ pub(super) async fn give(
             source: context.name.clone(),
             events: events.collect(),
             positions: position.filter(|_| n == last).map(Position::value).into_iter().collect(),
-            dedupe: true,
+            placed: Vec::new(),
         };
         offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals).await?;
     }

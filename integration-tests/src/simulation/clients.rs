@@ -125,6 +125,7 @@ impl World {
             skips: Vec::new(),
             event: event.clone(),
             accepted: self.now,
+            placed: false,
             starts: Vec::new(),
             deliveries: Vec::new(),
             dead: Vec::new(),

@@ -228,6 +228,7 @@ impl World {
                 let arrival = Arrival {
                     event: Arc::new(event),
                     accepted: self.now,
+                    placed: false,
                     starts: Vec::new(),
                     deliveries: Vec::new(),
                     dead: Vec::new(),
@@ -295,13 +296,7 @@ pub(super) fn pending(sheet: &Sheet, birth: &Arc<Birth>) -> Create {
 }
 
 pub(super) fn arrivals(arrivals: Vec<Arrival>) -> IngressPart {
-    IngressPart {
-        namespace: NAMESPACE.into(),
-        binding: "".into(),
-        arrivals,
-        seen: true,
-        checkpoints: Vec::new(),
-    }
+    IngressPart { namespace: NAMESPACE.into(), binding: "".into(), arrivals, checkpoints: Vec::new() }
 }
 
 /// An awaited child has ended: its parent is told by an item of the same commit.

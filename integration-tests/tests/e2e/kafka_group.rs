@@ -4,6 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::json;
 use tidemill_integration_tests::server::Server;
 
 use crate::kafka::{self, produce};
@@ -232,4 +236,38 @@ async fn heavy_a_pause_holds_and_poison_is_set_aside() {
     assert_eq!(trouble["code"], "poison-record");
     assert!(trouble["message"].as_str().is_some_and(|told| told.contains(&topic)), "{trouble}");
     assert_eq!((state(&server).await.0.as_str(), count(&server).await), ("running", 20));
+}
+
+/// A CloudEvent has an id of the producer's own: sent twice, or read again after a seek, it is one event. A plain record
+/// is known by its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_what_a_producer_sends_twice_is_one_event() {
+    let Some(broker) = kafka::broker("what a producer sends twice") else {
+        return;
+    };
+    let topic = kafka::topic(&broker, "twice").await;
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]).await;
+    apply(&server, &set(&broker, &topic, "")).await;
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", &broker).create().unwrap();
+    let event = r#"{"specversion":"1.0","id":"o-1","source":"/shop","type":"order","data":{"n":1}}"#;
+    let header = |key, value| Header { key, value: Some(value) };
+    let structured = || OwnedHeaders::new().insert(header("content-type", "application/cloudevents+json"));
+    for (value, headers) in
+        [(event, structured()), (event, structured()), (r#"{"n":2}"#, OwnedHeaders::new())]
+    {
+        let record = FutureRecord::to(&topic).partition(0).key("k").payload(value).headers(headers);
+        producer.send(record, LIMIT).await.unwrap();
+    }
+    until("both are taken, one twice", LIMIT, async || {
+        let status = get(&server, "/sources/records").await["status"].clone();
+        count(&server).await == 2 && status["duplicates"] == 1
+    })
+    .await;
+    let body = json!({"positions": {format!("{topic}/0"): "0"}}).to_string();
+    let headers = [("content-type", "application/json")];
+    let path = format!("{BASE}/sources/records/seek");
+    assert_eq!(server.client().call("POST", &path, &headers, body.as_bytes()).await.unwrap().status, 200);
+    until("the plain record is read again", LIMIT, async || count(&server).await == 3).await;
+    assert_eq!(all(&server, "/events", "&type=order").await.len(), 1);
 }

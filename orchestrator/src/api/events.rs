@@ -79,7 +79,7 @@ pub async fn post(call: Call) -> Result<Response, Problem> {
         events,
         checkpoints: Vec::new(),
         marks: Vec::new(),
-        dedupe: true,
+        placed: Vec::new(),
         patient: false,
     };
     let receipts = call.rooms().ingress.accept(call.rooms(), offer).await?;

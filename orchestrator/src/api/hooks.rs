@@ -206,7 +206,7 @@ async fn offer(call: &Call, found: &Found, events: Vec<Event>) -> Result<Vec<Eve
         events,
         checkpoints: Vec::new(),
         marks: Vec::new(),
-        dedupe: true,
+        placed: Vec::new(),
         patient: false,
     };
     let receipts = match call.rooms().ingress.accept(call.rooms(), offer).await {

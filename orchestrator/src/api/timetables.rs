@@ -212,7 +212,7 @@ async fn offer(call: &Call, name: &Arc<str>, events: &[Event]) -> Result<Receipt
         events: events.to_vec(),
         checkpoints: Vec::new(),
         marks: Vec::new(),
-        dedupe: true,
+        placed: Vec::new(),
         patient: false,
     };
     let taken = call.rooms().ingress.accept(call.rooms(), offer).await;

@@ -39,19 +39,13 @@ pub(super) fn bare(
 
 fn empty(event: &Arc<Event>, accepted: Time) -> (Arrival, PlannedEvent) {
     let (starts, deliveries, dead, skips) = (vec![], vec![], vec![], vec![]);
-    let arrival = Arrival { event: event.clone(), accepted, starts, deliveries, dead, skips };
+    let arrival = Arrival { event: event.clone(), accepted, placed: false, starts, deliveries, dead, skips };
     let (begins, buffered, triggers) = (vec![], vec![], vec![]);
     (arrival, PlannedEvent { event: event.clone(), accepted, begins, buffered, triggers })
 }
 
 fn part_of(namespace: &Namespace, binding: &Arc<str>, arrivals: Vec<Arrival>) -> IngressPart {
-    IngressPart {
-        namespace: namespace.clone(),
-        binding: binding.clone(),
-        arrivals,
-        seen: true,
-        checkpoints: Vec::new(),
-    }
+    IngressPart { namespace: namespace.clone(), binding: binding.clone(), arrivals, checkpoints: Vec::new() }
 }
 
 /// Matches and renders.

@@ -43,7 +43,7 @@ impl connectors::Ingress for Door {
                 events: arrivals.events,
                 checkpoints: arrivals.positions.into_iter().map(checkpoint).collect(),
                 marks: arrivals.marks.into_iter().map(checkpoint).collect(),
-                dedupe: arrivals.dedupe,
+                placed: arrivals.placed,
                 patient: true,
             };
             self.pieces(Some(&*self.gauge), offer).await.map_err(|error| refused(&error))
@@ -125,7 +125,7 @@ impl Door {
                 events,
                 checkpoints: Vec::new(),
                 marks: Vec::new(),
-                dedupe: true,
+                placed: Vec::new(),
                 patient: true,
             };
             self.pieces(gauge.as_deref(), offer).await?;

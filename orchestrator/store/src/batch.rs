@@ -92,9 +92,6 @@ pub struct IngressPart {
     pub binding: Arc<str>,
     /// In order of arrival.
     pub arrivals: Vec<Arrival>,
-    /// Whether duplicates are judged by the seen key; false where the position is the test (Kafka, cron: D8). The key
-    /// is kept in both cases: events are found by it.
-    pub seen: bool,
     /// Positions of the source to resume from, saved in this very commit.
     pub checkpoints: Vec<Checkpoint>,
 }
@@ -106,6 +103,9 @@ pub struct Arrival {
     pub event: Arc<Event>,
     /// When it was accepted.
     pub accepted: Time,
+    /// Whether the position alone tells if it is new (D8); else it is a duplicate if one of its key is stored. The key is
+    /// kept in both cases: events are found by it.
+    pub placed: bool,
     /// Executions begun at once (triggers without a buffer).
     pub starts: Vec<Create>,
     /// Deliveries into buffers; each has its pending execution in `starts` too.

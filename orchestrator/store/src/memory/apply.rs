@@ -147,7 +147,7 @@ fn ingress(
         let event = &arrival.event;
         let key: EventKey =
             (part.namespace.clone(), part.binding.clone(), event.source.clone(), event.id.clone());
-        if part.seen
+        if !arrival.placed
             && let Some(earlier) = latest(state, &key)
         {
             let mismatch = earlier.event.data != event.data;

@@ -32,7 +32,7 @@ impl Applying<'_> {
         for arrival in &part.arrivals {
             let body = bodies.next().map_or(&[][..], Vec::as_slice);
             let key = Key { namespace: &part.namespace, binding: &part.binding, event: &arrival.event };
-            if part.seen
+            if !arrival.placed
                 && let Some(earlier) = self.seen.earlier(self.conn, &key)?
             {
                 out.arrivals.push(earlier);

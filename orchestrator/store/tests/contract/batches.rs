@@ -130,6 +130,7 @@ pub(crate) fn arrival(event: Arc<Event>, accepted: Time) -> Arrival {
     Arrival {
         event,
         accepted,
+        placed: false,
         starts: Vec::new(),
         deliveries: Vec::new(),
         dead: Vec::new(),
@@ -137,9 +138,9 @@ pub(crate) fn arrival(event: Arc<Event>, accepted: Time) -> Arrival {
     }
 }
 
-pub(crate) fn ingress(namespace: &str, binding: &str, seen: bool, arrivals: Vec<Arrival>) -> Part {
+pub(crate) fn ingress(namespace: &str, binding: &str, arrivals: Vec<Arrival>) -> Part {
     let (namespace, binding) = (namespace.into(), binding.into());
-    Part::Ingress(IngressPart { namespace, binding, arrivals, seen, checkpoints: Vec::new() })
+    Part::Ingress(IngressPart { namespace, binding, arrivals, checkpoints: Vec::new() })
 }
 
 pub(crate) fn cause(trigger: &str, binding: &str, event: &Event) -> Cause {

@@ -42,7 +42,7 @@ pub(crate) fn filling(namespace: &str, tail: u8, value: &Value) -> Vec<Batch> {
     let plain = event("large", &tail.to_string(), "large", 1);
     let event = Arc::new(Event { data: Data::Json(value.clone()), ..(*plain).clone() });
     let arrivals = vec![arrival(event, at(DAY))];
-    vec![batch(vec![start(create)]), running(vec![work]), batch(vec![ingress(namespace, "", true, arrivals)])]
+    vec![batch(vec![start(create)]), running(vec![work]), batch(vec![ingress(namespace, "", arrivals)])]
 }
 
 fn count(store: &std::path::Path, table: &str) -> i64 {

@@ -111,14 +111,14 @@ fn events() -> Vec<Part> {
         state: DeadState::Open,
     }];
     let many = (0..260).map(|n| arrival(event("s2", &n.to_string(), "t1", n), at(DAY)));
-    let mut kafka = ingress("default", "kafka", false, many.collect());
+    let mut kafka = ingress("default", "kafka", many.collect());
     if let Part::Ingress(part) = &mut kafka {
         let (source, partition, value) = (text("s2"), text("topic/0"), text("17"));
         part.checkpoints = vec![Checkpoint { source, partition, value }];
     }
     let bucket = StoredBucket { tokens: 1.5, arrears: 0.0, at: at(2) };
     let bucket = BufferChange::Bucket { namespace: text("default"), trigger: text("tr"), bucket };
-    vec![ingress("default", "b0", true, vec![buffered]), kafka, Part::Buffer(vec![bucket])]
+    vec![ingress("default", "b0", vec![buffered]), kafka, Part::Buffer(vec![bucket])]
 }
 
 fn fill(store: &dyn Store, format: u32) {

@@ -39,7 +39,7 @@ on_each_store! {
     a_refused_batch_leaves_its_neighbours,
     a_stale_epoch_refuses_the_batch,
     duplicates_are_told_with_their_first_position,
-    unjudged_bindings_store_every_event,
+    what_is_known_by_its_position_is_stored_again,
     long_keys_are_told_apart,
     lists_go_by_start_or_creation_and_page,
     lists_filter_by_all_that_is_asked,

@@ -153,8 +153,7 @@ impl Source {
     }
 
     fn ingress(&mut self) -> Part {
-        let (namespace, seen) = (self.one(&NAMESPACES), self.random.random_bool(0.7));
-        let binding = if seen { self.one(&["", "b0"]) } else { "kafka" };
+        let (namespace, binding) = (self.one(&NAMESPACES), self.one(&["", "b0", "kafka"]));
         let arrivals = (0..=self.below(3)).map(|_| self.arrival(namespace, binding)).collect();
         self.named("ingress");
         let checkpoints = (0..self.below(2)).map(|_| self.checkpoint()).collect();
@@ -162,7 +161,6 @@ impl Source {
             namespace: text(namespace),
             binding: text(binding),
             arrivals,
-            seen,
             checkpoints,
         })
     }
@@ -172,6 +170,7 @@ impl Source {
         let event = event(&source, &id, self.one(&["t0", "t1"]), self.below(2) as i64);
         let accepted = self.time();
         let mut arrival = arrival(event.clone(), accepted);
+        arrival.placed = binding == "kafka" && self.random.random_bool(0.8);
         for _ in 0..self.below(3) {
             let trigger = self.one(&TRIGGERS);
             let mut start = self.create();

@@ -4,9 +4,9 @@ use tidemill_dsl::ids::{SHARDS, Shard, Time};
 use tidemill_dsl::value::Value;
 use tidemill_engine::record::{Due, DueChange, Parent, Status, Subscription, SubscriptionChange, TimerKind};
 use tidemill_store::{
-    Accepted, AttemptRecord, BufferChange, Checkpoint, DeadLetter, DeadQuery, DeadState, DefinitionChange,
-    DefinitionKind, DeliveryKey, DeliveryQuery, DeliveryState, EventQuery, ExecutionQuery, InboxItem,
-    InboxKey, OperatorChange, Part, Refusal, Span, StartKey, StateSnapshot, Store, StoredBucket,
+    Accepted, Arrival, AttemptRecord, BufferChange, Checkpoint, DeadLetter, DeadQuery, DeadState,
+    DefinitionChange, DefinitionKind, DeliveryKey, DeliveryQuery, DeliveryState, EventQuery, ExecutionQuery,
+    InboxItem, InboxKey, OperatorChange, Part, Refusal, Span, StartKey, StateSnapshot, Store, StoredBucket,
 };
 
 use crate::batches::{
@@ -70,7 +70,7 @@ pub(crate) fn a_taken_key_refuses_the_whole_batch(store: &dyn Store) {
 pub(crate) fn an_existing_id_refuses_the_whole_batch(store: &dyn Store) {
     commit(store, batch(vec![start(create(NS, "w", id(0, 1)))])).unwrap();
     let again = batch(vec![
-        ingress(NS, "", true, vec![arrival(event("s", "1", "t", 1), at(0))]),
+        ingress(NS, "", vec![arrival(event("s", "1", "t", 1), at(0))]),
         start(create(NS, "w", id(0, 1))),
     ]);
     assert_eq!(commit(store, again), Err(Refusal::Exists(id(0, 1))));
@@ -125,12 +125,11 @@ pub(crate) fn duplicates_are_told_with_their_first_position(store: &dyn Store) {
         arrival.starts = vec![born(create(NS, "w", id(0, starts)), |b| b.cause = Some(birth))];
         arrival
     };
-    let first =
-        commit(store, batch(vec![ingress(NS, "b", true, vec![one("b", 1, 0), one("b", 1, 1)])])).unwrap();
+    let first = commit(store, batch(vec![ingress(NS, "b", vec![one("b", 1, 0), one("b", 1, 1)])])).unwrap();
     assert_eq!(first.arrivals, [Accepted::Stored(1), Accepted::Duplicate { pos: 1, mismatch: false }]);
-    let later = commit(store, batch(vec![ingress(NS, "b", true, vec![one("b", 2, 2)])])).unwrap();
+    let later = commit(store, batch(vec![ingress(NS, "b", vec![one("b", 2, 2)])])).unwrap();
     assert_eq!(later.arrivals, [Accepted::Duplicate { pos: 1, mismatch: true }]);
-    let elsewhere = commit(store, batch(vec![ingress(NS, "c", true, vec![one("c", 1, 3)])])).unwrap();
+    let elsewhere = commit(store, batch(vec![ingress(NS, "c", vec![one("c", 1, 3)])])).unwrap();
     assert_eq!(elsewhere.arrivals, [Accepted::Stored(3)]);
     let caused = |binding| -> Vec<_> {
         store.caused_by(NS, binding, "s", "1").unwrap().iter().map(|row| row.id).collect()
@@ -141,9 +140,9 @@ pub(crate) fn duplicates_are_told_with_their_first_position(store: &dyn Store) {
     assert_eq!(found[0].event, event("s", "1", "t", 1));
 }
 
-pub(crate) fn unjudged_bindings_store_every_event(store: &dyn Store) {
-    let arrivals = vec![arrival(event("k", "0/1", "t", 1), at(0)), arrival(event("k", "0/1", "t", 2), at(1))];
-    let mut part = ingress(NS, "kafka", false, arrivals);
+pub(crate) fn what_is_known_by_its_position_is_stored_again(store: &dyn Store) {
+    let one = |placed, number| Arrival { placed, ..arrival(event("k", "0/1", "t", number), at(number)) };
+    let mut part = ingress(NS, "kafka", vec![one(true, 1), one(true, 2), one(false, 2)]);
     let checkpoint = |partition: &str, value: &str| Checkpoint {
         source: text("kafka"),
         partition: text(partition),
@@ -153,7 +152,8 @@ pub(crate) fn unjudged_bindings_store_every_event(store: &dyn Store) {
         part.checkpoints = vec![checkpoint("topic/1", "8"), checkpoint("topic/0", "2")];
     }
     let out = commit(store, batch(vec![part])).unwrap();
-    assert_eq!(out.arrivals, [Accepted::Stored(1), Accepted::Stored(2)]);
+    let again = Accepted::Duplicate { pos: 2, mismatch: false };
+    assert_eq!(out.arrivals, [Accepted::Stored(1), Accepted::Stored(2), again]);
     assert_eq!(store.event(NS, "k", "0/1").unwrap().iter().map(|e| e.pos).collect::<Vec<_>>(), [2]);
     let saved = store.checkpoints(NS, "kafka").unwrap();
     assert_eq!(saved, [checkpoint("topic/0", "2"), checkpoint("topic/1", "8")]);
@@ -167,7 +167,7 @@ pub(crate) fn long_keys_are_told_apart(store: &dyn Store) {
     for (source, key) in
         [(long("a"), "1".into()), (long("b"), "1".into()), ("s".into(), long("a")), ("s".into(), long("b"))]
     {
-        let one = || batch(vec![ingress(NS, "", true, vec![arrival(event(&source, &key, "t", 1), at(0))])]);
+        let one = || batch(vec![ingress(NS, "", vec![arrival(event(&source, &key, "t", 1), at(0))])]);
         let Accepted::Stored(pos) = commit(store, one()).unwrap().arrivals[0] else {
             panic!("{source} {key}")
         };
@@ -260,7 +260,7 @@ pub(crate) fn restarts_look_at_what_runs(store: &dyn Store) {
     waiting.summary = summary(waiting.birth.id, Status::Pending, None, None);
     buffered.starts = vec![waiting];
     buffered.deliveries = vec![delivery("tr", id(0, 99), None, 0)];
-    let out = commit(store, batch(vec![ingress(NS, "", true, vec![buffered])])).unwrap();
+    let out = commit(store, batch(vec![ingress(NS, "", vec![buffered])])).unwrap();
     let unfinished =
         |after| -> Vec<u8> { store.unfinished(after, 10).unwrap().iter().map(|row| row.id.0[15]).collect() };
     let (pending, running, suspended) = (0, 1, 3);
@@ -485,7 +485,7 @@ fn letter(trigger: &str, cause: &str, offset: i64) -> DeadLetter {
 pub(crate) fn dead_letters_are_listed_and_settled(store: &dyn Store) {
     let mut diverted = arrival(event("s", "1", "t", 1), at(0));
     diverted.dead = vec![letter("tr", "buffer-full", 1)];
-    commit(store, batch(vec![ingress(NS, "b", true, vec![diverted])])).unwrap();
+    commit(store, batch(vec![ingress(NS, "b", vec![diverted])])).unwrap();
     let more = [letter("tr", "faulted", 2), letter("other", "faulted", 3)];
     let dead = more.iter().map(|l| BufferChange::Dead(Box::new(l.clone()))).collect();
     commit(store, running_buffer(dead)).unwrap();
@@ -623,7 +623,7 @@ pub(crate) fn retention_goes_in_slices_and_spares_what_lives(store: &dyn Store) 
 pub(crate) fn retention_forgets_keys_with_their_events(store: &dyn Store) {
     let arrive = |n: i64, day: i64| {
         let one = arrival(event("s", &n.to_string(), "t", n), at(day * DAY));
-        commit(store, batch(vec![ingress(NS, "", true, vec![one])])).unwrap().arrivals[0]
+        commit(store, batch(vec![ingress(NS, "", vec![one])])).unwrap().arrivals[0]
     };
     for n in 0..4 {
         assert_eq!(arrive(n, n), Accepted::Stored(n as u64 + 1));
@@ -665,7 +665,7 @@ pub(crate) fn each_namespace_keeps_as_long_as_it_says(store: &dyn Store) {
         let mut create = create(ns, "w", id(0, n as u8));
         create.summary = summary(create.birth.id, Status::Completed, Some(at(0)), Some(at(1)));
         let one = arrival(event("s", "1", "t", 1), at(0));
-        commit(store, batch(vec![start(create), ingress(ns, "", true, vec![one])])).unwrap();
+        commit(store, batch(vec![start(create), ingress(ns, "", vec![one])])).unwrap();
     }
     let span = |ns: &str, executions: i64, events: i64| Span {
         namespace: text(ns),
@@ -695,8 +695,8 @@ pub(crate) fn overlap_leaves_out_what_comes_while_one_is_stored(store: &dyn Stor
         one
     };
     let check = |tail, trigger, key, skips, expected: bool| {
-        let out = commit(store, batch(vec![ingress(NS, "", true, vec![arrive(tail, trigger, key, skips)])]))
-            .unwrap();
+        let out =
+            commit(store, batch(vec![ingress(NS, "", vec![arrive(tail, trigger, key, skips)])])).unwrap();
         let there = store.execution(NS, id(0, tail)).unwrap().is_some();
         assert_eq!((there, out.deliveries.len()), (expected, usize::from(expected)), "{tail}");
         assert_eq!(out.skipped, if expected { vec![] } else { vec![id(0, tail)] }, "{tail}");
@@ -716,7 +716,7 @@ pub(crate) fn overlap_leaves_out_what_comes_while_one_is_stored(store: &dyn Stor
     assert!(used.buffered > 0 && used.stored > 2 * used.buffered, "{used:?}");
     // Two in one batch: the first is stored when the second is judged.
     let both = vec![arrive(8, "tu", None, true), arrive(9, "tu", None, true)];
-    assert_eq!(commit(store, batch(vec![ingress(NS, "", true, both)])).unwrap().skipped, [id(0, 9)]);
+    assert_eq!(commit(store, batch(vec![ingress(NS, "", both)])).unwrap().skipped, [id(0, 9)]);
     let finish = |pos| BufferChange::Finish(DeliveryKey { namespace: text(NS), trigger: text("tr"), pos });
     commit(store, running_buffer(vec![finish(first.unwrap())])).unwrap();
     check(10, "tr", None, true, false);
@@ -726,8 +726,8 @@ pub(crate) fn a_dropped_namespace_is_gone_and_others_stay(store: &dyn Store) {
     three_executions(store);
     let other = |n| arrival(event("s", "1", "t", n), at(n));
     let parts = vec![
-        ingress(NS, "", true, vec![other(1)]),
-        ingress("other", "", true, vec![other(2)]),
+        ingress(NS, "", vec![other(1)]),
+        ingress("other", "", vec![other(2)]),
         start(create("other", "w", id(0, 9))),
         Part::Definitions(vec![DefinitionChange::Put(definition(DefinitionKind::Source, "s", "", 1))]),
     ];
@@ -757,7 +757,7 @@ pub(crate) fn a_dropped_namespace_is_gone_and_others_stay(store: &dyn Store) {
     assert_eq!((store.first_pos(NS).unwrap(), store.first_pos("other").unwrap()), (16, 1));
     assert!(store.execution("other", id(0, 9)).unwrap().is_some());
     assert_eq!(store.start_key(NS, "w", "3").unwrap(), None);
-    let again = commit(store, batch(vec![ingress(NS, "", true, vec![other(1)])])).unwrap();
+    let again = commit(store, batch(vec![ingress(NS, "", vec![other(1)])])).unwrap();
     assert_eq!(again.arrivals, [Accepted::Stored(19)]);
 }
 
