@@ -54,17 +54,31 @@ pub(super) async fn run(
         }
         context.health.running();
         let is_due = place.due().is_some_and(|due| due <= super::sweep::now());
-        let done = if is_open && is_due {
-            sweep(context, client, &spec.mapping, place).await.map_err(|error| keeper.failed(&error))?
-        } else if !is_open && was_open != Some(false) {
-            give(context, &spec.mapping, Vec::new(), Some(place)).await
-        } else {
-            Some(())
+        let mut went = false;
+        let done = {
+            let work = async {
+                if is_open && is_due {
+                    sweep(context, client, &spec.mapping, place).await
+                } else if !is_open && was_open != Some(false) {
+                    Ok(give(context, &spec.mapping, Vec::new(), Some(place)).await)
+                } else {
+                    Ok(Some(()))
+                }
+            };
+            // A listing may take long: the ear is on the server meanwhile.
+            beside(work, &mut gone, &mut went).await.map_err(|error| keeper.failed(&error))?
         };
+        if went {
+            place.doubt();
+            gone.set(ear::until_gone(client));
+        }
         if done.is_none() {
             return Ok(());
         }
         was_open = Some(is_open);
+        if went {
+            continue;
+        }
         tokio::select! {
             biased;
             () = context.stop.cancelled() => return Ok(()),
@@ -74,6 +88,22 @@ pub(super) async fn run(
                 gone.set(ear::until_gone(client));
             }
             () = tokio::time::sleep(context.reconcile) => {}
+        }
+    }
+}
+
+/// Does something, and notes whether the other future ended meanwhile.
+async fn beside<T>(
+    work: impl Future<Output = T>,
+    other: &mut (impl Future<Output = ()> + Unpin),
+    ended: &mut bool,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = &mut *other, if !*ended => *ended = true,
         }
     }
 }

@@ -158,6 +158,7 @@ impl Hand {
             let Some(key) = part(&text, "NextKeyMarker").filter(|key| !key.is_empty()) else {
                 return found;
             };
+            let key = key.replace('/', "%2F");
             let version = part(&text, "NextVersionIdMarker").unwrap_or_default();
             behind = format!("&key-marker={key}&version-id-marker={version}");
         }
