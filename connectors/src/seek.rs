@@ -63,14 +63,8 @@ fn has(kafka: &KafkaSource, topic: &str) -> bool {
 }
 
 fn judge(source: &manifest::Source, partition: &str, position: Option<&str>) -> Result<(), String> {
-    let only = |name: &str| match partition == name {
-        true => Ok(()),
-        false => Err(format!("the source has no partition `{partition}`; state `position`")),
-    };
-    let instant = |what: &str| match position.is_none_or(|text| Time::parse(text).is_some()) {
-        true => Ok(()),
-        false => Err(format!("the position of a {what} source is an RFC 3339 instant")),
-    };
+    let only = |name: &str| if partition == name { Ok(()) } else { Err(format!("the source has no partition `{partition}`; state `position`")) };
+    let instant = |what: &str| if position.is_none_or(|text| Time::parse(text).is_some()) { Ok(()) } else { Err(format!("the position of a {what} source is an RFC 3339 instant")) };
     match &source.kind {
         SourceKind::Http(_) => Err("an http source has no position".to_owned()),
         SourceKind::Cron(_) => only(cron::POSITION).and_then(|()| instant("cron")),

@@ -317,7 +317,7 @@ mod tests {
     fn a_retry_is_not_before_the_target_wants_it() {
         let check = |status: i64, detail: &str, expected: Option<u64>| {
             let after = ErrorClass::retry_after(&Fault::communication(status, detail.to_owned()));
-            let next = preset("day").next(1, (Duration::from_secs(60), after), 0);
+            let next = preset("day").next(1, (Duration::from_mins(1), after), 0);
             assert_eq!(next.map(|delay| delay.as_secs()), expected, "{status} {detail}");
         };
         check(429, "h answered 429 Too Many Requests (retry-after: 70): wait", Some(70));

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mysql_server::{Database, Kind, connect, run, shared};
 use crate::support::{apply, folder, get, until};
 
-const LONG: Duration = Duration::from_mins(60);
+const LONG: Duration = Duration::from_hours(1);
 
 /// A source of the rows of `database.t`, and nobody who takes its events.
 fn source(address: SocketAddr, database: &str, more: &str) -> String {

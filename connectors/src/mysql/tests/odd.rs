@@ -216,7 +216,7 @@ async fn names_and_many_columns() {
     let many: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
     let create =
         format!("CREATE TABLE t (id INT PRIMARY KEY, {} INT UNSIGNED)", many.join(" INT UNSIGNED, "));
-    let insert = format!("INSERT INTO t (id, c7, c999) VALUES (1, 4294967295, 5)");
+    let insert = "INSERT INTO t (id, c7, c999) VALUES (1, 4294967295, 5)".to_string();
     let row: Vec<String> = many
         .iter()
         .map(|name| match name.as_str() {
