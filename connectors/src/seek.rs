@@ -63,13 +63,18 @@ fn has(kafka: &KafkaSource, topic: &str) -> bool {
 }
 
 fn judge(source: &manifest::Source, partition: &str, position: Option<&str>) -> Result<(), String> {
-    let only = |name: &str| if partition == name { Ok(()) } else { Err(format!("the source has no partition `{partition}`; state `position`")) };
-    let instant = |what: &str| if position.is_none_or(|text| Time::parse(text).is_some()) { Ok(()) } else { Err(format!("the position of a {what} source is an RFC 3339 instant")) };
+    let of_one = |name: &str, kind: &str| match position {
+        _ if partition != name => Err(format!("the source has no partition `{partition}`; state `position`")),
+        Some(text) if Time::parse(text).is_none() => {
+            Err(format!("the position of a {kind} source is an RFC 3339 instant"))
+        }
+        _ => Ok(()),
+    };
     match &source.kind {
         SourceKind::Http(_) => Err("an http source has no position".to_owned()),
-        SourceKind::Cron(_) => only(cron::POSITION).and_then(|()| instant("cron")),
+        SourceKind::Cron(_) => of_one(cron::POSITION, "cron"),
         SourceKind::Minio(minio) => match &minio.via {
-            MinioVia::Listen { .. } | MinioVia::Webhook { .. } => only("").and_then(|()| instant("minio")),
+            MinioVia::Listen { .. } | MinioVia::Webhook { .. } => of_one("", "minio"),
             _ => Err("the source has no position; seek the Source that carries its records".to_owned()),
         },
         SourceKind::Kafka(kafka) => {
