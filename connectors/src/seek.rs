@@ -75,7 +75,9 @@ fn judge(source: &manifest::Source, partition: &str, position: Option<&str>) -> 
         SourceKind::Cron(_) => of_one(cron::POSITION, "cron"),
         SourceKind::Minio(minio) => match &minio.via {
             MinioVia::Listen { .. } | MinioVia::Webhook { .. } => of_one("", "minio"),
-            _ => Err("the source has no position; seek the Source that carries its records".to_owned()),
+            MinioVia::Carried { .. } => {
+                Err("the source has no position; seek the Source that carries its records".to_owned())
+            }
         },
         SourceKind::Kafka(kafka) => {
             if !kafka::partition(partition).is_some_and(|(topic, _)| has(kafka, topic)) {

@@ -82,9 +82,12 @@ fn is_elsewhere(end: (u64, u64), seen: (u64, u64), behind: &mut Option<(u64, u64
 mod tests {
     use super::*;
 
+    /// Where the log ends, and up to where it was read.
+    type Beat = ((u64, u64), (u64, u64));
+
     #[test]
     fn logs_that_go_on_elsewhere_are_seen() {
-        let check = |beats: &[((u64, u64), (u64, u64))], expected: bool| {
+        let check = |beats: &[Beat], expected: bool| {
             let mut behind = None;
             let found: Vec<bool> =
                 beats.iter().map(|(end, seen)| is_elsewhere(*end, *seen, &mut behind)).collect();

@@ -210,12 +210,14 @@ async fn a_target_is_asked_again_when_it_says() {
                 "---\nkind: Trigger\nmetadata: {{name: {kind}-{form}}}\nspec:\n  filters: [{{exact: {{type: go}}}}]\n  "
             )
         };
-        definitions += &format!(
-            "---\nkind: Function\nmetadata: {{name: f-{form}}}\nspec: {{http: {{url: '{}'}}}}\n",
-            url("function")
-        );
-        definitions += &format!("{}target: {{function: f-{form}}}\n", head("function"));
-        definitions += &format!("{}target: {{sink: {{http: {{url: '{}'}}}}}}\n", head("sink"), url("sink"));
+        definitions.extend([
+            format!(
+                "---\nkind: Function\nmetadata: {{name: f-{form}}}\nspec: {{http: {{url: '{}'}}}}\n",
+                url("function")
+            ),
+            format!("{}target: {{function: f-{form}}}\n", head("function")),
+            format!("{}target: {{sink: {{http: {{url: '{}'}}}}}}\n", head("sink"), url("sink")),
+        ]);
         names.extend(["function", "sink"].map(|kind| format!("{kind}-{form}")));
     }
     apply(&server, &definitions).await;

@@ -122,19 +122,20 @@ pub(super) fn read_sink(place: Place, sink: &Sink) -> Option<SinkTarget> {
     }
 }
 
-/// `connection: NAME`, which stands in the fields of the sink or beside them, and excludes those it holds.
+/// `connection: NAME`, which stands in the fields of the sink or beside them, and excludes those it holds. An error is told
+/// already.
 fn read_connection<'a>(
     reader: &mut Reader<'a, '_>,
     beside: Option<Place<'a>>,
     held: &[&'static str],
-) -> Option<Option<Arc<str>>> {
+) -> Result<Option<Arc<str>>, ()> {
     let sink = reader.sink();
     let within = reader.take("connection");
     if let (Some(second), Some(_)) = (&within, &beside) {
         let message = "`connection` stands twice";
         sink.push(second.key_error(shared::EXCLUSIVE, message).help("keep one of them"));
     }
-    let Some(place) = beside.or(within) else { return Some(None) };
+    let Some(place) = beside.or(within) else { return Ok(None) };
     for key in held {
         if let Some(extra) = reader.take(key) {
             let message = format!("`{key}` and `connection` exclude each other");
@@ -142,7 +143,7 @@ fn read_connection<'a>(
             sink.push(found.help("the Connection holds these fields"));
         }
     }
-    read::label(&place, sink).map(Some)
+    read::label(&place, sink).map(Some).ok_or(())
 }
 
 fn read_http<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Option<SinkTarget> {
@@ -150,7 +151,7 @@ fn read_http<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Op
     let connection = read_connection(&mut reader, beside, &ACCESS);
     let (access, headers) = written(reader.place());
     let given = read_access(&mut reader);
-    let is_through = !matches!(connection, Some(None));
+    let is_through = !matches!(connection, Ok(None));
     let place = if is_through { reader.take("url") } else { reader.need("url") };
     let check = if is_through { below } else { read::url };
     let url = place.as_ref().map(|place| per_event(place, sink, check));
@@ -168,7 +169,7 @@ fn read_http<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Op
     }
     let (sign, url) =
         (sign.map_or(Some(None), |sign| sign.map(Some)), url.map_or(Some(None), |url| url.map(Some)));
-    let (connection, url, sign) = (connection?, url?, sign?);
+    let (connection, url, sign) = (connection.ok()?, url?, sign?);
     (is_through || url.is_some()).then_some(SinkTarget::Http { connection, access, headers, url, sign })
 }
 
@@ -231,8 +232,9 @@ fn below(place: &Place, sink: &Sink) -> Option<Arc<str>> {
 fn read_kafka_sink<'a>(place: Place<'a>, beside: Option<Place<'a>>, sink: &Sink) -> Option<SinkTarget> {
     let mut reader = Reader::open(place, sink, "a kafka sink")?;
     let connection = match read_connection(&mut reader, beside, &["brokers", "security", "options"]) {
-        Some(None) => read_kafka(&mut reader).map(Link::Inline),
-        named => named.flatten().map(Link::Named),
+        Ok(None) => read_kafka(&mut reader).map(Link::Inline),
+        Ok(Some(name)) => Some(Link::Named(name)),
+        Err(()) => None,
     };
     let topic = reader.need("topic").and_then(|place| per_event(&place, sink, topic));
     let key = reader.take("key").map(|place| per_event(&place, sink, read::some_text));
