@@ -133,7 +133,7 @@ pub(super) struct Reading<'a> {
     is_well: bool,
 }
 
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now() // tidy: clock, what is heard and saved when
 }
 
@@ -174,6 +174,9 @@ impl<'a> Reading<'a> {
                 flight = self.take_off();
             }
             let reads = !self.gathered.is_full() && !self.holds_back();
+            if !reads {
+                self.watch.held();
+            }
             let silent_at = self.heard + self.spec.heartbeat * SILENT_BEATS;
             tokio::select! {
                 biased;

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use mysql_async::Conn;
+use tokio::time::Instant;
 
 use super::Spec;
 use super::fault::error;
 use super::position::place;
+use super::reading::now;
 use super::server::{Facts, ask, connect, head};
 use crate::SourceError;
 
@@ -21,11 +23,16 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(super) struct Watch {
     /// The connection for questions.
     pub(super) conn: Option<Conn>,
-    /// Where reading was when the server was ahead of it already.
-    behind: Option<(u64, u64)>,
+    /// Where reading was when the server was first ahead of it, and when that was.
+    behind: Option<((u64, u64), Instant)>,
 }
 
 impl Watch {
+    /// Reading was held: signs of life that come now may be old.
+    pub(super) fn held(&mut self) {
+        self.behind = None;
+    }
+
     /// The server is quiet, and was read up to `seen`. An error if its log has gone on elsewhere.
     pub(super) async fn beat(
         &mut self,
@@ -38,7 +45,8 @@ impl Watch {
             return Ok(());
         };
         self.conn = Some(conn);
-        let Some(end) = end.filter(|end| is_elsewhere(*end, seen, &mut self.behind)) else {
+        let least = spec.heartbeat / 2;
+        let Some(end) = end.filter(|end| is_elsewhere((*end, seen), &mut self.behind, (now(), least))) else {
             return Ok(());
         };
         Err(error(
@@ -68,14 +76,25 @@ async fn end(
     Ok((conn, Some(place(&end.file, end.pos))))
 }
 
-/// Whether a log that ends at `end` is another than the one that is read: it ends before, or it is ahead at two signs of
-/// life without a change in between.
-fn is_elsewhere(end: (u64, u64), seen: (u64, u64), behind: &mut Option<(u64, u64)>) -> bool {
+/// Whether a log that ends at `end` is another than the one that is read up to `seen`: it ends before, or it is ahead at two
+/// signs of life without a change in between. Those are at least so far apart: what waited while reading was held comes at
+/// once.
+fn is_elsewhere(
+    (end, seen): ((u64, u64), (u64, u64)),
+    behind: &mut Option<((u64, u64), Instant)>,
+    (now, least): (Instant, Duration),
+) -> bool {
     if end <= seen {
         *behind = None;
         return end < seen;
     }
-    behind.replace(seen) == Some(seen)
+    match behind {
+        Some((place, since)) if *place == seen => now.duration_since(*since) >= least,
+        _ => {
+            *behind = Some((seen, now));
+            false
+        }
+    }
 }
 
 #[cfg(test)]
@@ -84,13 +103,21 @@ mod tests {
 
     /// Where the log ends, and up to where it was read.
     type Beat = ((u64, u64), (u64, u64));
+    const LEAST: Duration = Duration::from_secs(5);
 
     #[test]
     fn logs_that_go_on_elsewhere_are_seen() {
+        let begun = now();
+        let told = |beats: &[Beat], apart: Duration| -> Vec<bool> {
+            let (mut behind, mut at) = (None, begun);
+            let mut one = |beat: &Beat| {
+                at += apart;
+                is_elsewhere(*beat, &mut behind, (at, LEAST))
+            };
+            beats.iter().map(&mut one).collect()
+        };
         let check = |beats: &[Beat], expected: bool| {
-            let mut behind = None;
-            let found: Vec<bool> =
-                beats.iter().map(|(end, seen)| is_elsewhere(*end, *seen, &mut behind)).collect();
+            let found = told(beats, LEAST);
             assert_eq!(found.last(), Some(&expected), "{beats:?}");
             assert!(!found[..found.len() - 1].contains(&true), "{beats:?}");
         };
@@ -98,6 +125,8 @@ mod tests {
         // It was begun anew.
         check(&[((1, 157), (2, 500))], true);
         check(&[((2, 900), (2, 500)), ((2, 900), (2, 500))], true);
+        // Both waited while reading was held.
+        assert_eq!(told(&[((2, 900), (2, 500)), ((2, 900), (2, 500))], LEAST / 2), [false, false]);
         // It is ahead for a moment.
         check(&[((2, 900), (2, 500)), ((2, 1900), (2, 900)), ((2, 1900), (2, 1900))], false);
         check(&[((2, 900), (2, 500)), ((2, 900), (2, 900)), ((2, 1900), (2, 900))], false);
