@@ -219,10 +219,10 @@ fn arrivals(context: &Context, events: Vec<(Event, Partition, i64)>, positions: 
         (format!("{topic}/{partition}").into(), next.to_string().into())
     };
     let marks = events.iter().map(|(_, partition, next)| row((partition, next))).collect();
-    let placed = events
-        .iter()
-        .map(|(event, (topic, partition), next)| record::is_placed(event, topic, *partition, next - 1));
-    let placed = placed.collect();
+    let is_placed = |(event, (topic, partition), next): &(Event, Partition, i64)| {
+        record::is_placed(event, topic, *partition, next - 1)
+    };
+    let placed = events.iter().map(is_placed).collect();
     let events = events.into_iter().map(|(event, _, _)| event).collect();
     Arrivals {
         marks,

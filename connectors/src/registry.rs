@@ -339,18 +339,8 @@ fn refused(code: &str, message: &str, help: &str) -> SourceError {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_dsl::manifest::Manifest;
-
     use super::*;
-
-    fn source(kind: &str) -> manifest::Source {
-        let text = format!("kind: Source\nmetadata: {{name: s}}\nspec: {{{kind}}}\n");
-        let node = tidemill_dsl::yaml::parse(&text).unwrap();
-        match manifest::parse(&node, &text, "default") {
-            Ok(Manifest::Source(source)) => *source,
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::testing::source;
 
     fn secret(name: &str) -> Option<Value> {
         Some(match name {

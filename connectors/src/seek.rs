@@ -100,15 +100,7 @@ fn judge(source: &manifest::Source, partition: &str, position: Option<&str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn source(kind: &str) -> manifest::Source {
-        let text = format!("kind: Source\nmetadata: {{name: s}}\nspec: {{{kind}}}\n");
-        let node = tidemill_dsl::yaml::parse(&text).unwrap();
-        match manifest::parse(&node, &text, "default") {
-            Ok(manifest::Manifest::Source(source)) => *source,
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::testing::source;
 
     #[track_caller]
     fn check(kind: &str, position: Option<&str>, positions: &[(&str, Option<&str>)], expected: &str) {

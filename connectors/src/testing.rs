@@ -1,10 +1,11 @@
-//! What connector tests share: an ingress that records and keeps positions, and a health board.
+//! What connector tests share: an ingress that records and keeps positions, a health board, a Source as it is written.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemill_dsl::event::Event;
 use tidemill_dsl::ids::Time;
+use tidemill_dsl::manifest;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -159,6 +160,16 @@ impl Health for Board {
 
     fn reconciled(&self, found: Reconciled) {
         self.0.lock().unwrap().reconciled = Some(found);
+    }
+}
+
+/// A Source of a kind, written as in a manifest.
+pub(crate) fn source(kind: &str) -> manifest::Source {
+    let text = format!("kind: Source\nmetadata: {{name: s}}\nspec: {{{kind}}}\n");
+    let node = tidemill_dsl::yaml::parse(&text).unwrap();
+    match manifest::parse(&node, &text, "default") {
+        Ok(manifest::Manifest::Source(source)) => *source,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the partitions of a source begin: questions to the brokers, and the answers judged.
 //!
-//! Owns the order of what counts: the saved position, where an operator sent it, the group's, the source's `start`. Blocks; run on a thread of its own.
+//! Owns the order of what counts: the saved position, where an operator sent it, the group's, the source's `start`.
+//! Blocks; run on a thread of its own.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

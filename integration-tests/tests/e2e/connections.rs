@@ -15,7 +15,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::partner::{Asked, Partner};
-use crate::support::{BASE, LOOPBACK, all, apply, event_taken, folder, try_apply, until};
+use crate::support::{BASE, LOOPBACK, all, apply, event_taken, folder, secret, try_apply, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const TAKEN: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -48,12 +48,6 @@ fn acceptor(folder: &Path) -> TlsAcceptor {
     let config =
         ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
     TlsAcceptor::from(Arc::new(config))
-}
-
-async fn set_secret(server: &Server, name: &str, value: &Value) {
-    let (path, headers) = (format!("{BASE}/secrets/{name}"), [("content-type", "application/json")]);
-    let answer = server.client().call("PUT", &path, &headers, value.to_string().as_bytes()).await.unwrap();
-    assert_eq!(answer.status, 204);
 }
 
 /// A trigger without retries for events of its name.
@@ -110,8 +104,8 @@ async fn a_connection_brings_certificates_and_credentials() {
         trigger("misnamed", "{http: {connection: nameless}}"),
         trigger("refused", "{http: {connection: anonymous}}"),
     ];
-    set_secret(&server, "token", &json!({"token": "first-token"})).await;
-    set_secret(&server, "authority", &json!(std::fs::read_to_string(file("ca.crt")).unwrap())).await;
+    secret(&server, "token", &json!({"token": "first-token"})).await;
+    secret(&server, "authority", &json!(std::fs::read_to_string(file("ca.crt")).unwrap())).await;
     apply(&server, &definitions.concat()).await;
     let mut client = server.client();
     for (kind, id) in [("below", "1"), ("itself", "2")] {
@@ -129,7 +123,7 @@ async fn a_connection_brings_certificates_and_credentials() {
         assert_eq!(asked[0].header(field), Some(value), "{asked:?}");
     }
     // What is replaced counts from the next call on; what is echoed is not shown.
-    set_secret(&server, "token", &json!("second-token")).await;
+    secret(&server, "token", &json!("second-token")).await;
     event_taken(&mut client, "echo", "3", "s").await;
     let error = letter(&server, "echo").await;
     assert_eq!(partner.asked()[2].header("authorization"), Some("Bearer second-token"));
@@ -167,8 +161,8 @@ async fn a_sink_may_have_the_fields_in_place() {
     let errors = refused.json()["errors"].clone();
     assert_eq!((refused.status, &errors[0]["code"]), (422, &json!("E0510")), "{errors}");
     assert_eq!(errors[0]["message"], "the connection `bus` is of kind kafka, not http");
-    set_secret(&server, "pair", &json!({"username": "ann", "password": "pw"})).await;
-    set_secret(&server, "key", &json!("k-1")).await;
+    secret(&server, "pair", &json!({"username": "ann", "password": "pw"})).await;
+    secret(&server, "key", &json!("k-1")).await;
     event_taken(&mut server.client(), "paid", "7", "s").await;
     until("the event is there", LIMIT, async || partner.asked().len() == 1).await;
     let asked = partner.asked().remove(0);

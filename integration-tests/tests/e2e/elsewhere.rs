@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::responder::Responder;
-use super::support::{BASE, LOOPBACK, apply, folder, get, post, until};
+use super::support::{BASE, LOOPBACK, apply, folder, get, post, secret, until};
 
 /// Longest wait for an execution.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -145,14 +145,6 @@ do:
 }
 
 const SECRET: &str = "s3cr3t/to ken";
-
-async fn secret(server: &Server, name: &str, value: &Value) {
-    let path = format!("{BASE}/secrets/{name}");
-    let body = value.to_string();
-    let headers = [("content-type", "application/json")];
-    let answer = server.client().call("PUT", &path, &headers, body.as_bytes()).await.unwrap();
-    assert!(answer.status < 300, "{}", String::from_utf8_lossy(&answer.body));
-}
 
 /// Every text that the service shows of an execution, its log included.
 async fn shown(server: &Server, id: &str) -> String {

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
 use crate::contract::{ask, problem};
-use crate::hooks::{SOON, secret, send, source};
-use crate::support::{apply, folder, get, until};
+use crate::hooks::{SOON, send, source};
+use crate::support::{apply, folder, get, secret, until};
 
 /// One request from a loopback address of one's own: the status, and the answer's text.
 async fn from(address: &str, server: &Server, hook: &str, token: &str) -> (u16, String) {

@@ -16,15 +16,10 @@ use tidemill_integration_tests::server::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::contract::{ask, call, problem};
-use crate::support::{BASE, LOOPBACK, apply, folder, get, try_apply, until};
+use crate::contract::{call, problem};
+use crate::support::{BASE, LOOPBACK, apply, folder, get, secret, try_apply, until};
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-
-pub(crate) async fn secret(server: &Server, name: &str, value: Value) {
-    let answer = ask(server, "PUT", &format!("/secrets/{name}"), &value.to_string()).await;
-    assert_eq!(answer.status, 204, "{name}");
-}
 
 pub(crate) fn source(name: &str, fields: &str) -> String {
     format!("kind: Source\nmetadata: {{name: {name}}}\nspec: {{http: {{path: {name}, {fields}}}}}\n---\n")

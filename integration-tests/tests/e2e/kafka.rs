@@ -11,6 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
 use tidemill_integration_tests::server::Server;
 
+use crate::contract::ask;
 use crate::responder::Responder;
 use crate::support::{LOOPBACK, all, apply, folder, get, until};
 
@@ -215,9 +216,7 @@ async fn heavy_seek_and_limits() {
         .unzip();
     let again = ends[0] + 1;
     let body = serde_json::json!({"positions": {names[0]: "0", names[1]: (ends[1] - 1).to_string()}});
-    let headers = [("content-type", "application/json")];
-    let path = format!("{}/sources/records/seek", crate::support::BASE);
-    let answer = server.client().call("POST", &path, &headers, body.to_string().as_bytes()).await.unwrap();
+    let answer = ask(&server, "POST", "/sources/records/seek", &body.to_string()).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     until("it has read again", Duration::from_mins(1), async || {
         all(&server, "/executions", "&trigger=taken&status=completed").await.len() == COUNT + again as usize

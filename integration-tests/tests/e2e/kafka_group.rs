@@ -10,9 +10,10 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
 use tidemill_integration_tests::server::Server;
 
+use crate::contract::ask;
 use crate::kafka::{self, produce};
 use crate::kafka_server::Broker;
-use crate::support::{BASE, all, apply, folder, get, post, until};
+use crate::support::{all, apply, folder, get, post, secret, until};
 
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
@@ -143,12 +144,8 @@ async fn heavy_credentials_are_mended_without_a_restart() {
     let topic = kafka::topic(&plain, "rotate").await;
     let folder = folder();
     let server = Server::start(folder.path(), &[]).await;
-    let secret = async |password: &str| {
-        let body = format!(r#"{{"username":"scram","password":"{password}"}}"#);
-        let headers = [("content-type", "application/json")];
-        let path = format!("{BASE}/secrets/login");
-        let answer = server.client().call("PUT", &path, &headers, body.as_bytes()).await.unwrap();
-        assert_eq!(answer.status, 204);
+    let change = async |password: &str| {
+        secret(&server, "login", json!({"username": "scram", "password": password})).await;
     };
     let security =
         ", security: {protocol: sasl_plaintext, mechanism: SCRAM-SHA-512, credentials: {secret: login}}";
@@ -157,16 +154,16 @@ async fn heavy_credentials_are_mended_without_a_restart() {
         until(&format!("{expected} is told"), LIMIT, async || state(&server).await.1 == expected).await;
     };
     told("secret-absent").await;
-    secret("wrong").await;
+    change("wrong").await;
     told("kafka-auth").await;
-    secret("scram-secret").await;
+    change("scram-secret").await;
     runs(&server).await;
     produce(&plain, &topic, 0..10).await;
     until("all is taken", LIMIT, async || count(&server).await == 10).await;
     // A secret that is replaced while the source runs counts at once.
-    secret("wrong").await;
+    change("wrong").await;
     until("the new one is refused", LIMIT, async || state(&server).await.0 != "running").await;
-    secret("scram-secret").await;
+    change("scram-secret").await;
     runs(&server).await;
     produce(&plain, &topic, 10..20).await;
     until("all is taken", LIMIT, async || count(&server).await == 20).await;
@@ -265,9 +262,7 @@ async fn heavy_what_a_producer_sends_twice_is_one_event() {
     })
     .await;
     let body = json!({"positions": {format!("{topic}/0"): "0"}}).to_string();
-    let headers = [("content-type", "application/json")];
-    let path = format!("{BASE}/sources/records/seek");
-    assert_eq!(server.client().call("POST", &path, &headers, body.as_bytes()).await.unwrap().status, 200);
+    assert_eq!(ask(&server, "POST", "/sources/records/seek", &body).await.status, 200);
     until("the plain record is read again", LIMIT, async || count(&server).await == 3).await;
     assert_eq!(all(&server, "/events", "&type=order").await.len(), 1);
 }

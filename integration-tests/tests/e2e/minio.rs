@@ -2,15 +2,16 @@
 //! told with what helps.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidemill_integration_tests::server::Server;
 
 use crate::kafka;
 use crate::minio_server::{Hand, KEYS, Minio, TOKEN};
 use crate::responder::Responder;
-use crate::support::{BASE, LOOPBACK, all, apply, event, folder, get, open, post, until};
+use crate::support::{BASE, LOOPBACK, all, apply, event, folder, get, open, post, secret, until};
 
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// Entries are looked at each second.
@@ -110,18 +111,17 @@ fn upload(hand: Hand, numbers: std::ops::Range<usize>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heavy_each_version_once_over_kills_of_both_sides() {
-    const ROUNDS: usize = 4;
-    const PART: usize = 20;
-    let Some(minio) = Minio::new("each version once over kills") else { return };
-    let folder = folder();
-    let mut server = Server::start(folder.path(), &[LOOPBACK, RECONCILE]).await;
+/// A service with two sources of the bucket `photos`, called and heard, each with a trigger, on a bucket that was prepared.
+pub(crate) async fn called_and_heard(
+    minio: Minio,
+    folder: &Path,
+    prepare: impl FnOnce(Hand),
+) -> (Server, Minio) {
+    let server = Server::start(folder, &[LOOPBACK, RECONCILE]).await;
     let mut minio = minio.webhook("W", &hook(&server, "called"));
     minio.start().await;
-    let hand = minio.hand();
-    hand.bucket("photos");
-    hand.must("PUT", "photos/before", "older than the sources");
+    minio.hand().bucket("photos");
+    prepare(minio.hand());
     let set = [
         base(),
         source(&minio, "called", WEBHOOK),
@@ -132,6 +132,18 @@ async fn heavy_each_version_once_over_kills_of_both_sides() {
     apply(&server, &set.concat()).await;
     reaches(&server, "/triggers/by-call", "syncState", "inSync").await;
     reaches(&server, "/sources/heard", "state", "running").await;
+    (server, minio)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_each_version_once_over_kills_of_both_sides() {
+    const ROUNDS: usize = 4;
+    const PART: usize = 20;
+    let Some(minio) = Minio::new("each version once over kills") else { return };
+    let folder = folder();
+    let prepare = |hand: Hand| drop(hand.must("PUT", "photos/before", "older than the sources"));
+    let (mut server, mut minio) = called_and_heard(minio, folder.path(), prepare).await;
+    let hand = minio.hand();
     for round in 0..ROUNDS {
         let uploading = tokio::task::spawn_blocking(move || upload(hand, round * PART..(round + 1) * PART));
         let least = 1 + round * PART + PART / 3;
@@ -238,10 +250,7 @@ async fn heavy_trouble_is_told_and_mended() {
     trouble("/sources/heard", "minio-unreachable").await;
     minio.start().await;
     trouble("/sources/heard", "minio-auth").await;
-    let secret = format!(r#"{{"accessKey":"{}","secretKey":"{}"}}"#, KEYS.0, KEYS.1);
-    let path = format!("{BASE}/secrets/keys");
-    let headers = [("content-type", "application/json")];
-    server.client().call("PUT", &path, &headers, secret.as_bytes()).await.unwrap();
+    secret(&server, "keys", json!({"accessKey": KEYS.0, "secretKey": KEYS.1})).await;
     trouble("/sources/heard", "minio-bucket").await;
     minio.hand().bucket("photos");
     reaches(&server, "/sources/heard", "state", "running").await;
@@ -383,7 +392,7 @@ async fn heavy_example_10_runs_as_its_readme_tells() {
     let Some(mut minio) = Minio::new("examples/10-minio-upload") else { return };
     let folder = folder();
     let server = Server::start(folder.path(), &[LOOPBACK]).await;
-    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/10-minio-upload");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/10-minio-upload");
     let read = |name: &str| std::fs::read_to_string(example.join(name)).unwrap();
     let documents = ["workflow.yaml", "source.yaml", "trigger.yaml"].map(read).join("\n---\n");
     apply(&server, &documents.replace("127.0.0.1:19000", &minio.address.to_string())).await;

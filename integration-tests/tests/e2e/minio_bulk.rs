@@ -10,9 +10,9 @@ use std::time::Duration;
 use tidemill_integration_tests::http::Client;
 use tidemill_integration_tests::server::Server;
 
-use crate::minio::{RECONCILE, WEBHOOK, base, hook, reaches, source, tags, trigger};
-use crate::minio_server::Minio;
-use crate::support::{LOOPBACK, apply, folder, get, until};
+use crate::minio::{called_and_heard, reaches, tags};
+use crate::minio_server::{Hand, Minio};
+use crate::support::{folder, get, until};
 
 const COUNT: usize = 100_000;
 const HANDS: usize = 16;
@@ -47,22 +47,9 @@ async fn heavy_a_hundred_thousand_objects_over_kills() {
     const LIMIT: Duration = Duration::from_mins(30);
     let Some(minio) = Minio::new("a hundred thousand objects") else { return };
     let folder = folder();
-    let mut server = Server::start(folder.path(), &[LOOPBACK, RECONCILE]).await;
-    let mut minio = minio.webhook("W", &hook(&server, "called"));
-    minio.start().await;
+    let prepare = |hand: Hand| drop(hand.must("PUT", "photos?policy=", OPEN));
+    let (mut server, mut minio) = called_and_heard(minio, folder.path(), prepare).await;
     let hand = minio.hand();
-    hand.bucket("photos");
-    hand.must("PUT", "photos?policy=", OPEN);
-    let set = [
-        base(),
-        source(&minio, "called", WEBHOOK),
-        source(&minio, "heard", "listen: {}"),
-        trigger("by-call", "called", ""),
-        trigger("by-ear", "heard", ""),
-    ];
-    apply(&server, &set.concat()).await;
-    reaches(&server, "/triggers/by-call", "syncState", "inSync").await;
-    reaches(&server, "/sources/heard", "state", "running").await;
     let next = Arc::new(AtomicUsize::new(0));
     let hands: Vec<_> = (0..HANDS).map(|_| tokio::spawn(upload(minio.address, next.clone()))).collect();
     for (round, part) in [1, 3, 5, 7].into_iter().enumerate() {

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidemill_integration_tests::server::Server;
 
 use crate::mysql_server::{Database, Kind, connect, run, shared};
 use crate::responder::Responder;
-use crate::support::{BASE, LOOPBACK, all, apply, folder, get, open, until};
+use crate::support::{BASE, LOOPBACK, all, apply, folder, get, open, secret, until};
 
 const LONG: Duration = Duration::from_mins(2);
 
@@ -201,17 +201,12 @@ async fn over_the_end_of_the_server(kind: Kind) {
         &["CREATE USER 'reader'@'%' IDENTIFIED BY 'new'".into(), "GRANT ALL ON *.* TO 'reader'@'%'".into()],
     )
     .await;
-    let secret = |password: &str| format!(r#"{{"username":"reader","password":"{password}"}}"#);
-    let put = async |body: String| {
-        let headers = [("content-type", "application/json")];
-        let path = format!("{BASE}/secrets/login");
-        server.client().call("PUT", &path, &headers, body.as_bytes()).await.unwrap().status
-    };
-    assert_eq!(put(secret("old")).await, 204);
+    let login = |password: &str| json!({"username": "reader", "password": password});
+    secret(&server, "login", login("old")).await;
     database.kill();
     database.start().await;
     trouble("mysql-auth").await;
-    assert_eq!(put(secret("new")).await, 204);
+    secret(&server, "login", login("new")).await;
     insert(address, "d", 200..201, 1).await;
     check(&server, 201).await;
 

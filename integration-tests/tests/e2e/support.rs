@@ -1,5 +1,6 @@
 //! What the tests share: applying definitions, posting events, reading lists, waiting for a condition.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -130,4 +131,11 @@ pub(crate) fn millis(value: &Value) -> i64 {
     let at: jiff::Timestamp =
         value.as_str().unwrap_or_else(|| panic!("no instant: {value}")).parse().unwrap();
     at.as_millisecond()
+}
+
+/// Writes a secret, as JSON.
+pub(crate) async fn secret(server: &Server, name: &str, value: impl Display) {
+    let (path, headers) = (format!("{BASE}/secrets/{name}"), [("content-type", "application/json")]);
+    let answer = server.client().call("PUT", &path, &headers, value.to_string().as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 204, "{name}: {}", String::from_utf8_lossy(&answer.body));
 }
