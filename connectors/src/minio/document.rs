@@ -42,6 +42,12 @@ impl Seen {
         self.own.get(rule).is_some_and(|own| own.as_ref().is_some_and(|own| same(own, entry)))
     }
 
+    /// Whether everything that another look showed is here, whatever it says.
+    pub(super) fn shows_all_of(&self, other: &Seen) -> bool {
+        other.own.keys().all(|rule| self.own.contains_key(rule))
+            && other.foreign.iter().all(|id| self.foreign.contains(id))
+    }
+
     /// The document that keeps the others and has one own entry for each rule.
     pub(super) fn with(&self, own: &str, rules: impl Iterator<Item = Arc<str>>, entry: &Entry) -> String {
         let mut text =
@@ -183,6 +189,10 @@ mod tests {
         assert!(both.contains(FOREIGN) && both.contains(NAMELESS));
         let none = merged(&both, &[]);
         assert_eq!(read(&none, OWN).unwrap(), read(&old, OWN).unwrap());
+        let shows =
+            |text: &str, other: &str| read(text, OWN).unwrap().shows_all_of(&read(other, OWN).unwrap());
+        assert!(shows(&both, &old) && shows(&both, &both) && shows(&old, &none) && shows(&old, ""));
+        assert!(!shows(&old, &both) && !shows("", &old) && !shows("", &merged("", &["a"])));
     }
 
     #[test]

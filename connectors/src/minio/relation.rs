@@ -4,6 +4,7 @@
 //! others are never touched, and the document is written only when an own entry is wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemill_dsl::ids::Time;
 use tokio::sync::Mutex;
@@ -22,6 +23,11 @@ const DOCUMENT: &[(&str, &str)] = &[("notification", "")];
 /// process would undo one another.
 static WRITING: Mutex<()> = Mutex::const_new(());
 
+/// A look that shows less than the one before it, or is the first, is taken again after this time. A server that was just
+/// started says that there are no entries until it has its targets: what is written then would be without those of
+/// others, and an own one that is to go would seem gone.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// Runs until stopped or failed.
 pub(super) async fn run(
     spec: &Spec,
@@ -29,7 +35,7 @@ pub(super) async fn run(
     client: &Client,
     context: &Context,
 ) -> Result<(), SourceError> {
-    let keeper = Keeper::new(spec, arn, client, context);
+    let mut keeper = Keeper::new(spec, arn, client, context);
     let mut rules = context.rules.clone();
     let mut position = Position::saved(context);
     let mut was_open = position.is_some().then_some(true);
@@ -115,6 +121,8 @@ struct Keeper<'a> {
     own: String,
     entry: Entry,
     hook: &'a str,
+    /// The last look.
+    last: Option<Seen>,
 }
 
 impl<'a> Keeper<'a> {
@@ -126,32 +134,51 @@ impl<'a> Keeper<'a> {
             suffix: spec.mapping.suffix.clone(),
         };
         let own = format!("tidemill.{}.{}.", context.namespace, context.name);
-        Keeper { client, context, own, entry, hook: &spec.hook }
+        Keeper { client, context, own, entry, hook: &spec.hook, last: None }
     }
 
     /// Makes the own entries what the rules want; whether something was wrong, and how far the server's clock is ahead.
-    async fn reconcile(&self, rules: &Rules) -> Result<(bool, i64), S3Error> {
+    async fn reconcile(&mut self, rules: &Rules) -> Result<(bool, i64), S3Error> {
         let (seen, ahead) = self.see().await?;
         let names = || rules.wanted.keys().cloned();
-        if seen.agrees(names(), &self.entry) {
-            self.tell(&seen, rules);
+        // A server that shows an own entry has its targets.
+        if seen.agrees(names(), &self.entry) && (!seen.own.is_empty() || self.believes(&seen)) {
+            self.tell(seen, rules);
             return Ok((false, ahead));
         }
-        let _writing = WRITING.lock().await;
-        let (seen, _) = self.see().await?;
+        let (_writing, seen) = loop {
+            let writing = WRITING.lock().await;
+            let (seen, _) = self.see().await?;
+            if self.believes(&seen) {
+                break (writing, seen);
+            }
+            self.last = Some(seen);
+            drop(writing);
+            tokio::time::sleep(SETTLE).await;
+        };
+        if seen.agrees(names(), &self.entry) {
+            self.tell(seen, rules);
+            return Ok((false, ahead));
+        }
         let text = seen.with(&self.own, names(), &self.entry);
         if let Err(error) = self.client.put(DOCUMENT, text).await {
-            self.tell(&seen, rules);
+            self.tell(seen, rules);
             return Err(error);
         }
         let (seen, _) = self.see().await?;
-        self.tell(&seen, rules);
-        if seen.agrees(names(), &self.entry) {
+        let agrees = seen.agrees(names(), &self.entry);
+        self.tell(seen, rules);
+        if agrees {
             return Ok((true, ahead));
         }
         let message =
             "what was written was changed at once: somebody else writes the document too".to_owned();
         Err(S3Error::Refused { status: 409, code: "Drift".to_owned(), message })
+    }
+
+    /// Whether a look shows all that the last one did.
+    fn believes(&self, seen: &Seen) -> bool {
+        self.last.as_ref().is_some_and(|last| seen.shows_all_of(last))
     }
 
     async fn see(&self) -> Result<(Seen, i64), S3Error> {
@@ -160,7 +187,7 @@ impl<'a> Keeper<'a> {
         Ok((seen, ahead(answer.date, (self.context.clock)())))
     }
 
-    fn tell(&self, seen: &Seen, rules: &Rules) {
+    fn tell(&mut self, seen: Seen, rules: &Rules) {
         let wanted = rules.wanted.iter().map(|(rule, generation)| {
             let right = seen.is_right(rule, &self.entry);
             let sync = if right { SyncState::InSync } else { SyncState::Drifted };
@@ -174,6 +201,7 @@ impl<'a> Keeper<'a> {
             foreign.map(|id| Relation { id: id.clone(), sync: SyncState::Foreign, generation: None });
         let relations = wanted.chain(orphans).chain(foreign).collect();
         self.context.health.reconciled(Reconciled::Seen { relations, open: rules.open });
+        self.last = Some(seen);
     }
 
     /// The error of a run, with the setting that makes a missing target.

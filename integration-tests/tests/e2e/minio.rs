@@ -2,6 +2,7 @@
 //! told with what helps.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +40,11 @@ spec: {{value: {TOKEN}}}
 
 /// A Source called `name` over the bucket `photos`.
 pub(crate) fn source(minio: &Minio, name: &str, via: &str) -> String {
+    source_at(minio.address, name, via)
+}
+
+/// A Source called `name` over the bucket `photos` of a server.
+pub(crate) fn source_at(address: SocketAddr, name: &str, via: &str) -> String {
     format!(
         r"
 ---
@@ -46,12 +52,11 @@ kind: Source
 metadata: {{name: {name}}}
 spec:
   minio:
-    endpoint: 'http://{}'
+    endpoint: 'http://{address}'
     bucket: photos
     credentials: {{secret: keys}}
     via: {{{via}}}
-",
-        minio.address
+"
     )
 }
 
