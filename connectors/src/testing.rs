@@ -1,5 +1,6 @@
 //! What connector tests share: an ingress that records and keeps positions, a health board, a Source as it is written.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(crate) struct Recorder {
     stored: Mutex<(Vec<Arrivals>, Positions)>,
     gate: Semaphore,
     refusals: Mutex<u32>,
+    /// Whether somebody has come to the gate since it was made.
+    called: AtomicBool,
 }
 
 impl Recorder {
@@ -26,6 +29,7 @@ impl Recorder {
             stored: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             refusals: Mutex::new(0),
+            called: AtomicBool::new(false),
         })
     }
 
@@ -37,6 +41,11 @@ impl Recorder {
     /// Lets everything through from now on.
     pub(crate) fn open(&self) {
         self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Whether events have come, stored or not.
+    pub(crate) fn was_called(&self) -> bool {
+        self.called.load(Ordering::Relaxed)
     }
 
     /// Refuses the next `count` accepts as busy.
@@ -79,6 +88,7 @@ fn save(positions: &mut Positions, (name, value): (Arc<str>, Arc<str>)) {
 impl Ingress for Recorder {
     fn accept(&self, arrivals: Arrivals) -> BoxFuture<'_, Result<Receipt, Refused>> {
         Box::pin(async move {
+            self.called.store(true, Ordering::Relaxed);
             self.gate.acquire().await.unwrap().forget();
             {
                 let mut refusals = self.refusals.lock().unwrap();

@@ -14,6 +14,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tidemill_dsl::event::Event;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::watch::{Partition, Positions, SourceConsumer, Watch};
 use super::{BATCH_BYTES, BATCH_RECORDS, Record, Spec, arrivals, fault, record, to_event};
@@ -27,6 +28,9 @@ const HOLD: Duration = Duration::from_secs(1);
 const JOIN: Duration = Duration::from_secs(4);
 /// How often the group is told the offsets.
 const COMMIT: Duration = Duration::from_millis(200);
+
+/// How long partitions that go to another member wait for what was read of them to be stored.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Events read, each with its partition and the offset behind it, and the positions behind all, poison records included.
 #[derive(Default)]
@@ -65,6 +69,16 @@ pub(super) struct Reading<'a> {
     /// Stored but not told to the group.
     untold: Positions,
     tell_at: Option<Instant>,
+    /// When partitions go, whatever is stored.
+    leave_at: Option<Instant>,
+}
+
+/// However a run ends, the group gets an answer to what it waits for.
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.watch.hands_over(false);
+        self.watch.hand_over(self.consumer);
+    }
 }
 
 impl<'a> Reading<'a> {
@@ -74,6 +88,7 @@ impl<'a> Reading<'a> {
         consumer: &'a SourceConsumer,
         watch: Arc<Watch>,
     ) -> Reading<'a> {
+        watch.hands_over(true);
         Reading {
             spec,
             context,
@@ -86,6 +101,7 @@ impl<'a> Reading<'a> {
             paused: false,
             untold: Positions::new(),
             tell_at: None,
+            leave_at: None,
         }
     }
 
@@ -96,16 +112,21 @@ impl<'a> Reading<'a> {
         let mut look = tokio::time::interval(JOIN);
         let mut was_outside = false;
         loop {
+            let is_leaving = self.watch.is_leaving();
             if flight.is_none() && self.gathered.records > 0 {
-                self.drain(&mut stream)?;
+                if !is_leaving {
+                    self.drain(&mut stream)?;
+                }
                 flight = Some(self.take_off());
+            } else if flight.is_none() && is_leaving {
+                self.hand_over();
             }
-            let take_more = !self.gathered.is_full() || self.paused;
+            let take_more = !self.watch.is_leaving() && (!self.gathered.is_full() || self.paused);
             let pause_at = self.full_since.filter(|_| !self.paused).map(|since| since + HOLD);
             tokio::select! {
                 biased;
                 () = self.context.stop.cancelled() => break,
-                stored = landed(&mut flight) => match stored {
+                stored = landed(&mut flight), if flight.is_some() => match stored {
                     Some(positions) => self.landed(positions)?,
                     None => break,
                 },
@@ -116,6 +137,8 @@ impl<'a> Reading<'a> {
                 }
                 () = until(pause_at) => self.pause()?,
                 () = until(self.tell_at) => self.tell(),
+                () = self.watch.until_leaving() => self.leave_at = Some(Instant::now() + HAND_OVER), // tidy: clock, when partitions go
+                () = until(self.leave_at) => self.hand_over(),
                 _ = look.tick() => {
                     let is_outside = !self.watch.joined();
                     if is_outside && was_outside {
@@ -124,6 +147,10 @@ impl<'a> Reading<'a> {
                     was_outside = is_outside;
                 }
             }
+        }
+        // What is being stored when the source is told to stop is not read again by another member.
+        if let Ok(Some(positions)) = tokio::time::timeout(HAND_OVER, landed(&mut flight)).await {
+            self.landed(positions)?;
         }
         self.tell();
         Ok(())
@@ -144,7 +171,9 @@ impl<'a> Reading<'a> {
         let batch = std::mem::take(&mut self.gathered);
         self.full_since = None;
         let (context, arrivals) = (self.context, arrivals(self.context, batch.events, &batch.positions));
-        let stored = offer(context.ingress.clone(), context.health.clone(), context.stop.clone(), arrivals);
+        // Offered until the run drops it: when it is told to stop it waits for it a moment.
+        let never = CancellationToken::new();
+        let stored = offer(context.ingress.clone(), context.health.clone(), never, arrivals);
         Flight { stored: Box::pin(stored), positions: batch.positions }
     }
 
@@ -216,8 +245,11 @@ impl<'a> Reading<'a> {
     fn tell(&mut self) {
         self.tell_at = None;
         let mut list = TopicPartitionList::new();
-        for ((topic, partition), next) in std::mem::take(&mut self.untold) {
-            if list.add_partition_offset(&topic, partition, Offset::Offset(next)).is_err() {
+        for (partition, next) in std::mem::take(&mut self.untold) {
+            // Another member that has it now is the one to tell.
+            if self.watch.is_assigned(&partition)
+                && list.add_partition_offset(&partition.0, partition.1, Offset::Offset(next)).is_err()
+            {
                 return;
             }
         }
@@ -226,6 +258,11 @@ impl<'a> Reading<'a> {
         {
             tracing::debug!(target: "kafka", %error, "the group's offsets were not taken");
         }
+    }
+
+    fn hand_over(&mut self) {
+        self.leave_at = None;
+        self.watch.hand_over(self.consumer);
     }
 
     fn topic(&mut self, name: &str) -> Arc<str> {
@@ -238,11 +275,9 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Waits for the batch in flight, for ever if there is none. None when it will not be stored.
+/// Waits for the batch in flight. None when it will not be stored, and when there is none.
 async fn landed(flight: &mut Option<Flight>) -> Option<Positions> {
-    let Some(flying) = flight.as_mut() else {
-        return std::future::pending().await;
-    };
+    let flying = flight.as_mut()?;
     let stored = flying.stored.as_mut().await;
     let positions = flight.take().map(|flight| flight.positions);
     stored.and(positions)

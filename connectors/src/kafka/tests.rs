@@ -129,6 +129,12 @@ impl Bench {
     }
 
     /// Waits until two members have every record between them.
+    /// Another member of the group, with a store of its own.
+    fn other(&self) -> Bench {
+        let (servers, topic) = (self.servers.clone(), self.topic.clone());
+        Bench { servers, topic, ingress: Recorder::new(), health: Board::new() }
+    }
+
     async fn until_distinct(&self, other: &Bench, count: usize) {
         until(&format!("{count} events of two members"), || {
             let ids = |bench: &Bench| bench.ingress.events().into_iter().map(|event| event.id);
@@ -256,6 +262,13 @@ async fn a_broker_that_goes_and_comes_back() {
 async fn members_of_a_group_on_a_real_broker() {
     if let Some(bench) = Bench::real().await {
         battery::members_go_on_where_the_other_stored(bench).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_are_handed_over_on_a_real_broker() {
+    if let Some(bench) = Bench::real().await {
+        battery::what_is_being_stored_is_handed_over(bench).await;
     }
 }
 

@@ -18,6 +18,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::{self, Statistics};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Notify;
 
 use super::begin::{Begin, committed};
 use super::fault::{Fault, fault};
@@ -44,6 +45,8 @@ pub(super) struct Watch {
     state: Mutex<State>,
     /// Whether records were read that are not saved yet.
     holds: AtomicBool,
+    /// Tells the run that partitions are to go.
+    leaving: Notify,
     health: Arc<dyn Health>,
 }
 
@@ -51,6 +54,10 @@ pub(super) struct Watch {
 struct State {
     positions: Positions,
     assigned: BTreeSet<Partition>,
+    /// Whether a run reads, which hands partitions over itself once what it read of them is stored.
+    hands_over: bool,
+    /// Partitions that it is to hand over.
+    leaving: BTreeSet<Partition>,
     reason: Option<String>,
     troubled: Option<&'static str>,
     /// Whether the group has let it in: it has been told its partitions, be they none.
@@ -70,7 +77,7 @@ struct State {
 
 impl Watch {
     pub(super) fn new(health: Arc<dyn Health>) -> Watch {
-        Watch { state: Mutex::default(), holds: AtomicBool::new(false), health }
+        Watch { state: Mutex::default(), holds: AtomicBool::new(false), leaving: Notify::new(), health }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -206,12 +213,55 @@ impl Watch {
         })
     }
 
-    fn revoke(&self, consumer: &BaseConsumer<Watch>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let mut progress = TopicPartitionList::new();
+    /// From now on the run hands partitions over, or no longer.
+    pub(super) fn hands_over(&self, itself: bool) {
+        self.state().hands_over = itself;
+    }
+
+    /// Returns when partitions are to be handed over.
+    pub(super) async fn until_leaving(&self) {
+        self.leaving.notified().await;
+    }
+
+    /// Whether partitions are to be handed over.
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.state().leaving.is_empty()
+    }
+
+    /// Hands over the partitions that are to go, with what is stored of them.
+    pub(super) fn hand_over(&self, consumer: &SourceConsumer) {
+        let leaving = std::mem::take(&mut self.state().leaving);
+        if !leaving.is_empty() {
+            self.told(self.revoke(consumer, leaving));
+        }
+    }
+
+    /// Whether a partition is read here.
+    pub(super) fn is_assigned(&self, partition: &Partition) -> bool {
+        self.state().assigned.contains(partition)
+    }
+
+    /// Partitions go to another member. A run that reads stores first what it has read, so that the other one does not
+    /// read it again.
+    fn leave(&self, consumer: &BaseConsumer<Watch>, list: &TopicPartitionList) -> KafkaResult<()> {
+        let leaving: BTreeSet<Partition> =
+            list.elements().iter().map(|element| (element.topic().into(), element.partition())).collect();
+        let mut state = self.state();
+        if state.hands_over {
+            state.leaving.extend(leaving);
+            self.leaving.notify_one();
+            return Ok(());
+        }
+        drop(state);
+        self.revoke(consumer, leaving)
+    }
+
+    fn revoke(&self, consumer: &impl Consumer<Watch>, partitions: BTreeSet<Partition>) -> KafkaResult<()> {
+        let (mut list, mut progress) = (TopicPartitionList::new(), TopicPartitionList::new());
         {
             let mut state = self.state();
-            for element in list.elements() {
-                let partition: Partition = (element.topic().into(), element.partition());
+            for partition in partitions {
+                list.add_partition(&partition.0, partition.1);
                 state.assigned.remove(&partition);
                 if let Some(next) = state.positions.get(&partition) {
                     progress.add_partition_offset(&partition.0, partition.1, Offset::Offset(*next))?;
@@ -224,8 +274,18 @@ impl Watch {
             let _ = consumer.commit(&progress, CommitMode::Async);
         }
         match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(&list),
             _ => consumer.unassign(),
+        }
+    }
+
+    /// Tells how a change of partitions went.
+    fn told(&self, done: KafkaResult<()>) {
+        match done {
+            Ok(()) => tracing::debug!(target: "kafka", "partitions have changed"),
+            Err(error) => {
+                self.health.degraded("kafka-rebalance", &error.to_string(), "it is tried again by itself");
+            }
         }
     }
 
@@ -311,16 +371,10 @@ impl ClientContext for Watch {
 
 impl ConsumerContext for Watch {
     fn rebalance(&self, consumer: &BaseConsumer<Watch>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let done = match kind {
+        self.told(match kind {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
-            _ => self.revoke(consumer, list),
-        };
-        match done {
-            Ok(()) => tracing::debug!(target: "kafka", count = list.count(), "partitions have changed"),
-            Err(error) => {
-                self.health.degraded("kafka-rebalance", &error.to_string(), "it is tried again by itself");
-            }
-        }
+            _ => self.leave(consumer, list),
+        });
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
