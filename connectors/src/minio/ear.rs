@@ -11,7 +11,7 @@ use super::sweep::now;
 /// A prefix that keys do not have; what the stream tells is not read.
 const NOBODY: &str = "tidemill-nobody/";
 /// Seconds between two heartbeats of the server, and without a byte for how long the stream is dead.
-const PING: &str = "1";
+const PING: &str = "5";
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// A server that ends the question for a stream sooner than this went away; one that lets it wait has no such stream.

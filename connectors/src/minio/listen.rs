@@ -17,10 +17,10 @@ use super::record::{KeyForm, Mapping, Record, read};
 use super::sweep::{Position, give, now, sweep};
 use crate::{Context, SourceError};
 
-/// Seconds between two heartbeats of the server.
-const PING: &str = "1";
+/// Seconds between two heartbeats of the server. The first one says that the stream is open; each costs an idle source CPU.
+const PING: &str = "2";
 /// Without a byte for so long the stream is dead.
-const SILENCE: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(20);
 /// Lines held while others are being stored (limit `minio-held`).
 const HELD: usize = 10_000;
 /// The longest line that is read (limit `record-size`).

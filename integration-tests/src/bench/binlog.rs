@@ -69,7 +69,7 @@ async fn round(options: &Options, name: &str, address: &str) {
     query(&mut conn, &format!("DROP DATABASE {database}")).await;
 }
 
-async fn connect(address: &str) -> Conn {
+pub(super) async fn connect(address: &str) -> Conn {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, "3306"));
     let options = OptsBuilder::default()
         .ip_or_hostname(host)
@@ -79,7 +79,7 @@ async fn connect(address: &str) -> Conn {
     Conn::new(options).await.unwrap_or_else(|why| panic!("connect to {address}: {why}"))
 }
 
-async fn query(conn: &mut Conn, statement: &str) {
+pub(super) async fn query(conn: &mut Conn, statement: &str) {
     if let Err(why) = conn.query_drop(statement).await {
         panic!("{}: {why}", statement.chars().take(80).collect::<String>());
     }
