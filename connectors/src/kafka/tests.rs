@@ -143,6 +143,17 @@ impl Bench {
         .await;
     }
 
+    /// Adds to what was produced until a member's store has some of it and the two members have all; how much there is then.
+    async fn produce_until_read(&self, store: &Recorder, (other, mut produced): (&Bench, usize)) -> usize {
+        let before = store.count();
+        while store.count() == before {
+            self.produce(produced, produced + 100).await;
+            produced += 100;
+        }
+        self.until_distinct(other, produced).await;
+        produced
+    }
+
     async fn until_count(&self, count: usize) {
         until(&format!("{count} events"), || self.ingress.count() >= count).await;
     }

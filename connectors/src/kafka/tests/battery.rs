@@ -132,12 +132,7 @@ pub(super) async fn members_go_on_where_the_other_stored(bench: Bench) {
     let other = bench.other();
     let second = other.run(bench.spec(Start::Earliest));
     until("the second runs", || other.health.state() == "running").await;
-    let mut produced = 600;
-    while other.ingress.count() == 0 {
-        bench.produce(produced, produced + 100).await;
-        produced += 100;
-    }
-    bench.until_distinct(&other, produced).await;
+    let mut produced = bench.produce_until_read(&other.ingress, (&other, 600)).await;
     // The first goes: what it stored is not read again. It comes back to a store that is behind the group.
     run.stop().await;
     let before = other.ingress.count();
@@ -145,12 +140,7 @@ pub(super) async fn members_go_on_where_the_other_stored(bench: Bench) {
     produced += 100;
     other.until_count(before + 100).await;
     let run = bench.run(bench.spec(Start::Earliest));
-    let before = bench.ingress.count();
-    while bench.ingress.count() == before {
-        bench.produce(produced, produced + 100).await;
-        produced += 100;
-    }
-    bench.until_distinct(&other, produced).await;
+    produced = bench.produce_until_read(&bench.ingress, (&other, produced)).await;
     second.stop().await;
     bench.produce(produced, produced + 100).await;
     produced += 100;
@@ -172,12 +162,7 @@ pub(super) async fn what_is_being_stored_is_handed_over(mut bench: Bench) {
     until("the second runs", || other.health.state() == "running").await;
     bench.ingress.open();
     bench.until_distinct(&other, 600).await;
-    let mut produced = 600;
-    while other.ingress.count() == 0 {
-        bench.produce(produced, produced + 100).await;
-        produced += 100;
-    }
-    bench.until_distinct(&other, produced).await;
+    let produced = bench.produce_until_read(&other.ingress, (&other, 600)).await;
     run.stop().await;
     second.stop().await;
     assert_eq!(bench.ingress.count() + other.ingress.count(), produced, "records were read twice");
