@@ -128,13 +128,13 @@ impl Bench {
         assert_eq!(self.health.poison(), [""; 0]);
     }
 
-    /// Waits until two members have every record between them.
     /// Another member of the group, with a store of its own.
     fn other(&self) -> Bench {
         let (servers, topic) = (self.servers.clone(), self.topic.clone());
         Bench { servers, topic, ingress: Recorder::new(), health: Board::new() }
     }
 
+    /// Waits until two members have every record between them.
     async fn until_distinct(&self, other: &Bench, count: usize) {
         until(&format!("{count} events of two members"), || {
             let ids = |bench: &Bench| bench.ingress.events().into_iter().map(|event| event.id);
